@@ -1,0 +1,33 @@
+"""Errors that say what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any, NoReturn
+
+
+class DataError(ValueError):
+    """A file, folder or archive cannot be used as it is; the message names it."""
+
+
+def fail(what: str, expected: object, got: object, hint: str = "", error: type[Exception] = ValueError) -> NoReturn:
+    """Raises `error` with the one sentence form that every message of the package has."""
+    raise error(f"{what}: expected {expected}, got {got}" + (f"; {hint}" if hint else ""))
+
+
+def integer(what: str, value: Any, low: int, high: int | None = None, hint: str = "") -> int:
+    """Returns `value` as an int, or raises if it is no whole number in [low, high]."""
+    expected = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        fail(what, expected, f"{value!r} ({type(value).__name__})", hint, TypeError)
+    if value < low or (high is not None and value > high):
+        fail(what, expected, value, hint)
+    return int(value)
+
+
+def choice(what: str, value: Any, options: Any) -> Any:
+    """Returns `value` if it is one of `options`, else raises with the list of them."""
+    options = list(options)
+    if value not in options:
+        fail(what, f"one of {', '.join(map(str, options))}", repr(value))
+    return value

@@ -1,0 +1,166 @@
+"""Labelled examples grouped by class, and the sets made from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmeta import checks
+
+
+class Examples(NamedTuple):
+    """A labelled set, sorted by class; classes may differ in size and none is empty."""
+
+    inputs: np.ndarray  # [N, ...]: pictures uint8 [N, height, width, channels] in 0..255, vectors float32 [N, d]
+    offsets: np.ndarray  # [C + 1] int32; class c is inputs[offsets[c]:offsets[c + 1]]
+    class_names: tuple[str, ...]
+    name: str  # the domain, e.g. "omniglot"; for a path its last component's stem, never a directory
+    split: str  # "train", "validation", "test", "train+validation", "all"
+    checksums: dict[str, str]  # {file name without directories: sha256}
+
+
+def from_labels(
+    inputs: Any,
+    labels: Any,
+    class_names: Sequence[str] | None = None,
+    *,
+    name: str,
+    split: str = "all",
+    checksums: Mapping[str, str] | None = None,
+) -> Examples:
+    """Groups examples by class; within a class they keep their order.
+
+    Args:
+      inputs: examples [N, ...].
+      labels: [N] whole numbers or text.
+      class_names: what the classes are called. Labels that are numbers index it, text labels are members of it.
+        Names without examples are left out. Without it, the classes are the sorted distinct labels.
+      name: the domain.
+      split: the part of it that these examples are.
+      checksums: {file name: sha256} of where the examples came from; by default one over the arrays themselves.
+
+    Returns:
+      Examples with at least one class.
+
+    Raises:
+      ValueError: if there is no example, or labels do not fit the inputs or the names.
+    """
+    inputs, labels = np.asarray(inputs), np.asarray(labels)
+    if inputs.ndim < 1 or labels.shape != inputs.shape[:1]:
+        wanted = f"one label for each of {len(inputs)} examples" if inputs.ndim else "inputs of shape [N, ...]"
+        checks.fail("labels", wanted, f"shape {labels.shape}")
+    if labels.dtype.kind not in "iuU":
+        checks.fail("labels", "whole numbers or text", f"dtype {labels.dtype}")
+    if not len(labels):
+        checks.fail("inputs", "at least one example", "none")
+    if checksums is None:
+        digest = hashlib.sha256(np.ascontiguousarray(inputs).tobytes())
+        digest.update(np.ascontiguousarray(labels).tobytes())
+        checksums = {name: digest.hexdigest()}
+    if class_names is not None:
+        labels = _indices(labels, class_names)
+    values, codes = np.unique(labels, return_inverse=True)
+    names = [str(value) if class_names is None else str(class_names[value]) for value in values]
+    order = np.argsort(codes, kind="stable")
+    return Examples(inputs[order], _offsets(np.bincount(codes)), tuple(names), name, split, dict(checksums))
+
+
+def _indices(labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    """Returns labels as indices into class_names."""
+    names = [str(name) for name in class_names]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        checks.fail("class_names", "distinct names", f"{repeated!r} more than once")
+    if labels.dtype.kind == "U":
+        index = {name: position for position, name in enumerate(names)}
+        if unknown := sorted(set(labels.tolist()) - set(names)):
+            checks.fail("labels", "members of class_names", repr(unknown[0]))
+        return np.array([index[label] for label in labels.tolist()])
+    for extreme in (labels.min(), labels.max()):
+        if not 0 <= extreme < len(names):
+            checks.fail("labels", f"whole numbers from 0 to {len(names) - 1}, one for a name", extreme)
+    return labels
+
+
+def _offsets(sizes: Any) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+
+
+def select(examples: Examples, class_indices: Sequence[int] | np.ndarray, split: str) -> Examples:
+    """Returns the examples of some classes, in the order given.
+
+    Args:
+      examples: the set to take from.
+      class_indices: distinct whole numbers in [0, C).
+      split: the name of the part that they make.
+
+    Raises:
+      ValueError: if there is no index, or one is out of range or given twice.
+      TypeError: if an index is no whole number.
+    """
+    count = len(examples.class_names)
+    indices = [checks.integer("class_indices", index, 0, count - 1) for index in class_indices]
+    if not indices or len(set(indices)) < len(indices):
+        checks.fail("class_indices", "one or more distinct classes", "none" if not indices else "a class twice")
+    starts, ends = examples.offsets[:-1], examples.offsets[1:]
+    return examples._replace(
+        inputs=np.concatenate([examples.inputs[starts[index] : ends[index]] for index in indices]),
+        offsets=_offsets([ends[index] - starts[index] for index in indices]),
+        class_names=tuple(examples.class_names[index] for index in indices),
+        split=split,
+    )
+
+
+def union(parts: Sequence[Examples], *, name: str, split: str = "all") -> Examples:
+    """Joins sets of several domains into one that has the classes of all.
+
+    Args:
+      parts: sets whose inputs have one shape and dtype. A part's name is put before the names of its classes and of
+        its files: "mnist/7", "mnist:train-images-idx3-ubyte.gz".
+      name: what the joint domain is called.
+      split: the name of the part of it.
+
+    Raises:
+      ValueError: if there is no part, inputs differ in shape or dtype, or two classes get one name.
+    """
+    if not parts:
+        checks.fail("parts", "at least one set of examples", "none")
+    first = parts[0].inputs
+    for part in parts:
+        if (part.inputs.shape[1:], part.inputs.dtype) != (first.shape[1:], first.dtype):
+            wanted, got = (f"{array.dtype} {list(array.shape[1:])}" for array in (first, part.inputs))
+            checks.fail(part.name, f"inputs like those of {parts[0].name}, {wanted}", got, "load both with one form")
+    names = tuple(f"{part.name}/{each}" for part in parts for each in part.class_names)
+    if len(set(names)) < len(names):
+        checks.fail("parts", "distinct classes", "a domain's class twice")
+    sums = {f"{part.name}:{file}": value for part in parts for file, value in part.checksums.items()}
+    sizes = np.concatenate([np.diff(part.offsets) for part in parts])
+    return Examples(np.concatenate([part.inputs for part in parts]), _offsets(sizes), names, name, split, sums)
+
+
+def rotated(examples: Examples) -> Examples:
+    """Adds every class turned by 90, 180 and 270 degrees (counter-clockwise) as three new classes.
+
+    A way to have more classes to train on; test classes are never rotated.
+
+    Args:
+      examples: square pictures [N, size, size, channels] of C classes.
+
+    Returns:
+      Examples of 4 C classes: the C given, then their copies "NAME/rot90", "NAME/rot180", "NAME/rot270".
+
+    Raises:
+      ValueError: if the inputs are no square pictures.
+    """
+    shape = examples.inputs.shape
+    if len(shape) != 4 or shape[1] != shape[2]:
+        checks.fail(examples.name, "square pictures [N, size, size, channels]", f"inputs of shape {shape}")
+    names = [f"{name}{suffix}" for suffix in ("", "/rot90", "/rot180", "/rot270") for name in examples.class_names]
+    return examples._replace(
+        inputs=np.concatenate([np.rot90(examples.inputs, turns, axes=(1, 2)) for turns in range(4)]),
+        offsets=_offsets(np.tile(np.diff(examples.offsets), 4)),
+        class_names=tuple(names),
+    )

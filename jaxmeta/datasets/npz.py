@@ -1,0 +1,110 @@
+"""NumPy archives: read without ever unpickling, and checked before anything is allocated."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+import zipfile
+from collections.abc import Iterable
+
+import numpy as np
+
+from jaxmeta import checks
+from jaxmeta.datasets import examples, files, pictures
+
+MAX_BYTES = 2**33  # of one array; a small archive can claim any size
+
+
+def read_arrays(path: pathlib.Path, wanted: Iterable[str]) -> dict[str, np.ndarray]:
+    """Returns those of the wanted arrays that a .npz file holds.
+
+    Raises:
+      DataError: if the file is missing, truncated, or an array holds objects or is not as large as it claims.
+    """
+    with files.archive(path) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        return {key: _array(archive, members[f"{key}.npy"], path) for key in wanted if f"{key}.npy" in members}
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: pathlib.Path) -> np.ndarray:
+    what = f"{path}, {member.filename}"
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            checks.fail(what, "npy format 1.0 or 2.0", f"{version[0]}.{version[1]}", error=checks.DataError)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran_order, dtype = header(stream)
+        if dtype.hasobject:
+            got = "an array that holds pickled objects, which are never loaded"
+            checks.fail(what, "numbers or text", got, "save it with a plain dtype", checks.DataError)
+        claimed = math.prod(shape) * dtype.itemsize
+        if claimed != member.file_size - stream.tell() or claimed > MAX_BYTES:
+            got = f"{member.file_size - stream.tell():,} bytes for shape {shape}"
+            wanted = f"{min(claimed, MAX_BYTES):,} bytes" + (" at most" if claimed > MAX_BYTES else "")
+            checks.fail(what, wanted, got, error=checks.DataError)
+        flat = np.frombuffer(stream.read(), dtype)
+    return flat.reshape(shape, order="F" if fortran_order else "C")
+
+
+def _inputs(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> tuple[str, np.ndarray]:
+    present = [key for key in ("images", "inputs") if key in arrays]
+    if len(present) != 1:
+        got = " and ".join(present) or "neither"
+        checks.fail(str(path), "an array called images or inputs", got, error=checks.DataError)
+    return present[0], arrays[present[0]]
+
+
+def _rows(path: pathlib.Path, key: str, array: np.ndarray, form: pictures.Form | None) -> np.ndarray:
+    """Returns examples [N, ...] as pictures in the form asked for, or as vectors."""
+    if array.ndim == 2 and key == "inputs":
+        return vectors(f"{path}, {key}", array, form)
+    return pictures.fit(pictures.from_numbers(array, f"{path}, {key}"), form)
+
+
+def vectors(what: str, array: np.ndarray, form: pictures.Form | None) -> np.ndarray:
+    """Returns finite numbers [N, d] as float32; a form is refused."""
+    if form is not None:
+        checks.fail("form", "None, since the examples are vectors", form)
+    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        got = "NaN or infinity" if array.dtype.kind == "f" else f"dtype {array.dtype}"
+        checks.fail(what, "finite numbers", got, error=checks.DataError)
+    return array.astype(np.float32)
+
+
+def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Examples:
+    """Reads images or inputs with labels [N] and perhaps class_names, or one array [classes, examples, ...]."""
+    arrays = read_arrays(path, ("images", "inputs", "labels", "class_names"))
+    key, array = _inputs(path, arrays)
+    if "labels" in arrays:
+        labels = arrays["labels"]
+    elif array.ndim < 3 or (array.ndim == 4 and array.shape[3] in (1, 3)):
+        # [N, height, width, channels] without labels would otherwise pass for classes of thin pictures.
+        wanted = "labels [N], or one array [classes, examples, ...]"
+        checks.fail(str(path), wanted, f"{key} of shape {array.shape} alone", error=checks.DataError)
+    else:
+        labels = np.repeat(np.arange(array.shape[0]), array.shape[1])
+        array = array.reshape(-1, *array.shape[2:])
+    with files.reading(path):
+        return examples.from_labels(
+            _rows(path, key, array, form),
+            labels,
+            _names(path, arrays.get("class_names")),
+            name=files.stem(path),
+            checksums={path.name: files.checksum(path)},
+        )
+
+
+def _names(path: pathlib.Path, names: np.ndarray | None) -> list[str] | None:
+    if names is None:
+        return None
+    if names.ndim != 1 or names.dtype.kind != "U":
+        got = f"dtype {names.dtype}, shape {names.shape}"
+        checks.fail(f"{path}, class_names", "one text for each class", got, error=checks.DataError)
+    return names.tolist()
+
+
+def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str], np.ndarray]:
+    """Reads images or inputs [N, ...]; examples are named by their position."""
+    key, array = _inputs(path, read_arrays(path, ("images", "inputs")))
+    rows = _rows(path, key, array, form)
+    return [str(index) for index in range(len(rows))], rows

@@ -1,0 +1,155 @@
+"""Pictures as arrays: decoding, and the one form in which they reach a model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from jaxmeta import checks
+from jaxmeta.datasets import files
+
+MAX_PIXELS = 50_000_000
+MAX_SIDE = 4096  # of the form a user asks for
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+
+
+class Form(NamedTuple):
+    """The one form in which pictures of any source reach a model."""
+
+    height: int
+    width: int
+    channels: int  # 1 grey, 3 RGB
+    polarity: str = "as_is"  # "as_is", "invert", or "ink": bright strokes on dark, inverted if the whole set's border is bright
+
+
+def check_form(form: Form | None) -> None:
+    """Raises ValueError or TypeError if pictures cannot be brought to this form."""
+    if form is not None:
+        checks.integer("form.height", form.height, 1, MAX_SIDE)
+        checks.integer("form.width", form.width, 1, MAX_SIDE)
+        checks.choice("form.channels", form.channels, (1, 3))
+        checks.choice("form.polarity", form.polarity, ("as_is", "invert", "ink"))
+
+
+def decode(source: str | IO[bytes], what: str) -> Any:
+    """Returns a picture as a Pillow image of mode "L" (grey) or "RGB"; transparent parts show white paper.
+
+    Raises:
+      DataError: if it is corrupt, of an unknown kind or above 50 megapixels; this is known from its header, before
+        anything is decoded.
+    """
+    image_module = files.extra("PIL.Image")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", image_module.DecompressionBombWarning)
+            with image_module.open(source, formats=_FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise image_module.DecompressionBombError(f"{image.width} x {image.height} pixels")
+                return _plain(files.extra("PIL.ImageOps").exif_transpose(image), what)
+    except checks.DataError:
+        raise
+    except (image_module.DecompressionBombError, image_module.DecompressionBombWarning) as error:
+        checks.fail(what, f"at most {MAX_PIXELS:,} pixels", str(error), error=checks.DataError)
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, IndexError and more on bad bytes
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        hint = "replace or remove the file"
+        checks.fail(what, "a whole picture (png, jpg, bmp, gif, tif, webp)", reason, hint, checks.DataError)
+
+
+def _plain(image: Any, what: str) -> Any:
+    image_module = files.extra("PIL.Image")
+    if image.mode.startswith("I;16"):
+        # Pillow's own conversion clips 16 bits at 255.
+        return image_module.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        checks.fail(what, "8 or 16 bits a channel", f"Pillow mode {image.mode}", error=checks.DataError)
+    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = image_module.new("RGBA", layer.size, "white")
+        image.alpha_composite(layer)
+    return image.convert(mode)
+
+
+def to_array(image: Any, form: Form | None) -> np.ndarray:
+    """Returns a grey or RGB Pillow image as uint8 [height, width, channels], in the size and channels of the form."""
+    if form is not None:
+        image = image.convert("L" if form.channels == 1 else "RGB")
+        if image.size != (form.width, form.height):
+            # Lanczos keeps thin strokes when a picture shrinks; bicubic rings less when it grows.
+            shrinks = image.width > form.width or image.height > form.height
+            resampling = files.extra("PIL.Image").Resampling
+            image = image.resize((form.width, form.height), resampling.LANCZOS if shrinks else resampling.BICUBIC)
+    array = np.asarray(image)
+    return array if array.ndim == 3 else array[:, :, None]
+
+
+def stack(decoded: Iterable[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Joins (name, picture [height, width, channels]) pairs, which must all have one shape.
+
+    Raises:
+      DataError: names the first picture that differs.
+    """
+    arrays: list[np.ndarray] = []
+    for what, array in decoded:
+        if arrays and array.shape != arrays[0].shape:
+            wanted, got = (_describe(each.shape) for each in (arrays[0], array))
+            checks.fail(what, f"{wanted}, like the first picture", got, "ask for one form", checks.DataError)
+        arrays.append(array)
+    return np.stack(arrays)
+
+
+def _describe(shape: tuple[int, ...]) -> str:
+    height, width, channels = shape
+    return f"{height} x {width} {'grey' if channels == 1 else 'RGB'} (height x width)"
+
+
+def fit(images: np.ndarray, form: Form | None) -> np.ndarray:
+    """Brings pictures uint8 [N, height, width, channels] of 1 or 3 channels to a form; None leaves them."""
+    if form is None:
+        return images
+    if images.shape[1:] != (form.height, form.width, form.channels):
+        fromarray = files.extra("PIL.Image").fromarray
+        grey = images.shape[3] == 1
+        images = np.stack([to_array(fromarray(each[:, :, 0] if grey else each), form) for each in images])
+    return with_polarity(images, form)
+
+
+def with_polarity(images: np.ndarray, form: Form | None) -> np.ndarray:
+    """Inverts all pictures or none, as the form's polarity says."""
+    if form is None or form.polarity == "as_is":
+        return images
+    return 255 - images if form.polarity == "invert" or _bright_border(images) else images
+
+
+def _bright_border(images: np.ndarray) -> bool:
+    # One decision for the whole set: a class must not be told apart by what was inverted.
+    edges = (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1])
+    return bool(np.median(np.concatenate([edge.ravel() for edge in edges])) > 127)
+
+
+def from_numbers(array: np.ndarray, what: str) -> np.ndarray:
+    """Returns numeric pictures [N, height, width] or [N, height, width, channels] as uint8 with a channel axis.
+
+    Whole numbers must lie in 0..255; floats must lie in [0, 1] and are scaled.
+
+    Raises:
+      DataError: for another shape, dtype or range.
+    """
+    images = array[..., None] if array.ndim == 3 else array
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
+        wanted = "pictures [N, height, width] or [N, height, width, 1 or 3]"
+        checks.fail(what, wanted, f"shape {array.shape}", error=checks.DataError)
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind not in "biuf":
+        checks.fail(what, "numbers", f"dtype {images.dtype}", error=checks.DataError)
+    low, high = images.min(), images.max()
+    scale = 255 if images.dtype.kind in "bf" else 1
+    if not 0 <= low <= high <= 255 // scale:  # false for NaN too
+        wanted = "floats in [0, 1]" if scale == 255 else "whole numbers in 0..255"
+        checks.fail(what, wanted, f"{low} to {high}", "rescale the pictures", checks.DataError)
+    return np.rint(images.astype(np.float64) * scale).astype(np.uint8) if scale == 255 else images.astype(np.uint8)

@@ -1,0 +1,136 @@
+"""`unroll`: gradient steps on one task as a scan."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta import checks
+from jaxmeta.types import Array, Metrics, PyTree
+
+InnerLoss = Callable[[PyTree, PyTree, Array], tuple[Array, Metrics]]
+"""(params, data, key) -> (scalar, metrics)"""
+Gradient = Callable[[InnerLoss], Callable[[PyTree, PyTree, Array], tuple[tuple[Array, Metrics], PyTree]]]
+"""inner loss -> ((params, data, key) -> ((scalar, metrics), gradient with respect to params))"""
+
+
+class Trace(NamedTuple):
+    """What happened in the loop; every leaf has the leading axis num_steps. Costs no extra gradient."""
+
+    loss: Array
+    """[num_steps] the loss before each step."""
+    metrics: Metrics
+    """What else the loss reported before each step."""
+    observed: PyTree
+    """`observe(params)` after each step; () if nothing was observed."""
+
+
+class Solve(Protocol):
+    def __call__(self, params: PyTree, data: PyTree, key: Array) -> tuple[PyTree, Trace]: ...
+
+
+def nested(loss: InnerLoss) -> Any:
+    """The inner gradient by plain reverse mode; an outer gradient differentiates it as it stands."""
+    return jax.value_and_grad(loss, has_aux=True)
+
+
+def unroll(
+    loss: InnerLoss,
+    optimizer: optax.GradientTransformation,
+    num_steps: int,
+    *,
+    gradient: Gradient = nested,
+    select: Callable[[PyTree, Array, Array], PyTree] | None = None,
+    observe: Callable[[PyTree], PyTree] | None = None,
+) -> Solve:
+    """Makes the solver that takes `num_steps` optimiser steps from given params.
+
+    The result is differentiable with respect to params and data, exactly, through the optimiser's own arithmetic.
+
+    Args:
+      loss: (params, data, key) -> (scalar, metrics). Data is any pytree: the support set, slow weights, the
+        parameters of a learned loss. It is an argument because what a transformation closes over it may lose.
+      optimizer: any Optax transformation; its state starts afresh at every call.
+      num_steps: how many steps; 0 returns the params as they came.
+      gradient: how the inner gradient is made, and thereby how it is differentiated.
+      select: (data, key, step) -> the data of that step, for example a minibatch of the support set.
+      observe: (params) -> anything worth keeping after each step, for example a multi-step loss's query loss.
+
+    Returns:
+      solve: (params, data, key) -> (params, Trace).
+
+    Raises:
+      ValueError: if num_steps is negative; or, once the solver is differentiated, if the optimiser's own derivative
+        is not finite at a zero gradient (`optax.adam` with eps_root=0), which would turn meta-gradients into NaN.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from jaxmeta import inner
+      >>> loss = lambda params, data, key: (jnp.sum((params - data) ** 2), {})
+      >>> solve = inner.unroll(loss, optax.sgd(0.25), num_steps=2)
+      >>> params, trace = solve(jnp.array([1.0]), jnp.array([0.0]), jax.random.key(0))
+      >>> print(params, trace.loss)
+      [0.25] [1.   0.25]
+    """
+    num_steps = checks.integer("unroll: num_steps", num_steps, 0)
+    value_and_gradient = gradient(loss)
+
+    def solve(params: PyTree, data: PyTree, key: Array) -> tuple[PyTree, Trace]:
+        def step(carry: tuple[PyTree, PyTree], index: Array) -> tuple[tuple[PyTree, PyTree], Trace]:
+            params, state = carry
+            select_key, loss_key = jax.random.split(jax.random.fold_in(key, index))
+            chosen = data if select is None else select(data, select_key, index)
+            (value, metrics), gradients = value_and_gradient(params, chosen, loss_key)
+            updates, state = optimizer.update(_differentiable(optimizer, gradients), state, params)
+            params = optax.apply_updates(params, updates)
+            return (params, state), Trace(value, metrics, () if observe is None else observe(params))
+
+        (params, _), trace = jax.lax.scan(step, (params, optimizer.init(params)), jnp.arange(num_steps))
+        return params, trace
+
+    return solve
+
+
+def _differentiable(optimizer: optax.GradientTransformation, gradients: PyTree) -> PyTree:
+    """The identity, which refuses to be differentiated if the optimiser's derivative at a zero gradient is not finite.
+
+    One unit that no example activates is enough for a zero gradient, so this is the rule and not the exception.
+    """
+
+    @jax.custom_jvp
+    def guard(gradients: PyTree) -> PyTree:
+        return gradients
+
+    @guard.defjvp
+    def guard_jvp(primals: tuple[PyTree], tangents: tuple[PyTree]) -> tuple[PyTree, PyTree]:
+        leaves, structure = jax.tree.flatten(primals[0])
+        if not _finite_at_zero(optimizer, structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)):
+            checks.fail(
+                "inner optimizer",
+                "a finite derivative of its update at a zero gradient (meta-gradients go through it)",
+                "one that is not finite",
+                "use optax.adam(..., eps_root=1e-10), and clip by value or block norm rather than clip_by_global_norm",
+            )
+        return primals[0], tangents[0]
+
+    return guard(gradients)
+
+
+@functools.lru_cache(maxsize=64)
+def _finite_at_zero(optimizer: optax.GradientTransformation, structure: Any, shapes: tuple) -> bool:
+    with jax.ensure_compile_time_eval():
+        zeros = structure.unflatten([jnp.zeros(shape, dtype) for shape, dtype in shapes])
+        ones = jax.tree.map(jnp.ones_like, zeros)
+
+        @jax.jit
+        def derivative(zeros: PyTree, ones: PyTree) -> Array:
+            update = lambda gradients: optimizer.update(gradients, optimizer.init(zeros), zeros)[0]  # noqa: E731
+            _, tangents = jax.jvp(update, (zeros,), (ones,))
+            return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tangents)]))
+
+        return bool(derivative(zeros, ones))

@@ -1,0 +1,91 @@
+"""MAML and its first-order form."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import optax
+
+from jaxmeta import inner
+from jaxmeta.types import Array, Criterion, MetaLearner, Metrics, Model, PyTree, query_loss
+
+
+class Adapted(NamedTuple):
+    """One task's own network."""
+
+    params: PyTree
+    """The model's params after the inner steps."""
+    context: PyTree
+    """The model's context, computed once with those params."""
+
+
+def maml(
+    model: Model,
+    criterion: Criterion,
+    inner_optimizer: optax.GradientTransformation,
+    *,
+    num_steps: int,
+    outer_criterion: Criterion | None = None,
+    gradient: inner.Gradient = inner.nested,
+) -> MetaLearner:
+    """Learns an initialisation from which a few gradient steps solve a task, with the exact second order.
+
+    The adapted params are theta - alpha grad L_support(theta), repeated num_steps times; theta is trained on
+    L_query of the adapted params, and its gradient goes through the inner gradient.
+
+    Args:
+      model: the network; its params are the meta_params.
+      criterion: the loss on the support set, and on the query set unless `outer_criterion` is given.
+      inner_optimizer: any Optax transformation, `optax.sgd(alpha)` in the paper.
+      num_steps: inner steps; for more of them in test, build a second learner over the same meta_params.
+      outer_criterion: the loss on the query set, if another.
+      gradient: how the inner gradient is differentiated.
+
+    Returns:
+      A MetaLearner whose adapted is `Adapted(params, context)`.
+
+    References:
+      Finn et al., Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks, 2017, Algorithm 1.
+      The reference code sums the cross-entropy over N*K examples and divides by K: with a mean loss its rates
+      are N times larger.
+    """
+
+    def support_loss(params: PyTree, support: PyTree, key: Array) -> tuple[Array, Metrics]:
+        # No context: the rows of the support set are their own moments.
+        return criterion(lambda inputs, mask=None: model.apply(params, inputs, mask), support, key)
+
+    solve = inner.unroll(support_loss, inner_optimizer, num_steps, gradient=gradient)
+
+    def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
+        params, _ = solve(meta_params, support, key)
+        return Adapted(params, model.context(params, support))
+
+    def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> PyTree:
+        del meta_params
+        return model.apply(adapted.params, inputs, mask, adapted.context)
+
+    return MetaLearner(model.init, adapt, predict, query_loss(adapt, predict, outer_criterion or criterion))
+
+
+def fomaml(
+    model: Model, criterion: Criterion, inner_optimizer: optax.GradientTransformation, *, num_steps: int
+) -> MetaLearner:
+    """MAML that ignores how the inner gradient depends on meta_params.
+
+    Its meta-gradient is the query gradient at the adapted params.
+
+    Args:
+      model: the network; its params are the meta_params.
+      criterion: the loss on the support and the query set.
+      inner_optimizer: any Optax transformation.
+      num_steps: inner steps.
+
+    Returns:
+      A MetaLearner whose adapted is `Adapted(params, context)`.
+
+    References:
+      Finn et al., 2017, section 5.2; Nichol et al., On First-Order Meta-Learning Algorithms, 2018, section 2.
+    """
+    detach = optax.stateless(lambda gradients, _: jax.lax.stop_gradient(gradients))
+    return maml(model, criterion, optax.chain(detach, inner_optimizer), num_steps=num_steps)
