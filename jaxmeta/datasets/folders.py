@@ -60,8 +60,9 @@ def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Example
             checks.fail(str(path / folder.name), "pictures of one class", "none", hint, checks.DataError)
     names = [name for folder in folders for name in folder.pictures]
     labels = [folder.name for folder in folders for _ in folder.pictures]
-    images, checksums = _read(path, names, form)
-    return examples.from_labels(images, labels, name=files.stem(path), checksums={path.absolute().name: checksums})
+    images, checksum = _read(path, names, form)
+    checksums = {pathlib.Path(os.path.abspath(path)).name: checksum}
+    return examples.from_labels(images, labels, name=files.stem(path), checksums=checksums)
 
 
 def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str], np.ndarray]:

@@ -84,14 +84,10 @@ def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Example
     else:
         labels = np.repeat(np.arange(array.shape[0]), array.shape[1])
         array = array.reshape(-1, *array.shape[2:])
+    rows, names = _rows(path, key, array, form), _names(path, arrays.get("class_names"))
+    checksums = {path.name: files.checksum(path)}
     with files.reading(path):
-        return examples.from_labels(
-            _rows(path, key, array, form),
-            labels,
-            _names(path, arrays.get("class_names")),
-            name=files.stem(path),
-            checksums={path.name: files.checksum(path)},
-        )
+        return examples.from_labels(rows, labels, names, name=files.stem(path), checksums=checksums)
 
 
 def _names(path: pathlib.Path, names: np.ndarray | None) -> list[str] | None:

@@ -22,7 +22,7 @@ class Form(NamedTuple):
     height: int
     width: int
     channels: int  # 1 grey, 3 RGB
-    polarity: str = "as_is"  # "as_is", "invert", or "ink": bright strokes on dark, inverted if the whole set's border is bright
+    polarity: str = "as_is"  # "as_is", "invert", or "ink": bright on dark, so a set whose border is bright is inverted
 
 
 def check_form(form: Form | None) -> None:

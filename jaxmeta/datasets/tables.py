@@ -1,0 +1,115 @@
+"""Tables of numbers: csv files, with or without a header, with or without a target column."""
+
+from __future__ import annotations
+
+import csv
+import math
+import pathlib
+
+import numpy as np
+
+from jaxmeta import checks
+from jaxmeta.datasets import examples, files, npz, pictures
+
+TARGETS = ("label", "labels", "target", "class", "y")
+
+_Rows = list[tuple[int, list[str]]]  # (line number in the file, cells)
+
+
+def read_table(path: files.PathLike) -> tuple[np.ndarray, list[str], list[str] | None]:
+    """Reads a csv file with one target column; all others are features.
+
+    The target is the column that a header calls label, labels, target, class or y, else the last one. A first row is
+    a header if it names a target or holds no number.
+
+    Args:
+      path: the file, UTF-8, comma-separated.
+
+    Returns:
+      features: float32 [N, d].
+      targets: N texts as they stand in the file.
+      header: the d feature names, or None if the file has no header.
+
+    Raises:
+      DataError: names the row and column of a cell that is no finite number, and the row that has other columns than
+        the first.
+    """
+    path = pathlib.Path(path)
+    header, rows = _read(path)
+    width = len(rows[0][1])
+    if width < 2:
+        checks.fail(str(path), "features and a target", "one column", error=checks.DataError)
+    named = [column for column, name in enumerate(header or []) if name.lower() in TARGETS]
+    if len(named) > 1:
+        got = " and ".join((header or [])[column] for column in named)
+        checks.fail(str(path), "one target column", got, "rename or remove the others", checks.DataError)
+    target = named[0] if named else width - 1
+    targets = [cells.pop(target).strip() for _, cells in rows]
+    columns = [column for column in range(width) if column != target]
+    names = None if header is None else [header[column] for column in columns]
+    return _numbers(path, rows, columns), targets, names
+
+
+def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Examples:
+    """Reads a csv file whose target column holds classes."""
+    features, targets, _ = read_table(path)
+    labels = np.array(targets)
+    if all(text.isdecimal() for text in targets):
+        # So that class 10 comes after 9; Python's integers have no largest one, NumPy's do.
+        order = sorted(set(targets), key=int)
+    else:
+        order = sorted(set(targets))
+    if "" in order:
+        checks.fail(str(path), "a class in every row", "an empty cell", error=checks.DataError)
+    rows = npz.vectors(str(path), features, form)
+    return examples.from_labels(
+        rows, labels, order, name=files.stem(path), checksums={path.name: files.checksum(path)}
+    )
+
+
+def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str], np.ndarray]:
+    """Reads a csv file that has features alone; rows are named by their position."""
+    _, rows = _read(path)
+    vectors = npz.vectors(str(path), _numbers(path, rows, list(range(len(rows[0][1])))), form)
+    return [str(index) for index in range(len(vectors))], vectors
+
+
+def _read(path: pathlib.Path) -> tuple[list[str] | None, _Rows]:
+    with files.reading(path), path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream)
+        try:
+            rows = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+        except csv.Error as error:
+            checks.fail(f"{path}, row {reader.line_num}", "comma-separated text", error, error=checks.DataError)
+    header = None
+    if rows and _is_header(rows[0][1]):
+        header = [cell.strip() for cell in rows.pop(0)[1]]
+    if not rows:
+        checks.fail(str(path), "at least one row of numbers", "none", error=checks.DataError)
+    width = len(header or rows[0][1])
+    for number, cells in rows:
+        if len(cells) != width:
+            checks.fail(f"{path}, row {number}", f"{width} columns", len(cells), error=checks.DataError)
+    return header, rows
+
+
+def _is_header(cells: list[str]) -> bool:
+    return any(cell.strip().lower() in TARGETS for cell in cells) or not any(_is_number(cell) for cell in cells)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(path: pathlib.Path, rows: _Rows, columns: list[int]) -> np.ndarray:
+    """Returns the cells as float32; `columns` says where in the file each of them stands."""
+    for number, cells in rows:
+        for column, cell in zip(columns, cells, strict=True):
+            if not _is_number(cell) or not math.isfinite(float(cell)):
+                place = f"{path}, row {number}, column {column + 1}"
+                checks.fail(place, "a finite number", repr(cell), error=checks.DataError)
+    return np.array([[float(cell) for cell in cells] for _, cells in rows], np.float32)

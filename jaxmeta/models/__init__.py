@@ -1,0 +1,25 @@
+"""Networks, and the adapters that make a `Model` of anyone's."""
+
+from jaxmeta.models.adapters import from_functions, from_linen, from_nnx
+from jaxmeta.models.convolution import Conv, convolve, max_pool
+from jaxmeta.models.networks import MLP, Conv4, conv4, flat, mlp
+from jaxmeta.models.normalization import NORMS, Context, Moments, NnxNorm, Norm
+
+__all__ = [
+    "MLP",
+    "NORMS",
+    "Context",
+    "Conv",
+    "Conv4",
+    "Moments",
+    "NnxNorm",
+    "Norm",
+    "conv4",
+    "convolve",
+    "flat",
+    "from_functions",
+    "from_linen",
+    "from_nnx",
+    "max_pool",
+    "mlp",
+]

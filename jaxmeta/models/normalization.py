@@ -1,0 +1,148 @@
+"""One masked normalisation layer for every mode, in linen and in nnx, over the same arithmetic."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxmeta import checks
+from jaxmeta.types import Array
+
+NORMS = ("batch", "support", "task", "instance", "layer", "group", "none")
+
+
+class Moments(NamedTuple):
+    """What a norm remembers of the support set."""
+
+    mean: Array
+    """[channels]"""
+    variance: Array
+    """[channels]"""
+    count: Array
+    """[] how many examples"""
+
+
+def row_moments(x: Array, mask: Array | None) -> Moments:
+    """The moments of each channel over the rows that are not padding, x [n, ..., channels]."""
+    rows = x.reshape(x.shape[0], -1, x.shape[-1])
+    weights = jnp.ones(x.shape[0], x.dtype) if mask is None else mask.astype(x.dtype)
+    count = weights.sum()
+    shares = (weights / jnp.maximum(count, 1))[:, None]
+    mean = (rows.mean(axis=1) * shares).sum(axis=0)
+    variance = (jnp.square(rows - mean).mean(axis=1) * shares).sum(axis=0)
+    return Moments(mean, variance, count)
+
+
+def standardize(
+    kind: str, x: Array, mask: Array | None, given: Moments | None, blend: tuple[Array, Array], groups: int, eps: float
+) -> tuple[Array, Moments | None]:
+    """Subtracts the mean and divides by the deviation that `kind` asks for.
+
+    Args:
+      kind: one of NORMS but "none".
+      x: [n, ..., channels].
+      mask: [n] bool or None; padded rows enter no moment.
+      given: the support set's moments, or None when the rows of this call are the support set.
+      blend: TaskNorm's scale and offset, scalars; the support's weight is sigmoid(scale * count + offset).
+      groups: how many groups of channels "group" makes.
+      eps: added to the variance.
+
+    Returns:
+      The result, and the support set's moments for the kinds that have them.
+    """
+    spatial = tuple(range(1, x.ndim - 1))
+    if kind in ("instance", "task") and not spatial:
+        checks.fail(f"norm {kind!r}", "inputs with a spatial axis", f"shape {x.shape}", 'use "layer" or "support"')
+    if kind == "layer":
+        return _scaled(x, x.mean((*spatial, -1), keepdims=True), x.var((*spatial, -1), keepdims=True), eps), None
+    if kind == "instance":
+        return _scaled(x, x.mean(spatial, keepdims=True), x.var(spatial, keepdims=True), eps), None
+    if kind == "group":
+        if x.shape[-1] % groups:
+            checks.fail('norm "group"', f"channels that divide into {groups} groups", x.shape[-1])
+        grouped = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
+        axes = (*spatial, -1)
+        return _scaled(grouped, grouped.mean(axes, keepdims=True), grouped.var(axes, keepdims=True), eps).reshape(
+            x.shape
+        ), None
+    moments = row_moments(x, mask) if given is None else given
+    if kind != "task":
+        return _scaled(x, moments.mean, moments.variance, eps), None if kind == "batch" else moments
+    weight = jax.nn.sigmoid(blend[0] * moments.count + blend[1])
+    own_mean, own_variance = x.mean(spatial, keepdims=True), x.var(spatial, keepdims=True)
+    mean = weight * moments.mean + (1 - weight) * own_mean
+    variance = weight * (moments.variance + jnp.square(moments.mean - mean)) + (1 - weight) * (
+        own_variance + jnp.square(own_mean - mean)
+    )
+    return _scaled(x, mean, variance, eps), moments
+
+
+def _scaled(x: Array, mean: Array, variance: Array, eps: float) -> Array:
+    return (x - mean) * jax.lax.rsqrt(variance + eps)
+
+
+class Norm(nn.Module):
+    """Normalisation as a linen layer, [n, ..., channels] -> the same shape.
+
+    kind is "batch" (moments of the inputs of one call), "support" (moments of the support set: MetaBN), "task"
+    (TaskNorm-I: the support's moments blended with the instance's own), "instance", "layer", "group" or "none".
+    The support's moments are the variable "moments" of the collection "context": written when absent, read when given.
+
+    References:
+      Bronskill et al., TaskNorm: Rethinking Batch Normalization for Meta-Learning, 2020, sections 3 and 4.
+    """
+
+    kind: str = "batch"
+    groups: int = 8
+    eps: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array, mask: Array | None = None) -> Array:
+        checks.choice("norm", self.kind, NORMS)
+        if self.kind == "none":
+            return x
+        blend = tuple(
+            self.param(name, nn.initializers.zeros, ()) if self.kind == "task" else jnp.zeros(())
+            for name in ("blend_scale", "blend_offset")
+        )
+        given = self.get_variable("context", "moments") if self.has_variable("context", "moments") else None
+        y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps)
+        if moments is not None and self.is_mutable_collection("context"):
+            self.put_variable("context", "moments", moments)
+        channels = (x.shape[-1],)
+        return y * self.param("scale", nn.initializers.ones, channels) + self.param(
+            "bias", nn.initializers.zeros, channels
+        )
+
+
+class Context(nnx.Variable):
+    """The nnx variable type of what a module takes from a support set; `from_nnx` fills it or leaves it empty."""
+
+
+class NnxNorm(nnx.Module):
+    """`Norm` as an nnx layer; its Context variable holds None until a support set is given."""
+
+    def __init__(self, channels: int, *, kind: str = "batch", groups: int = 8, eps: float = 1e-5):
+        self.kind, self.groups, self.eps = checks.choice("norm", kind, NORMS), groups, eps
+        if kind != "none":
+            self.scale, self.bias = nnx.Param(jnp.ones(channels)), nnx.Param(jnp.zeros(channels))
+        if kind == "task":
+            self.blend_scale, self.blend_offset = nnx.Param(jnp.zeros(())), nnx.Param(jnp.zeros(()))
+        if kind in ("support", "task"):
+            self.moments = Context(None)
+
+    def __call__(self, x: Array, mask: Array | None = None) -> Array:
+        if self.kind == "none":
+            return x
+        task = self.kind == "task"
+        blend = (self.blend_scale[...], self.blend_offset[...]) if task else (jnp.zeros(()), jnp.zeros(()))
+        has_context = self.kind in ("support", "task")
+        given = self.moments.get_value() if has_context else None
+        y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps)
+        if has_context and given is None:
+            self.moments.set_value(moments)
+        return y * self.scale[...] + self.bias[...]

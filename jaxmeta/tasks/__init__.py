@@ -1,0 +1,8 @@
+"""Task distributions: key -> Episode, pure and jittable."""
+
+from jaxmeta.tasks.finite import few_shot, from_arrays
+from jaxmeta.tasks.sampling import Sample, distinct, episodes
+from jaxmeta.tasks.sinusoid import sinusoid
+from jaxmeta.tasks.strokes import strokes
+
+__all__ = ["Sample", "distinct", "episodes", "few_shot", "from_arrays", "sinusoid", "strokes"]
