@@ -10,7 +10,7 @@ from jaxmeta.types import Array, PyTree
 
 def masked_mean(values: Array, mask: Array | None) -> Array:
     """The mean of values [n] over the rows where mask [n] is True; 0 if there are none."""
-    values = values.astype(jnp.result_type(values, jnp.float32)) if values.dtype == bool else values
+    values = values.astype(float) if values.dtype == bool else values
     if mask is None:
         return values.mean()
     return jnp.where(mask, values, 0).sum() / jnp.maximum(mask.sum(), 1)

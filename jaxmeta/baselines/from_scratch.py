@@ -1,0 +1,33 @@
+"""Training on the support set alone."""
+
+from __future__ import annotations
+
+import jax
+import optax
+
+from jaxmeta.learners.maml import Adapted, maml
+from jaxmeta.types import Array, Criterion, MetaLearner, Model, PyTree, query_loss
+
+
+def from_scratch(
+    model: Model, criterion: Criterion, optimizer: optax.GradientTransformation, *, num_steps: int
+) -> MetaLearner:
+    """A network initialised anew for every task and trained on its support set: what adapting without learning gives.
+
+    Args:
+      model: the network.
+      criterion: the loss.
+      optimizer: any Optax transformation.
+      num_steps: full-batch steps on the support set.
+
+    Returns:
+      A MetaLearner without meta_params, whose adapted is `maml`'s.
+    """
+    trained = maml(model, criterion, optimizer, num_steps=num_steps)
+
+    def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
+        del meta_params
+        init_key, adapt_key = jax.random.split(key)
+        return trained.adapt(model.init(init_key), support, adapt_key)
+
+    return MetaLearner(lambda key: {}, adapt, trained.predict, query_loss(adapt, trained.predict, criterion))

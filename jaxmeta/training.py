@@ -1,0 +1,147 @@
+"""The outer loop: the mean over tasks of a learner's loss, its gradient, an Optax update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta import checks, tasks, tree
+from jaxmeta.types import Array, MetaLearner, Metrics, PyTree
+
+
+class MetaState(NamedTuple):
+    """Everything that meta-training carries from step to step."""
+
+    meta_params: PyTree
+    """What the learner has learned."""
+    optimizer_state: PyTree
+    """The outer optimiser's state."""
+    step: Array
+    """[] int32, how many updates were made."""
+
+
+class MetaTrainer(NamedTuple):
+    """The outer loop as two pure functions; whoever jits `update` may donate its state."""
+
+    init: Callable[[Array], MetaState]
+    """(key) -> MetaState"""
+    update: Callable[[MetaState, PyTree, Array], tuple[MetaState, Metrics]]
+    """(state, episodes with a leading task axis, key) -> (state, metrics averaged over tasks)"""
+
+
+def meta_trainer(
+    learner: MetaLearner, outer_optimizer: optax.GradientTransformation, *, tasks_per_chunk: int | None = None
+) -> MetaTrainer:
+    """Makes the outer loop of a learner.
+
+    Args:
+      learner: what is meta-trained.
+      outer_optimizer: any Optax transformation.
+      tasks_per_chunk: how many tasks are computed side by side; the gradient is accumulated over chunks and equals
+        the unchunked one. None: what `default_chunk` says.
+
+    Returns:
+      MetaTrainer(init, update). The metrics are the learner's, averaged over tasks, and "gradient_norm".
+
+    Raises:
+      ValueError: if tasks_per_chunk does not divide the number of tasks.
+    """
+
+    def init(key: Array) -> MetaState:
+        meta_params = learner.init(key)
+        return MetaState(meta_params, outer_optimizer.init(meta_params), jnp.zeros((), jnp.int32))
+
+    def update(state: MetaState, episodes: PyTree, key: Array) -> tuple[MetaState, Metrics]:
+        num_tasks = tree.leading_axis(episodes)
+
+        def chunk_gradient(chunk: tuple[PyTree, Array]) -> tuple[PyTree, Metrics]:
+            def loss(meta_params: PyTree) -> tuple[Array, Metrics]:
+                losses, metrics = jax.vmap(learner.loss, (None, 0, 0))(meta_params, *chunk)
+                return losses.sum() / num_tasks, jax.tree.map(lambda leaf: leaf.sum(axis=0) / num_tasks, metrics)
+
+            return jax.grad(loss, has_aux=True)(state.meta_params)
+
+        gradient, metrics = sum_over_chunks(
+            chunk_gradient, (episodes, jax.random.split(key, num_tasks)), tasks_per_chunk or default_chunk(episodes)
+        )
+        updates, optimizer_state = outer_optimizer.update(gradient, state.optimizer_state, state.meta_params)
+        meta_params = optax.apply_updates(state.meta_params, updates)
+        return MetaState(meta_params, optimizer_state, state.step + 1), {**metrics, "gradient_norm": tree.norm(gradient)}
+
+    return MetaTrainer(init, update)
+
+
+def default_chunk(episodes: PyTree) -> int:
+    """The number of tasks computed side by side that is fastest on this backend.
+
+    On CPU pictures go one task after the other, since the working set then stays in cache; small tasks, whose time is
+    the overhead of operations, go together, and so does everything on an accelerator.
+    """
+    num_tasks = tree.leading_axis(episodes)
+    per_task = sum(leaf.size for leaf in jax.tree.leaves(episodes)) / num_tasks
+    return num_tasks if jax.default_backend() != "cpu" or per_task < 2_000 else 1
+
+
+def _in_chunks(arguments: PyTree, tasks_per_chunk: int) -> PyTree:
+    num_tasks = tree.leading_axis(arguments)
+    checks.integer("tasks_per_chunk", tasks_per_chunk, 1)
+    if num_tasks % tasks_per_chunk:
+        checks.fail("tasks_per_chunk", f"a divisor of the {num_tasks} tasks", tasks_per_chunk)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, tasks_per_chunk, *leaf.shape[1:]), arguments)
+
+
+def sum_over_chunks(function: Callable[[PyTree], PyTree], arguments: PyTree, tasks_per_chunk: int) -> PyTree:
+    """Adds up function(chunk) over chunks of the leading task axis, one chunk in memory at a time."""
+    chunks = _in_chunks(arguments, tasks_per_chunk)
+    if tree.leading_axis(chunks) == 1:
+        return function(arguments)
+    zeros = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+        jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], chunks)),
+    )
+    add = lambda total, chunk: (jax.tree.map(jnp.add, total, function(chunk)), None)  # noqa: E731
+    return jax.lax.scan(add, zeros, chunks)[0]
+
+
+def map_chunks(function: Callable[[PyTree], PyTree], arguments: PyTree, tasks_per_chunk: int) -> PyTree:
+    """Stacks function(chunk), which keeps the task axis, over chunks of the leading task axis."""
+    chunks = _in_chunks(arguments, tasks_per_chunk)
+    if tree.leading_axis(chunks) == 1:
+        return function(arguments)
+    results = jax.lax.map(function, chunks)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
+
+
+def many_updates(
+    trainer: MetaTrainer, sample: tasks.Sample, *, num_tasks: int, num_updates: int
+) -> Callable[[MetaState, Array], tuple[MetaState, Metrics]]:
+    """Makes one function of many updates that samples its own episodes, so that the host has nothing to do between.
+
+    Update s uses the episodes s * num_tasks .. (s + 1) * num_tasks - 1 of the stream, however the updates are split
+    over calls.
+
+    Args:
+      trainer: the outer loop.
+      sample: key -> Episode.
+      num_tasks: tasks per update.
+      num_updates: updates per call.
+
+    Returns:
+      (state, key) -> (state, metrics [num_updates]), to be jitted by the caller.
+    """
+
+    def run(state: MetaState, key: Array) -> tuple[MetaState, Metrics]:
+        stream_key, learner_key = jax.random.split(key)
+
+        def one(state: MetaState, _: None) -> tuple[MetaState, Metrics]:
+            indices = state.step * num_tasks + jnp.arange(num_tasks)
+            episodes = tasks.episodes(sample, stream_key, indices)
+            return trainer.update(state, episodes, jax.random.fold_in(learner_key, state.step))
+
+        return jax.lax.scan(one, state, length=num_updates)
+
+    return run
