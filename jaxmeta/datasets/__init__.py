@@ -1,0 +1,20 @@
+"""Labelled examples grouped by class, from built-in domains and from a user's own files; NumPy only."""
+
+from jaxmeta.datasets.examples import Examples, from_labels, rotated, select, union
+from jaxmeta.datasets.loading import Builtin, load, load_inputs, names
+from jaxmeta.datasets.pictures import Form
+from jaxmeta.datasets.tables import read_table
+
+__all__ = [
+    "Builtin",
+    "Examples",
+    "Form",
+    "from_labels",
+    "load",
+    "load_inputs",
+    "names",
+    "read_table",
+    "rotated",
+    "select",
+    "union",
+]

@@ -55,5 +55,5 @@ def _move(images: np.ndarray, height: int, width: int) -> np.ndarray:
     places = [(axis + 0.5) * size - 0.5 for axis in (source_y, source_x)]
     which = np.broadcast_to(np.arange(count)[:, None, None], places[0].shape)
     sample = files.extra("scipy.ndimage").map_coordinates
-    values = sample(images, [which, *places], order=1, mode="constant", cval=0.0)
+    values = sample(images, [which, *places], order=1, mode="grid-constant")
     return np.rint(values * (255 / 16)).clip(0, 255).astype(np.uint8)[..., None]

@@ -59,19 +59,17 @@ def load(
     for images_path, labels_path in [pairs[each] for each in sorted(pairs) if split in (None, each)]:
         images.append(read(images_path, 3))
         labels.append(read(labels_path, 1))
+        if images[-1].shape[1:] != images[0].shape[1:]:
+            wanted, got = (f"pictures of shape {array.shape[1:]}" for array in (images[0], images[-1]))
+            checks.fail(str(images_path), wanted, got, "load one split", checks.DataError)
         if len(images[-1]) != len(labels[-1]):
             wanted = f"{len(images[-1])} labels for the pictures of {images_path.name}"
             checks.fail(str(labels_path), wanted, len(labels[-1]), error=checks.DataError)
         checksums |= {path.name: files.checksum(path) for path in (images_path, labels_path)}
-    named = [(f"the {name} files", array) for array in images]
-    if len({array.shape[1:] for array in images}) > 1:
-        shapes = " and ".join(str(array.shape[1:]) for array in images)
-        checks.fail(named[0][0], "pictures of one size", shapes, "load one split", checks.DataError)
-    rows = pictures.fit(pictures.from_numbers(np.concatenate(images), named[0][0]), form)
-    with files.reading(named[0][0]):
-        return examples.from_labels(
-            rows, np.concatenate(labels), class_names, name=name, split=split or "all", checksums=checksums
-        )
+    what = ", ".join(checksums)
+    rows, labels = pictures.fit(pictures.from_numbers(np.concatenate(images), what), form), np.concatenate(labels)
+    with files.reading(what):
+        return examples.from_labels(rows, labels, class_names, name=name, split=split or "all", checksums=checksums)
 
 
 def read(path: pathlib.Path, num_dims: int) -> np.ndarray:

@@ -1,20 +1,15 @@
-"""One way in: a built-in name or a path of the user's own."""
+"""One way in: a built-in name, or a path to files of the user's own."""
 
 from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from jaxmeta import checks
 from jaxmeta.datasets import digits, examples, files, folders, idx, npz, omniglot, pictures, tables
-
-_FASHION = (
-    "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot",
-)  # fmt: skip
 
 
 class Builtin(NamedTuple):
@@ -23,4 +18,149 @@ class Builtin(NamedTuple):
     field: str
     classes: int
     examples: int
-    source: str  # "embedded": comes with a package; "files": lies in the data folder
+    source: str  # "embedded": comes with a package; "files": read from the data folder
+
+
+_BUILTINS = {
+    "omniglot": Builtin("handwritten characters", 1623, 32460, "files"),
+    "mnist": Builtin("handwritten digits", 10, 70000, "files"),
+    "fashion_mnist": Builtin("clothing", 10, 70000, "files"),
+    "digits": Builtin("handwritten digits", 10, 1797, "embedded"),
+    "digits_moved": Builtin("handwritten digits", 10, 1797, "embedded"),
+}
+
+_CLOTHES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
+_CLASS_NAMES = {"mnist": tuple("0123456789"), "fashion_mnist": tuple(_CLOTHES.split(","))}
+
+# Both sets have the same file names; the published label files tell which one a folder holds.
+_PUBLISHED = {
+    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c": "mnist",
+    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6": "mnist",
+    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845": "fashion_mnist",
+    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5": "fashion_mnist",
+}
+
+
+def names() -> dict[str, Builtin]:
+    """Returns the built-in domains and what is known of them."""
+    return dict(_BUILTINS)
+
+
+def load(
+    name_or_path: files.PathLike,
+    *,
+    data_dir: files.PathLike | None = None,
+    split: str | None = None,
+    form: pictures.Form | None = None,
+) -> examples.Examples:
+    """Loads a labelled set, grouped by class.
+
+    Args:
+      name_or_path: one of `names()`; or a path to an npz (`images` or `inputs`, with `labels` [N] and perhaps
+        `class_names`, or one array [classes, examples, ...] alone), a folder of class folders of pictures, a folder
+        of IDX pairs, or a csv of numbers with a target column.
+      data_dir: where the files of built-in domains lie, in a folder of the domain's name or directly; by default the
+        environment variable JAXMETA_DATA.
+      split: "train", "validation", "test" or "train+validation" of omniglot's classes (1100, 100, 423 and 1200);
+        "train" or "test" of the IDX sets' examples. None takes everything.
+      form: the size, channels and polarity of pictures. None keeps their own, which must then be one.
+
+    Returns:
+      Examples; pictures are uint8 [N, height, width, channels], vectors float32 [N, d].
+
+    Raises:
+      ValueError: if there is no such domain, path, split or form.
+      DataError: if a file is missing, damaged or not as expected; the message names it.
+      ImportError: if reading it needs the `data` extra.
+    """
+    pictures.check_form(form)
+    if isinstance(name_or_path, str) and name_or_path in _BUILTINS:
+        return _builtin(name_or_path, data_dir, split, form)
+    path = _existing(name_or_path)
+    if path.is_dir() and (pairs := _idx_pairs(path)):
+        return idx.load(pairs, split, form, name=files.stem(path))
+    checks.choice("split", split, (None,))
+    if path.is_dir():
+        return folders.labelled(path, form)
+    reader = {".npz": npz.labelled, ".csv": tables.labelled}.get(path.suffix.lower())
+    if reader is None:
+        checks.fail(str(path), "an npz, a csv or a folder", "another kind of file", error=checks.DataError)
+    return reader(path, form)
+
+
+def load_inputs(path: files.PathLike, *, form: pictures.Form | None = None) -> tuple[list[str], np.ndarray]:
+    """Loads examples without labels.
+
+    Args:
+      path: a picture file, a folder of pictures (also below it), an npz with `images` or `inputs` [N, ...], or a csv
+        that has features alone.
+      form: the size, channels and polarity of pictures. None keeps their own, which must then be one.
+
+    Returns:
+      names: N texts; a picture's path relative to the folder, a row's position in an npz or csv.
+      inputs: pictures uint8 [N, height, width, channels], or vectors float32 [N, d].
+
+    Raises:
+      ValueError: if there is no such path or form.
+      DataError: if a file is damaged or not as expected; the message names it.
+      ImportError: if pictures need the `data` extra.
+    """
+    pictures.check_form(form)
+    path = _existing(path)
+    if path.is_dir():
+        return folders.unlabelled(path, form)
+    if path.suffix.lower() in folders.SUFFIXES:
+        return [path.name], folders.picture(path, form)
+    reader = {".npz": npz.unlabelled, ".csv": tables.unlabelled}.get(path.suffix.lower())
+    if reader is None:
+        wanted = "a picture, a folder of pictures, an npz or a csv"
+        checks.fail(str(path), wanted, "another kind of file", error=checks.DataError)
+    return reader(path, form)
+
+
+def _existing(path: files.PathLike) -> pathlib.Path:
+    found = pathlib.Path(path)
+    if not str(path) or not found.exists():
+        known = f"one of {', '.join(_BUILTINS)}, or a path to an npz, a folder or a csv"
+        checks.fail("domain", known, repr(str(path)), "no such name or path")
+    return found
+
+
+def _idx_pairs(folder: pathlib.Path) -> idx.Pairs:
+    pairs = idx.find(folder)
+    for path in [path for pair in pairs.values() for path in pair]:
+        files.check_link(path, os.path.realpath(folder))
+    return pairs
+
+
+def _builtin(
+    name: str, data_dir: files.PathLike | None, split: str | None, form: pictures.Form | None
+) -> examples.Examples:
+    if name in ("digits", "digits_moved"):
+        checks.choice("split", split, (None,))
+        return digits.load(form) if name == "digits" else digits.load_moved(form)
+    data_dir = data_dir or os.environ.get("JAXMETA_DATA")
+    candidates = [pathlib.Path(data_dir, name), pathlib.Path(data_dir)] if data_dir else []
+    for folder in filter(pathlib.Path.is_dir, candidates):
+        if name == "omniglot" and (paths := omniglot.find(folder, form)):
+            return omniglot.load(paths, split, form)
+        if name != "omniglot" and (pairs := idx.find(folder)):
+            return _digits_or_clothes(name, pairs, split, form)
+    _missing(name, candidates)
+
+
+def _digits_or_clothes(name: str, pairs: idx.Pairs, split: str | None, form: pictures.Form | None) -> examples.Examples:
+    checks.choice("split", split, (None, "train", "test"))
+    loaded = idx.load(pairs, split, form, name=name, class_names=_CLASS_NAMES[name])
+    for file, checksum in loaded.checksums.items():
+        if _PUBLISHED.get(checksum, name) != name:
+            checks.fail(file, f"the labels of {name}", f"those of {_PUBLISHED[checksum]}", error=checks.DataError)
+    return loaded
+
+
+def _missing(name: str, candidates: list[pathlib.Path]) -> NoReturn:
+    wanted = "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz"
+    if name == "omniglot":
+        wanted = f"{' and '.join(omniglot.ZIPS)}, or {omniglot.NPZ}"
+    got = f"none in {' or '.join(map(str, candidates))}" if candidates else "no data folder"
+    checks.fail(name, wanted, got, "name the folder that has them with --data-dir or JAXMETA_DATA", checks.DataError)

@@ -55,16 +55,13 @@ def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Example
     features, targets, _ = read_table(path)
     labels = np.array(targets)
     if all(text.isdecimal() for text in targets):
-        # So that class 10 comes after 9; Python's integers have no largest one, NumPy's do.
-        order = sorted(set(targets), key=int)
+        order = sorted(set(targets), key=int)  # class 10 comes after class 9
     else:
         order = sorted(set(targets))
     if "" in order:
         checks.fail(str(path), "a class in every row", "an empty cell", error=checks.DataError)
     rows = npz.vectors(str(path), features, form)
-    return examples.from_labels(
-        rows, labels, order, name=files.stem(path), checksums={path.name: files.checksum(path)}
-    )
+    return examples.from_labels(rows, labels, order, name=files.stem(path), checksums={path.name: files.checksum(path)})
 
 
 def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str], np.ndarray]:
@@ -107,9 +104,12 @@ def _is_number(cell: str) -> bool:
 
 def _numbers(path: pathlib.Path, rows: _Rows, columns: list[int]) -> np.ndarray:
     """Returns the cells as float32; `columns` says where in the file each of them stands."""
-    for number, cells in rows:
-        for column, cell in zip(columns, cells, strict=True):
-            if not _is_number(cell) or not math.isfinite(float(cell)):
-                place = f"{path}, row {number}, column {column + 1}"
-                checks.fail(place, "a finite number", repr(cell), error=checks.DataError)
-    return np.array([[float(cell) for cell in cells] for _, cells in rows], np.float32)
+    values = np.empty((len(rows), len(columns)), np.float32)
+    for index, (_, cells) in enumerate(rows):
+        with np.errstate(over="ignore"):
+            values[index] = [float(cell) if _is_number(cell) else math.nan for cell in cells]
+    for index, place in np.argwhere(~np.isfinite(values)):
+        number, cells = rows[index]
+        what = f"{path}, row {number}, column {columns[place] + 1}"
+        checks.fail(what, "a finite number", repr(cells[place]), error=checks.DataError)
+    return values
