@@ -66,9 +66,7 @@ def evaluate(
     num_tasks = tree.leading_axis(episodes)
     chunk = math.gcd(num_tasks, 10) if default_chunk(episodes) == 1 else num_tasks
     keys = jax.random.split(key, num_tasks)
-    return _evaluate(
-        learner, criterion, tuple(columns.items()), tasks_per_chunk or chunk, meta_params, episodes, keys
-    )
+    return _evaluate(learner, criterion, tuple(columns.items()), tasks_per_chunk or chunk, meta_params, episodes, keys)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
@@ -77,7 +75,9 @@ def _evaluate(learner, criterion, columns, tasks_per_chunk, meta_params, episode
         adapt_key, query_key = jax.random.split(key)
         adapted = learner.adapt(meta_params, episode.support, adapt_key)
         return {
-            name: dict(criterion(adapted_predictor(column(learner).predict, meta_params, adapted), episode.query, query_key)[1])
+            name: dict(
+                criterion(adapted_predictor(column(learner).predict, meta_params, adapted), episode.query, query_key)[1]
+            )
             for name, column in columns
         }
 

@@ -70,7 +70,10 @@ def meta_trainer(
         )
         updates, optimizer_state = outer_optimizer.update(gradient, state.optimizer_state, state.meta_params)
         meta_params = optax.apply_updates(state.meta_params, updates)
-        return MetaState(meta_params, optimizer_state, state.step + 1), {**metrics, "gradient_norm": tree.norm(gradient)}
+        return MetaState(meta_params, optimizer_state, state.step + 1), {
+            **metrics,
+            "gradient_norm": tree.norm(gradient),
+        }
 
     return MetaTrainer(init, update)
 

@@ -53,11 +53,10 @@ def reading(what: object) -> Iterator[None]:
 @contextlib.contextmanager
 def archive(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
     """Opens a zip archive whose members all have plain relative names."""
-    with reading(path):
-        with zipfile.ZipFile(path) as opened:
-            for member in opened.infolist():
-                _check_member(path, member)
-            yield opened
+    with reading(path), zipfile.ZipFile(path) as opened:
+        for member in opened.infolist():
+            _check_member(path, member)
+        yield opened
 
 
 def _check_member(path: pathlib.Path, member: zipfile.ZipInfo) -> None:

@@ -17,6 +17,8 @@ MAX_BYTES = 2**31  # of one file's content; a header can claim any size
 _IMAGES = re.compile(r"(?P<prefix>.*)-images[-.]idx3-ubyte(\.gz)?")
 _SPLITS = {"t10k": "test"}  # other prefixes are the split's own name
 
+WANTED = "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz and the two t10k-* files (gzipped or not)"
+
 Pairs = dict[str, tuple[pathlib.Path, pathlib.Path]]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,7 @@ _BUILTINS = {
 }
 
 _CLOTHES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
+_IDX_SPLITS = ("train", "test")
 _CLASS_NAMES = {"mnist": tuple("0123456789"), "fashion_mnist": tuple(_CLOTHES.split(","))}
 
 # Both sets have the same file names; the published label files tell which one a folder holds.
@@ -136,31 +137,36 @@ def _idx_pairs(folder: pathlib.Path) -> idx.Pairs:
 def _builtin(
     name: str, data_dir: files.PathLike | None, split: str | None, form: pictures.Form | None
 ) -> examples.Examples:
-    if name in ("digits", "digits_moved"):
-        checks.choice("split", split, (None,))
-        return digits.load(form) if name == "digits" else digits.load_moved(form)
+    known = {"omniglot": omniglot.SPLITS, "mnist": _IDX_SPLITS, "fashion_mnist": _IDX_SPLITS}.get(name, ())
+    checks.choice("split", split, (None, *known))
+    if name == "digits":
+        return digits.load(form)
+    if name == "digits_moved":
+        return digits.load_moved(form)
     data_dir = data_dir or os.environ.get("JAXMETA_DATA")
     candidates = [pathlib.Path(data_dir, name), pathlib.Path(data_dir)] if data_dir else []
     for folder in filter(pathlib.Path.is_dir, candidates):
-        if name == "omniglot" and (paths := omniglot.find(folder, form)):
-            return omniglot.load(paths, split, form)
-        if name != "omniglot" and (pairs := idx.find(folder)):
+        if name == "omniglot":
+            if paths := omniglot.find(folder, form):
+                return omniglot.load(paths, split, form)
+        elif pairs := _idx_splits(folder, split):
             return _digits_or_clothes(name, pairs, split, form)
-    _missing(name, candidates)
+    wanted = omniglot.WANTED if name == "omniglot" else idx.WANTED
+    got = f"not all of them in {' or '.join(map(str, candidates))}" if candidates else "no data folder"
+    hint = "name the folder that has them with --data-dir or JAXMETA_DATA"
+    checks.fail(name, wanted, got, hint, checks.DataError)
+
+
+def _idx_splits(folder: pathlib.Path, split: str | None) -> idx.Pairs:
+    """Returns the pairs in a folder that make up a split, or none unless all are there."""
+    wanted = _IDX_SPLITS if split is None else (split,)
+    pairs = {each: pair for each, pair in idx.find(folder).items() if each in wanted}
+    return pairs if len(pairs) == len(wanted) else {}
 
 
 def _digits_or_clothes(name: str, pairs: idx.Pairs, split: str | None, form: pictures.Form | None) -> examples.Examples:
-    checks.choice("split", split, (None, "train", "test"))
     loaded = idx.load(pairs, split, form, name=name, class_names=_CLASS_NAMES[name])
     for file, checksum in loaded.checksums.items():
         if _PUBLISHED.get(checksum, name) != name:
             checks.fail(file, f"the labels of {name}", f"those of {_PUBLISHED[checksum]}", error=checks.DataError)
     return loaded
-
-
-def _missing(name: str, candidates: list[pathlib.Path]) -> NoReturn:
-    wanted = "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz"
-    if name == "omniglot":
-        wanted = f"{' and '.join(omniglot.ZIPS)}, or {omniglot.NPZ}"
-    got = f"none in {' or '.join(map(str, candidates))}" if candidates else "no data folder"
-    checks.fail(name, wanted, got, "name the folder that has them with --data-dir or JAXMETA_DATA", checks.DataError)

@@ -17,6 +17,7 @@ NUM_CLASSES, NUM_DRAWINGS = 1623, 20
 NATIVE = pictures.Form(28, 28, 1)
 ZIPS = ("images_background.zip", "images_evaluation.zip")
 NPZ = "omniglot_28x28.npz"
+WANTED = f"{' and '.join(ZIPS)}, or {NPZ}"
 SPLITS = ("train", "validation", "test", "train+validation")
 
 _DRAWING = re.compile(r"images_(background|evaluation)/[^/]+/character\d+/\d+_\d+\.png")

@@ -73,7 +73,9 @@ def from_linen(module: nn.Module, example_inputs: PyTree) -> Model:
     try:
         jax.eval_shape(lambda given, inputs: call(given, inputs, None, mutable=True), shapes, example_inputs)
     except InvalidRngError as error:
-        raise ValueError(f"from_linen: {type(module).__name__} asks for random numbers when applied; {_NO_NOISE}") from error
+        raise ValueError(
+            f"from_linen: {type(module).__name__} asks for random numbers when applied; {_NO_NOISE}"
+        ) from error
     if extra := sorted(set(shapes) - {"params", "context"}):
         checks.fail(
             f"from_linen: {type(module).__name__}", 'the collections "params" and "context" alone', extra, _STATELESS

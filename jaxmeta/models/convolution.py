@@ -42,9 +42,7 @@ def _patches(x: Array, size: int, stride: int) -> Array:
     pads = [max((steps - 1) * stride + size - extent, 0) for steps, extent in zip((rows, columns), x.shape[1:3])]
     x = jnp.pad(x, ((0, 0), *((pad // 2, pad - pad // 2) for pad in pads), (0, 0)))
     span = [(steps - 1) * stride + 1 for steps in (rows, columns)]
-    pieces = [
-        x[:, i : i + span[0] : stride, j : j + span[1] : stride] for i in range(size) for j in range(size)
-    ]
+    pieces = [x[:, i : i + span[0] : stride, j : j + span[1] : stride] for i in range(size) for j in range(size)]
     return jnp.concatenate(pieces, axis=-1)
 
 

@@ -95,12 +95,18 @@ def from_arrays(tasks: Any, *, num_shots: int, num_queries: int) -> Sample:
       >>> episode.support.inputs.shape, episode.query.targets.shape
       ((5, 2), (4, 1))
     """
-    count = checks.integer("from_arrays: num_shots", num_shots, 1) + checks.integer("from_arrays: num_queries", num_queries, 1)
+    count = checks.integer("from_arrays: num_shots", num_shots, 1) + checks.integer(
+        "from_arrays: num_queries", num_queries, 1
+    )
     pairs = _pairs(tasks)
     sizes = np.array([len(inputs) for inputs, _ in pairs], np.int32)
     for index, (inputs, targets) in enumerate(pairs):
         first = pairs[0]
-        if len(inputs) != len(targets) or inputs.shape[1:] != first[0].shape[1:] or targets.shape[1:] != first[1].shape[1:]:
+        if (
+            len(inputs) != len(targets)
+            or inputs.shape[1:] != first[0].shape[1:]
+            or targets.shape[1:] != first[1].shape[1:]
+        ):
             checks.fail(
                 f"from_arrays: task {index}",
                 f"inputs [n, {first[0].shape[1:]}] and targets [n, {first[1].shape[1:]}] like the first task's",
@@ -118,7 +124,12 @@ def from_arrays(tasks: Any, *, num_shots: int, num_queries: int) -> Sample:
         task = jax.random.randint(task_key, (), 0, len(pairs))
         rows = starts[task] + distinct(example_key, sizes[task], count)
         batch = Batch(all_inputs[rows], all_targets[rows])
-        return Episode(*(jax.tree.map(lambda leaf, part=part: leaf[part], batch) for part in (slice(num_shots), slice(num_shots, None))))
+        return Episode(
+            *(
+                jax.tree.map(lambda leaf, part=part: leaf[part], batch)
+                for part in (slice(num_shots), slice(num_shots, None))
+            )
+        )
 
     return sample
 

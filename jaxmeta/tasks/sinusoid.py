@@ -32,8 +32,6 @@ def sinusoid(*, num_shots: int, num_queries: int) -> Sample:
         phase = jax.random.uniform(phase_key, (), maxval=jnp.pi)
         inputs = jax.random.uniform(inputs_key, (num_shots + num_queries, 1), minval=-5.0, maxval=5.0)
         targets = amplitude * jnp.sin(inputs - phase)
-        return Episode(
-            Batch(inputs[:num_shots], targets[:num_shots]), Batch(inputs[num_shots:], targets[num_shots:])
-        )
+        return Episode(Batch(inputs[:num_shots], targets[:num_shots]), Batch(inputs[num_shots:], targets[num_shots:]))
 
     return sample

@@ -46,7 +46,9 @@ def strokes(*, num_ways: int, num_shots: int, num_queries: int, split: str = "tr
         draw = jax.vmap(jax.vmap(lambda key, glyph: _render(key, glyph, size), (0, None)))
         pictures = draw(keys, glyphs)
         support, query = pictures[:, :num_shots], pictures[:, num_shots:]
-        return Episode(*(labelled_rows(part.reshape(-1, size, size, 1), num_ways, part.shape[1]) for part in (support, query)))
+        return Episode(
+            *(labelled_rows(part.reshape(-1, size, size, 1), num_ways, part.shape[1]) for part in (support, query))
+        )
 
     return sample
 

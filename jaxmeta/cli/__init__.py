@@ -1,0 +1,94 @@
+"""The command `jaxmeta`: parses arguments, calls the library, ends with the exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jaxmeta import checks
+
+COMMANDS = ("train", "evaluate", "adapt", "domains")
+USAGE = f"usage: jaxmeta {{{','.join(COMMANDS)}}} ...; jaxmeta COMMAND --help says more"
+
+
+class UsageError(ValueError):
+    """The arguments do not parse."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+      0 done, 1 data or run error, 2 usage, 3 diverged, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if importlib.util.find_spec("tyro") is None or importlib.util.find_spec("tqdm") is None:
+        print("jaxmeta: the command needs the extra `cli`: pip install 'jaxmeta[cli,data]'", file=sys.stderr)
+        return 2
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return _say("interrupted", 130)
+    except (checks.DataError, OSError, ImportError) as error:
+        return _say(error, 1)
+    except ArithmeticError as error:
+        return _say(error, 3)
+    except (ValueError, TypeError) as error:
+        return _say(error, 2)
+
+
+def _say(error: object, code: int) -> int:
+    if os.environ.get("JAXMETA_DEBUG") == "1":
+        raise
+    print(f"jaxmeta: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"Learns how to adapt: few-shot, cross-domain meta-learning.\n{USAGE}")
+        return 0 if arguments else 2
+    command, rest = arguments[0], arguments[1:]
+    checks.choice("command", command, COMMANDS)
+    from jaxmeta.cli import config
+
+    if command == "train":
+        preset = rest.pop(0) if rest and not rest[0].startswith("-") else "embedded"
+        default = config.PRESETS[checks.choice("preset", preset, config.PRESETS)]
+        description = f"{type(default).__doc__} Presets: {', '.join(config.PRESETS)}; embedded if none is named."
+        parsed = _parse(type(default), rest, f"jaxmeta train {preset}", description, default)
+        from jaxmeta.cli import embedded, train
+
+        return embedded.run(parsed) if preset == "embedded" else train.run(parsed, preset)
+    kinds = {"evaluate": config.Evaluate, "adapt": config.Adapt, "domains": config.Domains}
+    parsed = _parse(kinds[command], rest, f"jaxmeta {command}", kinds[command].__doc__)
+    from jaxmeta.cli import adapt, domains, evaluate
+
+    return {"evaluate": evaluate.run, "adapt": adapt.run, "domains": domains.run}[command](parsed)
+
+
+def _parse(kind: Any, arguments: list[str], program: str, description: str | None, default: Any = None) -> Any:
+    import tyro
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            options = {} if default is None else {"default": default}
+            return tyro.cli(kind, args=arguments, prog=program, description=description, **options)
+    except SystemExit as stop:
+        if not stop.code:
+            sys.exit(0)
+        # The parser draws a box of several lines; a script wants one.
+        plain = re.sub(r"\x1b\[[0-9;]*m|[─-╿]", " ", said.getvalue())
+        raise UsageError(" ".join(plain.split()) or f"{program}: wrong arguments") from None
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""python -m jaxmeta.cli"""
+
+from jaxmeta.cli import entry
+
+entry()

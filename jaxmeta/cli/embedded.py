@@ -1,0 +1,76 @@
+"""`jaxmeta train` without a preset: from strokes to real digits, nothing to download."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import optax
+
+from jaxmeta import baselines, checks, statistics, training
+from jaxmeta.cli import build, progress, scoring
+from jaxmeta.cli.config import Embedded, Train
+from jaxmeta.cli.train import TEST_SEED
+from jaxmeta.runs import create, results, save_params, table, write_json
+
+PROTONET = Train(learner="protonet", domain="strokes", norm="layer", train_ways=20, train_queries=5, tasks_per_step=1)
+MAML = Train(learner="maml", domain="strokes", norm="support", train_queries=5, tasks_per_step=8, inner_steps_test=5)
+DOMAINS = ("strokes", "digits", "digits_moved")
+
+
+def run(config: Embedded) -> int:
+    checks.integer("--num-tasks", config.num_tasks, 2)
+    for name in ("protonet_steps", "maml_steps", "seed"):
+        checks.integer(f"--{name.replace('_', '-')}", getattr(config, name), 0)
+    folder = create(config.out or "runs/embedded", force=config.force)
+    write_json(folder / "config.json", {"schema": 1, "preset": "embedded", "config": _recorded(config)})
+    learned = {}
+    for made, steps in ((PROTONET, config.protonet_steps), (MAML, config.maml_steps)):
+        made = dataclasses.replace(made, steps=steps, seed=config.seed)
+        domain = build.domain(made, "train", ways=made.train_ways, shots=1, queries=made.train_queries)
+        learner = build.learner(made, ways=made.train_ways, inner_steps=made.inner_steps)
+        rate = optax.cosine_decay_schedule(2e-3 if made.learner == "protonet" else 1e-3, max(steps, 1))
+        learned[made] = progress.meta_train(
+            training.meta_trainer(learner, optax.adam(rate)), domain.sample, num_tasks=made.tasks_per_step, steps=steps,
+            key=jax.random.key(config.seed), folder=folder, label=f"{made.learner} on strokes",
+        )  # fmt: skip
+    save_params(folder, {made.learner: params for made, params in learned.items()})
+    rows, checksums = [], {}
+    for name in DOMAINS:
+        for shots in (1, 5):
+            rows += _rows(config, learned, name, shots, checksums)
+    print(table(rows))
+    for name in DOMAINS[1:]:
+        print(_verdict([row for row in rows if (row["domain"], row["shots"]) == (name, 1)]))
+    content = results.document(rows, seed=config.seed, checksums=checksums)
+    print(f"results: {write_json(folder / 'results.json', content)}")
+    return 0
+
+
+def _recorded(config: Embedded) -> dict:
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in ("out", "force")}
+
+
+def _rows(config: Embedded, learned: dict, name: str, shots: int, checksums: dict[str, str]) -> list[dict]:
+    sizes = {"ways": 5, "shots": shots, "queries": 15}
+    domain = build.domain(dataclasses.replace(PROTONET, domain=name), "test", **sizes)
+    checksums |= {f"{name}: {file}": value for file, value in domain.checksums.items()}
+    episodes = scoring.draw(domain.sample, TEST_SEED + config.seed, config.num_tasks)
+    rows = []
+    for made, params in learned.items():
+        rows += scoring.standard_rows(
+            made, params, domain, episodes, **sizes, inner_steps=made.inner_steps_test, domain_name=name
+        )[1 if rows else 0 :]
+    scratch = baselines.from_scratch(build.network(MAML), build.criterion(MAML), optax.sgd(0.4), num_steps=20)
+    facts = {"domain": name, "split": domain.split, **sizes, "inner_steps_train": 0, "inner_steps_test": 20}
+    rows.insert(2, scoring.score(MAML, "from scratch", scratch, {}, episodes, **facts, norm=MAML.norm))
+    return rows
+
+
+def _verdict(rows: list[dict]) -> str:
+    """Says what meta-learning added to raw pixels, on the same tasks."""
+    raw, *others = rows
+    best = max((row for row in others if row["method"] in ("protonet", "maml")), key=lambda row: row["single"]["mean"])
+    gain = statistics.mean_interval(100 * (np.array(best["single"]["per_task"]) - np.array(raw["single"]["per_task"])))
+    return f"{raw['domain']}, 1 shot: {best['method']} is {gain.mean:+.1f} points [{gain.low:+.1f}, {gain.high:+.1f}] from raw pixels (single, paired over tasks)"

@@ -1,0 +1,94 @@
+"""`jaxmeta train PRESET`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import optax
+
+from jaxmeta import checks, evaluation, training
+from jaxmeta.cli import build, progress, scoring
+from jaxmeta.cli.config import Train
+from jaxmeta.runs import create, results, save_params, table, write_json
+from jaxmeta.types import PyTree
+
+SELECT_SEED, TEST_SEED = 1_000_003, 1_000_033
+
+
+def check(config: Train) -> None:
+    """Raises ValueError for numbers that cannot be."""
+    for name, low in (
+        ("ways", 2), ("shots", 1), ("queries", 1), ("train_ways", 2), ("train_queries", 1), ("steps", 0),
+        ("tasks_per_step", 1), ("inner_steps", 0), ("inner_steps_test", 0), ("num_tasks", 2), ("validation_tasks", 2),
+        ("num_filters", 1), ("seed", 0),
+    ):  # fmt: skip
+        checks.integer(f"--{name.replace('_', '-')}", getattr(config, name), low)
+    for name in ("learning_rate", "inner_learning_rate"):
+        if not 0 < getattr(config, name) < float("inf"):
+            checks.fail(f"--{name.replace('_', '-')}", "a positive number", getattr(config, name))
+    if config.learner != "protonet" and not build.is_regression(config) and config.train_ways != config.ways:
+        checks.fail("--train-ways", f"the {config.ways} of --ways (the head has one output a class)", config.train_ways)
+
+
+def recorded(config: Train) -> dict:
+    """The config as it is written down: without directories, which are the user's own."""
+    content = dataclasses.asdict(config)
+    return {name: value for name, value in content.items() if name not in ("data_dir", "out", "force")}
+
+
+def run(config: Train, preset: str) -> int:
+    check(config)
+    train_ways = config.train_ways
+    domain = build.domain(config, "train", ways=train_ways, shots=config.shots, queries=config.train_queries)
+    test_sizes = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
+    validation, test = (build.domain(config, split, **test_sizes) for split in ("validation", "test"))
+    folder = create(config.out or f"runs/{preset}", force=config.force)
+    kept = recorded(config)
+    if build.is_regression(config) and config.domain != "sinusoid":
+        kept["domain"] = "tasks.npz"
+    write_json(folder / "config.json", {"schema": 1, "preset": preset, "config": kept})
+    select_on = scoring.draw(validation.sample, SELECT_SEED + config.seed, config.validation_tasks)
+    widths = scoring.widths(select_on) if domain.regression else (1, 1)
+    learner = build.learner(config, ways=train_ways, inner_steps=config.inner_steps, widths=widths)
+    tester = build.learner(config, ways=config.ways, inner_steps=config.inner_steps_test, widths=widths)
+    schedule = {
+        "constant": lambda: config.learning_rate,
+        "cosine": lambda: optax.cosine_decay_schedule(config.learning_rate, max(config.steps, 1)),
+    }[config.schedule]()
+
+    def validate(meta_params: PyTree) -> dict[str, float]:
+        scores = evaluation.evaluate(
+            tester, build.criterion(config), meta_params, select_on, jax.random.key(config.seed),
+            columns={"joint": evaluation.as_is},
+        )  # fmt: skip
+        return {name: float(np.mean(values)) for name, values in scores["joint"].items()}
+
+    metric = build.metric(config)
+    meta_params = progress.meta_train(
+        training.meta_trainer(learner, optax.adam(schedule)),
+        domain.sample,
+        num_tasks=config.tasks_per_step,
+        steps=config.steps,
+        key=jax.random.key(config.seed),
+        folder=folder,
+        label=preset,
+        validate=validate,
+        better=lambda new, best: new[metric] > best[metric] if metric == "accuracy" else new[metric] < best[metric],
+    )
+    save_params(folder, meta_params)
+    episodes = scoring.draw(test.sample, TEST_SEED + config.seed, config.num_tasks)
+    rows = scoring.standard_rows(
+        config,
+        meta_params,
+        test,
+        episodes,
+        **test_sizes,
+        inner_steps=config.inner_steps_test,
+        domain_name=kept["domain"],
+    )
+    print(table(rows))
+    content = results.document(rows, seed=config.seed, checksums=domain.checksums | test.checksums)
+    print(f"results: {write_json(folder / 'results.json', content)}")
+    return 0
