@@ -46,6 +46,8 @@ def reading(what: object) -> Iterator[None]:
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         checks.fail(str(what), "a whole, readable file", reason or type(error).__name__, error=checks.DataError)
+    except UnicodeDecodeError as error:
+        checks.fail(str(what), "UTF-8 text", f"byte {error.start} that is none", error=checks.DataError)
     except ValueError as error:
         raise checks.DataError(f"{what}: {error}") from error
 

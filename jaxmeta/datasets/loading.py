@@ -70,14 +70,17 @@ def load(
       Examples; pictures are uint8 [N, height, width, channels], vectors float32 [N, d].
 
     Raises:
-      ValueError: if there is no such domain, path, split or form.
+      ValueError: if there is no such domain, split or form.
       DataError: if a file is missing, damaged or not as expected; the message names it.
       ImportError: if reading it needs the `data` extra.
     """
     pictures.check_form(form)
     if isinstance(name_or_path, str) and name_or_path in _BUILTINS:
         return _builtin(name_or_path, data_dir, split, form)
-    path = _existing(name_or_path)
+    if not _looks_like_path(name_or_path) and not (name_or_path and os.path.exists(name_or_path)):
+        known = f"one of {', '.join(_BUILTINS)}, or a path to an npz, a folder or a csv"
+        checks.fail("domain", known, repr(name_or_path), "no such name or path")
+    path = _existing(name_or_path, "an npz, a folder or a csv")
     if path.is_dir() and (pairs := _idx_pairs(path)):
         return idx.load(pairs, split, form, name=files.stem(path))
     checks.choice("split", split, (None,))
@@ -94,7 +97,7 @@ def load_inputs(path: files.PathLike, *, form: pictures.Form | None = None) -> t
 
     Args:
       path: a picture file, a folder of pictures (also below it), an npz with `images` or `inputs` [N, ...], or a csv
-        that has features alone.
+        of features; a column that its header calls a target is left out.
       form: the size, channels and polarity of pictures. None keeps their own, which must then be one.
 
     Returns:
@@ -102,12 +105,12 @@ def load_inputs(path: files.PathLike, *, form: pictures.Form | None = None) -> t
       inputs: pictures uint8 [N, height, width, channels], or vectors float32 [N, d].
 
     Raises:
-      ValueError: if there is no such path or form.
-      DataError: if a file is damaged or not as expected; the message names it.
+      ValueError: if there is no such form.
+      DataError: if a file is missing, damaged or not as expected; the message names it.
       ImportError: if pictures need the `data` extra.
     """
     pictures.check_form(form)
-    path = _existing(path)
+    path = _existing(path, "a picture, a folder of pictures, an npz or a csv")
     if path.is_dir():
         return folders.unlabelled(path, form)
     if path.suffix.lower() in folders.SUFFIXES:
@@ -119,12 +122,18 @@ def load_inputs(path: files.PathLike, *, form: pictures.Form | None = None) -> t
     return reader(path, form)
 
 
-def _existing(path: files.PathLike) -> pathlib.Path:
+def _existing(path: files.PathLike, wanted: str) -> pathlib.Path:
     found = pathlib.Path(path)
     if not str(path) or not found.exists():
-        known = f"one of {', '.join(_BUILTINS)}, or a path to an npz, a folder or a csv"
-        checks.fail("domain", known, repr(str(path)), "no such name or path")
+        checks.fail(str(path) or "path", wanted, "no such file or folder", error=checks.DataError)
     return found
+
+
+def _looks_like_path(name: files.PathLike) -> bool:
+    """Tells a mistyped path from a mistyped name."""
+    if not isinstance(name, str):
+        return True
+    return any(each in name for each in {"/", os.sep}) or pathlib.Path(name).suffix != ""
 
 
 def _idx_pairs(folder: pathlib.Path) -> idx.Pairs:

@@ -39,11 +39,8 @@ def read_table(path: files.PathLike) -> tuple[np.ndarray, list[str], list[str] |
     width = len(rows[0][1])
     if width < 2:
         checks.fail(str(path), "features and a target", "one column", error=checks.DataError)
-    named = [column for column, name in enumerate(header or []) if name.lower() in TARGETS]
-    if len(named) > 1:
-        got = " and ".join((header or [])[column] for column in named)
-        checks.fail(str(path), "one target column", got, "rename or remove the others", checks.DataError)
-    target = named[0] if named else width - 1
+    named = _target(path, header)
+    target = width - 1 if named is None else named
     targets = [cells.pop(target).strip() for _, cells in rows]
     columns = [column for column in range(width) if column != target]
     names = None if header is None else [header[column] for column in columns]
@@ -55,7 +52,7 @@ def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Example
     features, targets, _ = read_table(path)
     labels = np.array(targets)
     if all(text.isdecimal() for text in targets):
-        order = sorted(set(targets), key=int)  # class 10 comes after class 9
+        order = sorted(set(targets), key=lambda text: (int(text), text))  # class 10 comes after class 9
     else:
         order = sorted(set(targets))
     if "" in order:
@@ -65,9 +62,16 @@ def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Example
 
 
 def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str], np.ndarray]:
-    """Reads a csv file that has features alone; rows are named by their position."""
-    _, rows = _read(path)
-    vectors = npz.vectors(str(path), _numbers(path, rows, list(range(len(rows[0][1])))), form)
+    """Reads the features of a csv file, without a target that its header names; rows are named by their position."""
+    header, rows = _read(path)
+    target = _target(path, header)
+    columns = [column for column in range(len(rows[0][1])) if column != target]
+    if not columns:
+        checks.fail(str(path), "features", "a target alone", error=checks.DataError)
+    if target is not None:
+        for _, cells in rows:
+            cells.pop(target)
+    vectors = npz.vectors(str(path), _numbers(path, rows, columns), form)
     return [str(index) for index in range(len(vectors))], vectors
 
 
@@ -88,6 +92,15 @@ def _read(path: pathlib.Path) -> tuple[list[str] | None, _Rows]:
         if len(cells) != width:
             checks.fail(f"{path}, row {number}", f"{width} columns", len(cells), error=checks.DataError)
     return header, rows
+
+
+def _target(path: pathlib.Path, header: list[str] | None) -> int | None:
+    """Returns the column that a header calls the target, or None."""
+    named = [column for column, name in enumerate(header or []) if name.lower() in TARGETS]
+    if len(named) > 1:
+        got = " and ".join((header or [])[column] for column in named)
+        checks.fail(str(path), "one target column", got, "rename or remove the others", checks.DataError)
+    return named[0] if named else None
 
 
 def _is_header(cells: list[str]) -> bool:

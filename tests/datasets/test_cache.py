@@ -1,0 +1,103 @@
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxmeta import datasets
+from jaxmeta.datasets import Form, cache, pictures
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the pictures that were decoded."""
+    seen = []
+    decode = pictures.decode
+    monkeypatch.setattr(pictures, "decode", lambda source, what: (seen.append(what), decode(source, what))[1])
+    return seen
+
+
+def test_a_hit_decodes_nothing(class_folders, decoded, cache_folder):
+    first = datasets.load(class_folders)
+    assert len(decoded) == 6 and len(os.listdir(cache_folder)) == 1
+    second = datasets.load(class_folders)
+    assert len(decoded) == 6
+    np.testing.assert_array_equal(first.inputs, second.inputs)
+    assert first[2:] == second[2:]
+
+
+def test_polarity_shares_an_entry_and_size_does_not(class_folders, decoded):
+    plain, inverted = (datasets.load(class_folders, form=Form(6, 4, 1, each)) for each in ("as_is", "invert"))
+    assert len(decoded) == 6
+    np.testing.assert_array_equal(plain.inputs, 255 - inverted.inputs)
+    assert datasets.load(class_folders, form=Form(5, 5, 1)).inputs.shape == (6, 5, 5, 1)
+    assert len(decoded) == 12
+
+
+def test_a_changed_file_is_decoded_again(class_folders, decoded):
+    datasets.load(class_folders)
+    path = class_folders / "ant" / "0.png"
+    times = path.stat()
+    Image.fromarray(np.full((6, 4), 77, np.uint8)).save(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert datasets.load(class_folders).inputs[0, 0, 0, 0] == 77
+    assert len(decoded) == 12
+
+
+def test_a_renamed_class_is_not_mixed_up(class_folders):
+    datasets.load(class_folders)
+    (class_folders / "ant").rename(class_folders / "wasp")
+    insects = datasets.load(class_folders)
+    assert insects.class_names == ("bee", "cat", "wasp")
+    np.testing.assert_array_equal(insects.inputs[:, 0, 0, 0], [10, 11, 20, 21, 22, 0])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "wrong count", "wrong key"])
+def test_a_damaged_entry_is_replaced(class_folders, decoded, cache_folder, damage):
+    datasets.load(class_folders)
+    (entry,) = cache_folder.iterdir()
+    whole = entry.read_bytes()
+    if damage == "truncated":
+        entry.write_bytes(whole[: len(whole) // 2])
+    elif damage == "empty":
+        entry.write_bytes(b"")
+    else:
+        np.savez(entry, **{"images" if damage == "wrong count" else "x": np.zeros((5, 6, 4, 1), np.uint8)})
+    assert datasets.load(class_folders).inputs[-1, 0, 0, 0] == 22
+    assert len(decoded) == 12
+    datasets.load(class_folders)
+    assert len(decoded) == 12 and list(cache_folder.iterdir()) == [entry]
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(class_folders, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("JAXMETA_CACHE", str(tmp_path / "file" / "below"))
+    assert datasets.load(class_folders).offsets[-1] == 6
+
+
+def test_a_failed_write_leaves_nothing(class_folders, monkeypatch, cache_folder):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    assert datasets.load(class_folders).offsets[-1] == 6
+    assert list(cache_folder.iterdir()) == []
+
+
+def test_failed_decoding_leaves_nothing(class_folders, cache_folder, refused):
+    (class_folders / "ant" / "0.png").write_bytes(b"")
+    with refused("0.png"):
+        datasets.load(class_folders)
+    assert not cache_folder.exists()
+
+
+def test_where_it_lies(monkeypatch):
+    monkeypatch.setenv("JAXMETA_CACHE", "/chosen")
+    assert cache.folder() == pathlib.Path("/chosen")
+    monkeypatch.delenv("JAXMETA_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert cache.folder() == pathlib.Path("/xdg/jaxmeta")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert cache.folder() == pathlib.Path("/home/someone/.cache/jaxmeta")

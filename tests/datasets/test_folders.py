@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxmeta import datasets
+from jaxmeta.datasets import Form
+
+
+def test_class_folders(class_folders):
+    insects = datasets.load(class_folders)
+    assert insects.name == "insects" and insects.class_names == ("ant", "bee", "cat")
+    assert insects.inputs.shape == (6, 6, 4, 1) and insects.inputs.dtype == np.uint8
+    np.testing.assert_array_equal(insects.offsets, [0, 1, 3, 6])
+    np.testing.assert_array_equal(insects.inputs[:, 0, 0, 0], [0, 10, 11, 20, 21, 22])
+    assert list(insects.checksums) == ["insects"]
+
+
+def test_checksum_follows_names_and_contents(class_folders):
+    before = datasets.load(class_folders).checksums
+    assert datasets.load(str(class_folders) + "/").checksums == before
+    (class_folders / "ant" / "0.png").rename(class_folders / "ant" / "1.png")
+    renamed = datasets.load(class_folders).checksums
+    Image.fromarray(np.full((6, 4), 99, np.uint8)).save(class_folders / "ant" / "1.png")
+    changed = datasets.load(class_folders).checksums
+    assert len({tuple(each.values()) for each in (before, renamed, changed)}) == 3
+
+
+def test_hidden_and_other_files_are_skipped(class_folders):
+    (class_folders / ".git").mkdir()
+    (class_folders / "ant" / ".hidden.png").write_bytes(b"")
+    (class_folders / "ant" / "notes.txt").write_text("x")
+    (class_folders / "readme.md").write_text("x")
+    assert datasets.load(class_folders).offsets[-1] == 6
+
+
+def test_nested_classes_are_named_by_their_path(class_folders):
+    assert datasets.load(class_folders.parent).class_names == ("insects/ant", "insects/bee", "insects/cat")
+
+
+def test_form(class_folders):
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(class_folders / "ant" / "big.png")
+    insects = datasets.load(class_folders, form=Form(5, 7, 3, "invert"))
+    assert insects.inputs.shape == (7, 5, 7, 3)
+    np.testing.assert_array_equal(insects.inputs[:, 0, 0, 0], 255 - np.array([0, 0, 10, 11, 20, 21, 22]))
+
+
+def test_mixed_sizes_need_a_form(class_folders, refused):
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(class_folders / "bee" / "odd.png")
+    with refused("odd.png", "6 x 4 grey", "9 x 9 RGB", "form"):
+        datasets.load(class_folders)
+    Image.fromarray(np.zeros((6, 4, 3), np.uint8)).save(class_folders / "bee" / "odd.png")
+    with refused("odd.png", "6 x 4 grey", "6 x 4 RGB"):
+        datasets.load(class_folders)
+
+
+def test_a_corrupt_picture_is_named(class_folders, refused):
+    path = class_folders / "bee" / "1.png"
+    path.write_bytes(path.read_bytes()[:40])
+    with refused(path):
+        datasets.load(class_folders)
+
+
+def test_empty_folders(class_folders, tmp_path, refused):
+    (class_folders / "dog").mkdir()
+    with refused(class_folders / "dog", "none"):
+        datasets.load(class_folders)
+    (tmp_path / "empty").mkdir()
+    with refused("empty", "an empty folder"):
+        datasets.load(tmp_path / "empty")
+    with refused("empty", "none"):
+        datasets.load_inputs(tmp_path / "empty")
+
+
+def test_pictures_outside_of_a_class(class_folders, refused):
+    with refused("ant", "1 pictures at the top"):
+        datasets.load(class_folders / "ant")
+    (class_folders / "ant" / "queen").mkdir()
+    with refused("ant", "both"):
+        datasets.load(class_folders)
+
+
+def test_links_inside_are_followed(class_folders):
+    (class_folders / "dog").mkdir()
+    (class_folders / "dog" / "0.png").symlink_to(class_folders / "cat" / "2.png")
+    (class_folders / "elk").symlink_to("bee")
+    insects = datasets.load(class_folders)
+    assert insects.class_names == ("ant", "bee", "cat", "dog", "elk")
+    np.testing.assert_array_equal(insects.inputs[6:, 0, 0, 0], [22, 10, 11])
+
+
+def test_a_link_to_the_folder_itself_is_fine(class_folders, tmp_path):
+    (tmp_path / "link").symlink_to(class_folders)
+    assert datasets.load(tmp_path / "link").name == "link"
+
+
+@pytest.mark.parametrize("read", [datasets.load, datasets.load_inputs])
+def test_links_outside_are_refused(class_folders, tmp_path, refused, read):
+    secret = tmp_path / "insects_secret"  # its path starts like the folder's
+    secret.mkdir()
+    Image.fromarray(np.zeros((6, 4), np.uint8)).save(secret / "0.png")
+    for link, target in ((class_folders / "ant" / "x.png", secret / "0.png"), (class_folders / "zoo", secret)):
+        link.symlink_to(target)
+        with refused(link, "a link out of it"):
+            read(class_folders)
+        link.unlink()
+
+
+def test_broken_and_circular_links(class_folders, refused):
+    link = class_folders / "ant" / "x.png"
+    for target in ("missing.png", "x.png"):
+        link.symlink_to(target)
+        with refused(link, "broken"):
+            datasets.load(class_folders)
+        link.unlink()
+    (class_folders / "up").mkdir()
+    (class_folders / "up" / "again").symlink_to(class_folders)
+    with refused("again", "above it"):
+        datasets.load(class_folders)
+
+
+def test_inputs_of_a_folder(class_folders):
+    names, inputs = datasets.load_inputs(class_folders)
+    assert names == ["ant/0.png", "bee/0.png", "bee/1.png", "cat/0.png", "cat/1.png", "cat/2.png"]
+    np.testing.assert_array_equal(inputs[:, 0, 0, 0], [0, 10, 11, 20, 21, 22])
+    names, inputs = datasets.load_inputs(class_folders / "bee", form=Form(3, 3, 3))
+    assert names == ["0.png", "1.png"] and inputs.shape == (2, 3, 3, 3)
+
+
+def test_inputs_of_one_picture(class_folders):
+    names, inputs = datasets.load_inputs(class_folders / "bee" / "1.png", form=Form(3, 3, 1, "invert"))
+    assert names == ["1.png"]
+    np.testing.assert_array_equal(inputs, np.full((1, 3, 3, 1), 255 - 11))

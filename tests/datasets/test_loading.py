@@ -1,0 +1,105 @@
+import builtins
+import importlib
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jaxmeta import checks, datasets
+
+
+def test_names():
+    known = datasets.names()
+    assert set(known) == {"omniglot", "mnist", "fashion_mnist", "digits", "digits_moved"}
+    assert known["omniglot"][1:] == (1623, 32460, "files")
+    for name in ("digits", "digits_moved"):
+        loaded = datasets.load(name)
+        assert known[name][1:] == (len(loaded.class_names), len(loaded.inputs), "embedded")
+
+
+@pytest.mark.parametrize("read", [datasets.load, datasets.load_inputs])
+@pytest.mark.parametrize("name", ["omniglott", "no/such/file.npz", "", pathlib.Path("omniglot")])
+def test_unknown_names(read, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="one of omniglot, mnist, .* or a path") as caught:
+        read(name)
+    assert not isinstance(caught.value, checks.DataError)
+
+
+@pytest.mark.parametrize("name", ["omniglot", "mnist", "fashion_mnist"])
+def test_missing_files(name, refused, tmp_path, monkeypatch):
+    wanted = "images_background.zip and images_evaluation.zip" if name == "omniglot" else "train-images-idx3-ubyte.gz"
+    with refused(name, wanted, "no data folder", "--data-dir or JAXMETA_DATA"):
+        datasets.load(name)
+    with refused(name, wanted, tmp_path / name, f"or {tmp_path}"):
+        datasets.load(name, data_dir=tmp_path)
+    monkeypatch.setenv("JAXMETA_DATA", str(tmp_path / "other"))
+    with refused(name, tmp_path / "other" / name):
+        datasets.load(name)
+
+
+def test_data_folder_from_the_environment(real_data, monkeypatch, tmp_path, refused):
+    monkeypatch.setenv("JAXMETA_DATA", str(real_data))
+    assert len(datasets.load("mnist", split="test").inputs) == 10000
+    with refused("mnist", tmp_path):
+        datasets.load("mnist", split="test", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(("name", "split"), [("omniglot", "dev"), ("mnist", "validation"), ("digits", "test")])
+def test_unknown_splits(name, split):
+    with pytest.raises(ValueError, match=f"split: expected one of None.*got '{split}'") as caught:
+        datasets.load(name, split=split)
+    assert not isinstance(caught.value, checks.DataError)
+
+
+def test_own_files_have_no_splits(tmp_path):
+    np.savez(tmp_path / "x.npz", inputs=np.zeros((2, 2)), labels=np.arange(2))
+    with pytest.raises(ValueError, match="split"):
+        datasets.load(tmp_path / "x.npz", split="train")
+
+
+def test_other_kinds_of_files(tmp_path, refused):
+    for name in ("x.txt", "x.zip"):
+        (tmp_path / name).write_text("")
+        for read in (datasets.load, datasets.load_inputs):
+            with refused(name, "another kind"):
+                read(tmp_path / name)
+
+
+def test_a_path_may_look_like_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    np.savez(tmp_path / "digits" / "x.npz", inputs=np.zeros((2, 2)), labels=np.arange(2))
+    assert len(datasets.load("digits").inputs) == 1797
+    with pytest.raises(checks.DataError, match="an empty folder"):
+        datasets.load("./digits")
+
+
+@pytest.mark.parametrize("bad", [datasets.Form(0, 1, 1), datasets.Form(1, 1, 2)])
+def test_forms_are_checked_before_anything_is_read(bad):
+    for read in (datasets.load, datasets.load_inputs):
+        with pytest.raises(ValueError, match="form"):
+            read("no such file", form=bad)
+
+
+@pytest.mark.parametrize("module", ["PIL", "sklearn", "scipy"])
+def test_missing_packages(module, class_folders, monkeypatch):
+    def find(name, *arguments):
+        if name.partition(".")[0] == module:
+            raise ModuleNotFoundError(f"No module named {module!r}")
+        return importlib.__import__(name, *arguments)
+
+    for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.setitem(sys.modules, loaded, None)
+    monkeypatch.setattr(builtins, "__import__", find)
+    source = {"PIL": class_folders, "sklearn": "digits", "scipy": "digits_moved"}[module]
+    with pytest.raises(ImportError, match=rf"{module}.*pip install 'jaxmeta\[data\]'"):
+        datasets.load(source)
+
+
+def test_import_is_light():
+    code = "import sys, jaxmeta.datasets as _; print(*(set(sys.modules) & {'PIL', 'sklearn', 'scipy'}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=pathlib.Path(__file__).parents[2])  # fmt: skip
+    assert done.stdout.strip() == ""

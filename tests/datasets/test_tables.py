@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from jaxmeta import datasets
+from jaxmeta.datasets import Form
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, encoding="utf-8"):
+        (tmp_path / "irises.csv").write_bytes(text.encode(encoding))
+        return tmp_path / "irises.csv"
+
+    return write
+
+
+def test_last_column_is_the_target(write):
+    features, targets, header = datasets.read_table(write("1,2,a\n3,-4e1, b \n"))
+    np.testing.assert_array_equal(features, [[1, 2], [3, -40]])
+    assert features.dtype == np.float32 and targets == ["a", "b"] and header is None
+
+
+@pytest.mark.parametrize("name", ["label", "labels", "target", "class", "y", " Label "])
+def test_a_named_target(write, name):
+    features, targets, header = datasets.read_table(write(f"width,{name},2\n1,a,2\n3,b,4\n"))
+    np.testing.assert_array_equal(features, [[1, 2], [3, 4]])
+    assert targets == ["a", "b"] and header == ["width", "2"]
+
+
+def test_a_header_without_a_known_name(write):
+    features, targets, header = datasets.read_table(write("width,height,species\n1,2,0.5\n"))
+    assert targets == ["0.5"] and header == ["width", "height"] and features.shape == (1, 2)
+
+
+def test_quotes_blank_lines_and_byte_order_mark(write):
+    text = '"width","label"\r\n\r\n"1","a, b"\r\n , \r\n2,c\r\n'
+    features, targets, header = datasets.read_table(write(text, "utf-8-sig"))
+    np.testing.assert_array_equal(features, [[1], [2]])
+    assert targets == ["a, b", "c"] and header == ["width"]
+
+
+def test_classes(write):
+    irises = datasets.load(write("1,b\n2,a\n3,b\n"))
+    assert irises.class_names == ("a", "b") and irises.name == "irises"
+    np.testing.assert_array_equal(irises.inputs, [[2], [1], [3]])
+    assert list(irises.checksums) == ["irises.csv"]
+    assert datasets.load(write("1,10\n2,9\n3,10\n")).class_names == ("9", "10")
+
+
+def test_features_alone(write):
+    for text in ("1,2\n3,4\n", "a,b\n1,2\n3,4\n"):
+        names, inputs = datasets.load_inputs(write(text))
+        assert names == ["0", "1"]
+        np.testing.assert_array_equal(inputs, [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "at least one row"),
+        ("a,b,label\n", "at least one row"),
+        ("1\n2\n", "one column"),
+        ("1,2,a\n1,oops,b\n", "irises.csv, row 2, column 2: expected a finite number, got 'oops'"),
+        ("label,x\n\na,1\nb,\n", "row 4, column 2: expected a finite number, got ''"),
+        ("1,nan,a\n", "row 1, column 2"),
+        ("1,inf,a\n", "got 'inf'"),
+        ("1,1e300,a\n", "got '1e300'"),
+        ("x1,2,a\n3,4,b\n", "row 1, column 1: expected a finite number, got 'x1'"),
+        ("1,2,a\n1,2\n", "row 2: expected 3 columns, got 2"),
+        ("a,b,label\n1,2\n", "row 2: expected 3 columns, got 2"),
+        ("x,label,y\n1,2,3\n", "label and y"),
+        ("1,a\n2,\n", "a class in every row"),
+        ("1," + "a" * 200_000 + "\n", "comma-separated text"),
+    ],
+)
+def test_unfit_tables(write, refused, text, words):
+    with refused("irises.csv", words):
+        datasets.load(write(text))
+
+
+def test_other_encodings(write, refused):
+    with refused("irises.csv", "UTF-8"):
+        datasets.load(write("1,é\n", "latin-1"))
+
+
+def test_text_among_features_alone(write, refused):
+    with refused("row 1, column 3", "'a'"):
+        datasets.load_inputs(write("1,2,a\n"))
+
+
+def test_forms_are_for_pictures(write):
+    for read in (datasets.load, datasets.load_inputs):
+        with pytest.raises(ValueError, match="form: expected None"):
+            read(write("1,2\n"), form=Form(2, 2, 1))

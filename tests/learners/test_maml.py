@@ -1,0 +1,154 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxmeta import criteria, fomaml, inner, maml, models
+from jaxmeta.types import Batch, Episode, Model
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def network():
+    """A smooth network, so that finite differences have digits."""
+
+    def init(key):
+        keys = jax.random.split(key, 2)
+        return {
+            "w": jax.random.normal(keys[0], (2, 6), jnp.float64),
+            "b": jnp.full(6, 0.1, jnp.float64),
+            "v": jax.random.normal(keys[1], (6, 3), jnp.float64),
+        }
+
+    return Model(init, lambda params, x, mask=None, context=(): jnp.tanh(x @ params["w"] + params["b"]) @ params["v"])
+
+
+def episode():
+    x = jax.random.normal(jax.random.key(1), (14, 2), jnp.float64)
+    y = jnp.arange(14) % 3
+    return Episode(Batch(x[:6], y[:6]), Batch(x[6:], y[6:]))
+
+
+def meta_gradient(learner, params):
+    return jax.jit(jax.grad(lambda params: learner.loss(params, episode(), KEY)[0]))(params)
+
+
+OPTIMIZERS = {
+    "sgd": lambda: optax.sgd(0.3),
+    "momentum": lambda: optax.sgd(0.2, momentum=0.9),
+    "adam": lambda: optax.adam(0.1, eps_root=1e-10),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("num_steps", [1, 3])
+def test_meta_gradient_against_finite_differences(optimizer, num_steps):
+    learner = maml(network(), criteria.cross_entropy, OPTIMIZERS[optimizer](), num_steps=num_steps)
+    params = learner.init(KEY)
+    flat, unflatten = jax.flatten_util.ravel_pytree(params)
+    loss = jax.jit(lambda flat: learner.loss(unflatten(flat), episode(), KEY)[0])
+    step = 1e-5
+    differences = np.array([(loss(flat + step * e) - loss(flat - step * e)) / (2 * step) for e in np.eye(len(flat))])
+    exact = np.array(jax.flatten_util.ravel_pytree(meta_gradient(learner, params))[0])
+    assert np.linalg.norm(exact - differences) <= 1e-6 * np.linalg.norm(exact)
+
+
+def test_against_a_loop_by_hand():
+    model = network()
+    support, query = episode()
+
+    def loss_at(params, batch):
+        return criteria.cross_entropy(lambda x, mask=None: model.apply(params, x), batch, KEY)[0]
+
+    def by_hand(params):
+        for _ in range(3):
+            gradient = jax.grad(loss_at)(params, support)
+            params = jax.tree.map(lambda p, g: p - 0.3 * g, params, gradient)
+        return loss_at(params, query)
+
+    learner = maml(model, criteria.cross_entropy, optax.sgd(0.3), num_steps=3)
+    params = learner.init(KEY)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12),
+        meta_gradient(learner, params),
+        jax.jit(jax.grad(by_hand))(params),
+    )
+
+
+def test_closed_form_on_a_quadratic():
+    hessian = jnp.array([[2.0, 0.5], [0.5, 1.0]])
+
+    def criterion(predictor, target, key):
+        gap = predictor(jnp.zeros((1,))) - target
+        loss = 0.5 * gap @ hessian @ gap
+        return loss, {"loss": loss}
+
+    model = Model(lambda key: jnp.array([1.0, -2.0]), lambda params, x, mask=None, context=(): params)
+    learner = maml(model, criterion, optax.sgd(0.1), num_steps=4)
+    params, target, wanted = learner.init(KEY), jnp.array([0.3, 0.4]), jnp.array([-1.0, 0.2])
+    shrink = jnp.linalg.matrix_power(jnp.eye(2) - 0.1 * hessian, 4)
+    adapted = target + shrink @ (params - target)
+    gradient = jax.grad(lambda params: learner.loss(params, Episode(target, wanted), KEY)[0])(params)
+    np.testing.assert_allclose(gradient, shrink @ hessian @ (adapted - wanted), rtol=1e-12)
+
+
+def test_zero_steps_is_the_query_gradient_and_first_order_is_the_one_at_the_adapted_params():
+    model, (support, query) = network(), episode()
+    query_gradient = jax.grad(lambda p: criteria.cross_entropy(lambda x, mask=None: model.apply(p, x), query, KEY)[0])
+    none = maml(model, criteria.cross_entropy, optax.sgd(0.3), num_steps=0)
+    first = fomaml(model, criteria.cross_entropy, optax.sgd(0.3), num_steps=2)
+    second = maml(model, criteria.cross_entropy, optax.sgd(0.3), num_steps=2)
+    params = none.init(KEY)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)  # noqa: E731
+    jax.tree.map(close, meta_gradient(none, params), query_gradient(params))
+    adapted = first.adapt(params, support, KEY).params
+    jax.tree.map(close, adapted, second.adapt(params, support, KEY).params)
+    jax.tree.map(close, meta_gradient(first, params), query_gradient(adapted))
+    gap = jax.tree.map(jnp.subtract, meta_gradient(first, params), meta_gradient(second, params))
+    assert optax.global_norm(gap) > 0.05 * optax.global_norm(meta_gradient(second, params))
+
+
+@pytest.mark.parametrize("optimizer", [optax.adam(0.1), optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1))])
+def test_an_optimizer_without_derivative_at_zero_is_refused_only_when_differentiated(optimizer):
+    learner = maml(network(), criteria.cross_entropy, optimizer, num_steps=1)
+    params = learner.init(KEY)
+    assert np.isfinite(learner.loss(params, episode(), KEY)[0])
+    with pytest.raises(ValueError, match="eps_root"):
+        meta_gradient(learner, params)
+    meta_gradient(fomaml(network(), criteria.cross_entropy, optimizer, num_steps=1), params)
+
+
+def test_the_slots_of_unroll():
+    loss = lambda params, data, key: (jnp.sum((params - data) ** 2), {"gap": jnp.abs(params - data).sum()})  # noqa: E731
+    solve = inner.unroll(
+        loss,
+        optax.sgd(0.5),
+        3,
+        select=lambda data, key, step: data[step],
+        observe=lambda params: params,
+    )
+    params, trace = solve(jnp.zeros(1), jnp.array([[1.0], [2.0], [3.0]]), KEY)
+    np.testing.assert_allclose(trace.observed[:, 0], [1, 2, 3])
+    np.testing.assert_allclose(trace.loss, [1, 1, 1])
+    np.testing.assert_allclose(trace.metrics["gap"], [1, 1, 1])
+    np.testing.assert_allclose(params, [3])
+    with pytest.raises(ValueError, match="num_steps"):
+        inner.unroll(loss, optax.sgd(0.5), -1)
+
+
+def test_wrong_output_size_and_shapes_are_named():
+    batch = Batch(jnp.ones((4, 2)), jnp.arange(4) % 2, classes=jnp.ones((4, 2), bool))
+    learner = maml(models.mlp(2, 5), criteria.cross_entropy, optax.sgd(0.1), num_steps=1)
+    with pytest.raises(ValueError, match="2 classes, got 5"):
+        learner.loss(learner.init(KEY), Episode(batch, batch), KEY)
+    values = Batch(jnp.ones((4, 2)), jnp.ones(4))
+    learner = maml(models.mlp(2, 1), criteria.squared_error, optax.sgd(0.1), num_steps=1)
+    with pytest.raises(ValueError, match=r"\(4,\), got \(4, 1\)"):
+        learner.loss(learner.init(KEY), Episode(values, values), KEY)
