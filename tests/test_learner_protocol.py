@@ -49,7 +49,10 @@ def test_loss_and_gradient(name, model):
     assert optax.global_norm(gradient) > 1e-3
     keys = jax.random.split(KEY, 4)
     together = jax.jit(jax.vmap(case.learner.loss, (None, 0, 0)))(meta_params, episodes, keys)[0]
-    alone = [jax.jit(case.learner.loss)(meta_params, jax.tree.map(lambda leaf: leaf[i], episodes), keys[i])[0] for i in range(4)]
+    alone = [
+        jax.jit(case.learner.loss)(meta_params, jax.tree.map(lambda leaf: leaf[i], episodes), keys[i])[0]
+        for i in range(4)
+    ]
     np.testing.assert_allclose(together, alone, rtol=2e-5)
 
 
@@ -88,7 +91,9 @@ def test_single_equals_joint_for_every_norm_but_batch(name, model, norm):
     def both(meta_params):
         adapted = case.learner.adapt(meta_params, episode.support, KEY)
         joint = case.learner.predict(meta_params, adapted, episode.query.inputs)
-        return joint, jax.lax.map(lambda row: case.learner.predict(meta_params, adapted, row[None])[0], episode.query.inputs)
+        return joint, jax.lax.map(
+            lambda row: case.learner.predict(meta_params, adapted, row[None])[0], episode.query.inputs
+        )
 
     joint, alone = jax.jit(both)(meta_params)
     gap = np.abs(joint - alone).max()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from typing import Any, NamedTuple
 
@@ -13,7 +14,6 @@ from jaxmeta.cli.config import Train
 from jaxmeta.types import Criterion, MetaLearner, Model
 
 PICTURE = (28, 28, 1)
-SCRATCH_STEPS = 50
 
 
 class Domain(NamedTuple):
@@ -77,6 +77,7 @@ def metric(config: Train) -> str:
     return "loss" if is_regression(config) else "accuracy"
 
 
+@functools.cache
 def network(config: Train, widths: tuple[int, int] = (1, 1)) -> Model:
     if is_regression(config):
         return models.mlp(*widths, hidden=config.hidden)
@@ -84,6 +85,8 @@ def network(config: Train, widths: tuple[int, int] = (1, 1)) -> Model:
     return models.conv4(PICTURE, outputs, num_filters=config.num_filters, norm=config.norm)
 
 
+# Cached, since a program is compiled once for each learner and not once for each that is equal to it.
+@functools.cache
 def learner(config: Train, *, ways: int, inner_steps: int, widths: tuple[int, int] = (1, 1)) -> MetaLearner:
     """The learner that a config names; `ways` is what a metric learner tells apart."""
     if config.learner == "protonet":
@@ -98,6 +101,7 @@ def learner(config: Train, *, ways: int, inner_steps: int, widths: tuple[int, in
     )
 
 
+@functools.cache
 def raw_inputs(config: Train, ways: int) -> tuple[str, MetaLearner]:
     """The row that says how far raw inputs alone go."""
     if is_regression(config):

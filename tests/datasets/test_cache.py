@@ -20,7 +20,8 @@ def decoded(monkeypatch):
 
 def test_a_hit_decodes_nothing(class_folders, decoded, cache_folder):
     first = datasets.load(class_folders)
-    assert len(decoded) == 6 and len(os.listdir(cache_folder)) == 1
+    assert len(decoded) == 6
+    assert len(os.listdir(cache_folder)) == 1
     second = datasets.load(class_folders)
     assert len(decoded) == 6
     np.testing.assert_array_equal(first.inputs, second.inputs)
@@ -67,7 +68,8 @@ def test_a_damaged_entry_is_replaced(class_folders, decoded, cache_folder, damag
     assert datasets.load(class_folders).inputs[-1, 0, 0, 0] == 22
     assert len(decoded) == 12
     datasets.load(class_folders)
-    assert len(decoded) == 12 and list(cache_folder.iterdir()) == [entry]
+    assert len(decoded) == 12
+    assert list(cache_folder.iterdir()) == [entry]
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(class_folders, monkeypatch, tmp_path):

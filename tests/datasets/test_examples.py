@@ -26,7 +26,8 @@ def test_groups_keep_every_example_in_order(labels):
     for index, name in enumerate(grouped.class_names):
         np.testing.assert_array_equal(_of(grouped, index), [i for i in inputs if labels[i] == int(name)])
     assert grouped.offsets.dtype == np.int32
-    assert grouped.offsets[0] == 0 and grouped.offsets[-1] == len(labels)
+    assert grouped.offsets[0] == 0
+    assert grouped.offsets[-1] == len(labels)
 
 
 def test_names_without_examples_are_left_out():
@@ -71,13 +72,18 @@ def test_labels_that_do_not_fit(inputs, labels, names, words):
 def test_select():
     toy = _toy()
     part = datasets.select(toy, [2, 1], "train")
-    assert part.class_names == ("c", "b") and part.split == "train" and part.checksums == toy.checksums
+    assert part.class_names == ("c", "b")
+    assert part.split == "train"
+    assert part.checksums == toy.checksums
     np.testing.assert_array_equal(part.offsets, [0, 1, 4])
     np.testing.assert_array_equal(_of(part, 0), _of(toy, 2))
     np.testing.assert_array_equal(_of(part, 1), _of(toy, 1))
 
 
-@pytest.mark.parametrize(("indices", "error"), [([], ValueError), ([0, 0], ValueError), ([3], ValueError), ([-1], ValueError), ([0.5], TypeError)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("indices", "error"),
+    [([], ValueError), ([0, 0], ValueError), ([3], ValueError), ([-1], ValueError), ([0.5], TypeError)],
+)
 def test_select_refuses(indices, error):
     with pytest.raises(error, match="class_indices"):
         datasets.select(_toy(), indices, "train")
@@ -87,7 +93,8 @@ def test_union():
     both = datasets.union([_toy("one"), _toy("two")], name="both")
     assert both.class_names == ("one/a", "one/b", "one/c", "two/a", "two/b", "two/c")
     assert both.checksums == {"one:f.npz": "0", "two:f.npz": "0"}
-    assert both.name == "both" and both.split == "all"
+    assert both.name == "both"
+    assert both.split == "all"
     for index in range(6):
         np.testing.assert_array_equal(_of(both, index), _of(_toy(), index % 3))
 
@@ -108,7 +115,8 @@ def test_rotated_classes_are_new_ones():
     turned = datasets.rotated(toy)
     assert turned.class_names[:4] == ("a", "b", "c", "a/rot90")
     assert turned.class_names[6:] == ("a/rot180", "b/rot180", "c/rot180", "a/rot270", "b/rot270", "c/rot270")
-    assert len(turned.offsets) == 13 and turned.offsets[-1] == 20
+    assert len(turned.offsets) == 13
+    assert turned.offsets[-1] == 20
     np.testing.assert_array_equal(_of(turned, 0), _of(toy, 0))
     (first,) = _of(toy, 0)[..., 0]
     assert [first[0, 0], first[0, 1], first[1, 1], first[1, 0]] == [4, 5, 7, 6]

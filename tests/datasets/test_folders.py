@@ -8,8 +8,10 @@ from jaxmeta.datasets import Form
 
 def test_class_folders(class_folders):
     insects = datasets.load(class_folders)
-    assert insects.name == "insects" and insects.class_names == ("ant", "bee", "cat")
-    assert insects.inputs.shape == (6, 6, 4, 1) and insects.inputs.dtype == np.uint8
+    assert insects.name == "insects"
+    assert insects.class_names == ("ant", "bee", "cat")
+    assert insects.inputs.shape == (6, 6, 4, 1)
+    assert insects.inputs.dtype == np.uint8
     np.testing.assert_array_equal(insects.offsets, [0, 1, 3, 6])
     np.testing.assert_array_equal(insects.inputs[:, 0, 0, 0], [0, 10, 11, 20, 21, 22])
     assert list(insects.checksums) == ["insects"]
@@ -123,7 +125,8 @@ def test_inputs_of_a_folder(class_folders):
     assert names == ["ant/0.png", "bee/0.png", "bee/1.png", "cat/0.png", "cat/1.png", "cat/2.png"]
     np.testing.assert_array_equal(inputs[:, 0, 0, 0], [0, 10, 11, 20, 21, 22])
     names, inputs = datasets.load_inputs(class_folders / "bee", form=Form(3, 3, 3))
-    assert names == ["0.png", "1.png"] and inputs.shape == (2, 3, 3, 3)
+    assert names == ["0.png", "1.png"]
+    assert inputs.shape == (2, 3, 3, 3)
 
 
 def test_inputs_of_one_picture(class_folders):

@@ -19,13 +19,27 @@ def test_names():
         assert known[name][1:] == (len(loaded.class_names), len(loaded.inputs), "embedded")
 
 
-@pytest.mark.parametrize("read", [datasets.load, datasets.load_inputs])
-@pytest.mark.parametrize("name", ["omniglott", "no/such/file.npz", "", pathlib.Path("omniglot")])
-def test_unknown_names(read, name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["omniglott", ""])
+def test_unknown_names(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="one of omniglot, mnist, .* or a path") as caught:
-        read(name)
+    with pytest.raises(ValueError, match=r"one of omniglot, mnist, .* or a path") as caught:
+        datasets.load(name)
     assert not isinstance(caught.value, checks.DataError)
+
+
+@pytest.mark.parametrize("read", [datasets.load, datasets.load_inputs])
+@pytest.mark.parametrize("path", ["no/such", "nowhere.npz", "nowhere.csv", pathlib.Path("omniglot")])
+def test_missing_paths(read, path, tmp_path, monkeypatch, refused):
+    monkeypatch.chdir(tmp_path)
+    with refused(path, "no such file"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["omniglot", ""])
+def test_inputs_have_no_names(name, tmp_path, monkeypatch, refused):
+    monkeypatch.chdir(tmp_path)
+    with refused(name or "path", "no such file"):
+        datasets.load_inputs(name)
 
 
 @pytest.mark.parametrize("name", ["omniglot", "mnist", "fashion_mnist"])
@@ -101,5 +115,6 @@ def test_missing_packages(module, class_folders, monkeypatch):
 
 def test_import_is_light():
     code = "import sys, jaxmeta.datasets as _; print(*(set(sys.modules) & {'PIL', 'sklearn', 'scipy'}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=pathlib.Path(__file__).parents[2])  # fmt: skip
+    root = pathlib.Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.strip() == ""

@@ -24,18 +24,29 @@ def test_labelled_pictures(save):
     path = save(images=PICTURES, labels=np.array([1, 0, 1, 0]), class_names=np.array(["a", "b"]))
     toy = datasets.load(path)
     np.testing.assert_array_equal(toy.inputs[..., 0], PICTURES[[1, 3, 0, 2]])
-    assert toy.class_names == ("a", "b") and toy.name == "toy" and toy.split == "all"
-    assert list(toy.checksums) == ["toy.npz"] and len(toy.checksums["toy.npz"]) == 64
+    assert toy.class_names == ("a", "b")
+    assert toy.name == "toy"
+    assert toy.split == "all"
+    assert list(toy.checksums) == ["toy.npz"]
+    assert len(toy.checksums["toy.npz"]) == 64
 
 
 def test_one_array_by_class(save):
-    toy = datasets.load(save(images=PICTURES.reshape(2, 2, 3, 3), class_names=np.array(["a", "b"])))
-    np.testing.assert_array_equal(toy.inputs[..., 0], PICTURES)
+    wider = np.arange(4 * 3 * 5, dtype=np.uint8).reshape(4, 3, 5)
+    toy = datasets.load(save(images=wider.reshape(2, 2, 3, 5), class_names=np.array(["a", "b"])))
+    np.testing.assert_array_equal(toy.inputs[..., 0], wider)
     np.testing.assert_array_equal(toy.offsets, [0, 2, 4])
     colour = datasets.load(save(images=np.zeros((2, 5, 4, 4, 3), np.uint8)))
-    assert colour.inputs.shape == (10, 4, 4, 3) and colour.class_names == ("0", "1")
+    assert colour.inputs.shape == (10, 4, 4, 3)
+    assert colour.class_names == ("0", "1")
     vectors = datasets.load(save(inputs=np.zeros((2, 5, 7))))
-    assert vectors.inputs.shape == (10, 7) and vectors.inputs.dtype == np.float32
+    assert vectors.inputs.shape == (10, 7)
+    assert vectors.inputs.dtype == np.float32
+
+
+def test_one_array_that_may_be_pictures_in_colour(save, refused):
+    with refused("labels [N]", "images of shape (4, 3, 5, 3) alone"):
+        datasets.load(save(images=np.zeros((4, 3, 5, 3), np.uint8)))
 
 
 def test_forms(save):
@@ -62,16 +73,16 @@ def test_inputs_alone(save):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        (dict(labels=np.arange(4)), "neither"),
-        (dict(images=PICTURES, inputs=PICTURES, labels=np.arange(4)), "images and inputs"),
-        (dict(images=PICTURES[..., None]), "labels [N]"),
-        (dict(images=PICTURES.reshape(4, 9), labels=np.arange(4)), "shape (4, 9)"),
-        (dict(images=PICTURES, labels=np.arange(3)), "one label for each of 4 examples"),
-        (dict(images=PICTURES, labels=np.arange(4.0)), "whole numbers or text"),
-        (dict(images=PICTURES, labels=np.arange(4), class_names=np.array(["a", "b"])), "0 to 1"),
-        (dict(images=PICTURES, labels=np.arange(4), class_names=np.arange(4)), "one text for each class"),
-        (dict(inputs=np.array([[1.0, np.nan]]), labels=np.arange(1)), "NaN"),
-        (dict(inputs=np.array([["1"]]), labels=np.arange(1)), "finite numbers"),
+        ({"labels": np.arange(4)}, "neither"),
+        ({"images": PICTURES, "inputs": PICTURES, "labels": np.arange(4)}, "images and inputs"),
+        ({"images": PICTURES[..., None]}, "labels [N]"),
+        ({"images": PICTURES.reshape(4, 9), "labels": np.arange(4)}, "shape (4, 9)"),
+        ({"images": PICTURES, "labels": np.arange(3)}, "one label for each of 4 examples"),
+        ({"images": PICTURES, "labels": np.arange(4.0)}, "whole numbers or text"),
+        ({"images": PICTURES, "labels": np.arange(4), "class_names": np.array(["a", "b"])}, "0 to 1"),
+        ({"images": PICTURES, "labels": np.arange(4), "class_names": np.arange(4)}, "one text for each class"),
+        ({"inputs": np.array([[1.0, np.nan]]), "labels": np.arange(1)}, "NaN"),
+        ({"inputs": np.array([["1"]]), "labels": np.arange(1)}, "finite numbers"),
     ],
 )
 def test_unfit_arrays(save, refused, arrays, words):

@@ -46,7 +46,9 @@ def test_archives_and_npz_give_equal_arrays(small_zips, glyphs):
 
 def test_originals_in_another_form(small_zips):
     _, images = omniglot.read_zips(small_zips, Form(105, 105, 1))
-    assert images.shape == (80, 105, 105, 1) and set(np.unique(images)) == {0, 255} and images.mean() < 60
+    assert images.shape == (80, 105, 105, 1)
+    assert set(np.unique(images)) == {0, 255}
+    assert images.mean() < 60
     _, inverted = omniglot.read_zips(small_zips, Form(105, 105, 3, "invert"))
     np.testing.assert_array_equal(inverted, np.repeat(255 - images, 3, axis=-1))
 
@@ -62,15 +64,19 @@ def test_archives_are_decoded_once(small_zips, monkeypatch):
 
 
 def test_partition_of_the_real_classes(glyphs, real_data):
-    assert glyphs.inputs.shape == (32460, 28, 28, 1) and glyphs.inputs.dtype == np.uint8
-    assert glyphs.class_names == tuple(sorted(glyphs.class_names)) and glyphs.split == "all"
-    assert set(np.diff(glyphs.offsets)) == {20} and list(glyphs.checksums) == [omniglot.NPZ]
+    assert glyphs.inputs.shape == (32460, 28, 28, 1)
+    assert glyphs.inputs.dtype == np.uint8
+    assert glyphs.class_names == tuple(sorted(glyphs.class_names))
+    assert glyphs.split == "all"
+    assert set(np.diff(glyphs.offsets)) == {20}
+    assert list(glyphs.checksums) == [omniglot.NPZ]
     parts = {split: datasets.load("omniglot", data_dir=real_data, split=split) for split in omniglot.SPLITS}
     names = {split: set(part.class_names) for split, part in parts.items()}
     assert [len(names[split]) for split in omniglot.SPLITS] == [1100, 100, 423, 1200]
     assert names["train"] | names["validation"] == names["train+validation"]
     assert names["train"] | names["validation"] | names["test"] == set(glyphs.class_names)
-    assert not names["train"] & names["validation"] and not names["train+validation"] & names["test"]
+    assert not names["train"] & names["validation"]
+    assert not names["train+validation"] & names["test"]
     index = glyphs.class_names.index(parts["test"].class_names[5])
     np.testing.assert_array_equal(parts["test"].inputs[100:120], glyphs.inputs[20 * index : 20 * index + 20])
 
@@ -78,12 +84,34 @@ def test_partition_of_the_real_classes(glyphs, real_data):
 def test_partition_is_frozen(glyphs):
     names = glyphs.class_names
     first = {split: [names[index] for index in part[:2]] for split, part in omniglot.partition(names).items()}
+    magi, futhorc = (
+        "images_background/Alphabet_of_the_Magi/character",
+        "images_background/Anglo-Saxon_Futhorc/character",
+    )
     assert first == {
-        "train": ["images_background/Alphabet_of_the_Magi/character01", "images_background/Alphabet_of_the_Magi/character02"],
-        "validation": ["images_background/Alphabet_of_the_Magi/character11", "images_background/Anglo-Saxon_Futhorc/character19"],
-        "test": ["images_background/Alphabet_of_the_Magi/character03", "images_background/Alphabet_of_the_Magi/character04"],
-        "train+validation": ["images_background/Alphabet_of_the_Magi/character01", "images_background/Alphabet_of_the_Magi/character02"],
-    }  # fmt: skip
+        "train": [f"{magi}01", f"{magi}02"],
+        "validation": [f"{magi}11", f"{futhorc}19"],
+        "test": [f"{magi}03", f"{magi}04"],
+        "train+validation": [f"{magi}01", f"{magi}02"],
+    }
+
+
+def test_splits_keep_classes_and_drawings_together(tmp_path):
+    numbers = np.arange(1623)
+    names = np.array([f"images_background/A{number % 50:02}/character{number // 50:02}" for number in numbers])
+    images = np.zeros((1623, 20, 28, 28), np.uint8)
+    images[:, :, 0, :2] = np.stack(np.divmod(numbers, 256), axis=-1)[:, None]
+    np.savez(tmp_path / omniglot.NPZ, images=images, class_names=names)
+    seen = {}
+    for split in ("train", "validation", "test"):
+        part = datasets.load("omniglot", data_dir=tmp_path, split=split)
+        assert part.split == split
+        assert part.inputs.shape == (20 * len(part.class_names), 28, 28, 1)
+        number = part.inputs[:, 0, 0, 0].astype(int) * 256 + part.inputs[:, 0, 1, 0]
+        np.testing.assert_array_equal(names[number], np.repeat(part.class_names, 20))
+        seen[split] = set(part.class_names)
+    assert {split: len(names) for split, names in seen.items()} == {"train": 1100, "validation": 100, "test": 423}
+    assert len(set.union(*seen.values())) == 1623
 
 
 def test_partition_does_not_depend_on_the_order():
@@ -163,10 +191,10 @@ def test_truncated_archives(small_zips, refused):
 @pytest.mark.parametrize(
     "arrays",
     [
-        dict(images=np.zeros((2, 20, 28, 28), np.uint8)),
-        dict(images=np.zeros((2, 20, 28, 28)), class_names=np.array(["a", "b"])),
-        dict(images=np.zeros((2, 20, 28, 28), np.uint8), class_names=np.array(["a"])),
-        dict(images=np.zeros((2, 20, 28), np.uint8), class_names=np.array(["a", "b"])),
+        {"images": np.zeros((2, 20, 28, 28), np.uint8)},
+        {"images": np.zeros((2, 20, 28, 28)), "class_names": np.array(["a", "b"])},
+        {"images": np.zeros((2, 20, 28, 28), np.uint8), "class_names": np.array(["a"])},
+        {"images": np.zeros((2, 20, 28), np.uint8), "class_names": np.array(["a", "b"])},
     ],
 )
 def test_unfit_npz(tmp_path, refused, arrays):

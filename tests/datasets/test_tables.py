@@ -17,31 +17,38 @@ def write(tmp_path):
 def test_last_column_is_the_target(write):
     features, targets, header = datasets.read_table(write("1,2,a\n3,-4e1, b \n"))
     np.testing.assert_array_equal(features, [[1, 2], [3, -40]])
-    assert features.dtype == np.float32 and targets == ["a", "b"] and header is None
+    assert features.dtype == np.float32
+    assert targets == ["a", "b"]
+    assert header is None
 
 
 @pytest.mark.parametrize("name", ["label", "labels", "target", "class", "y", " Label "])
 def test_a_named_target(write, name):
     features, targets, header = datasets.read_table(write(f"width,{name},2\n1,a,2\n3,b,4\n"))
     np.testing.assert_array_equal(features, [[1, 2], [3, 4]])
-    assert targets == ["a", "b"] and header == ["width", "2"]
+    assert targets == ["a", "b"]
+    assert header == ["width", "2"]
 
 
 def test_a_header_without_a_known_name(write):
     features, targets, header = datasets.read_table(write("width,height,species\n1,2,0.5\n"))
-    assert targets == ["0.5"] and header == ["width", "height"] and features.shape == (1, 2)
+    assert targets == ["0.5"]
+    assert header == ["width", "height"]
+    assert features.shape == (1, 2)
 
 
 def test_quotes_blank_lines_and_byte_order_mark(write):
     text = '"width","label"\r\n\r\n"1","a, b"\r\n , \r\n2,c\r\n'
     features, targets, header = datasets.read_table(write(text, "utf-8-sig"))
     np.testing.assert_array_equal(features, [[1], [2]])
-    assert targets == ["a, b", "c"] and header == ["width"]
+    assert targets == ["a, b", "c"]
+    assert header == ["width"]
 
 
 def test_classes(write):
     irises = datasets.load(write("1,b\n2,a\n3,b\n"))
-    assert irises.class_names == ("a", "b") and irises.name == "irises"
+    assert irises.class_names == ("a", "b")
+    assert irises.name == "irises"
     np.testing.assert_array_equal(irises.inputs, [[2], [1], [3]])
     assert list(irises.checksums) == ["irises.csv"]
     assert datasets.load(write("1,10\n2,9\n3,10\n")).class_names == ("9", "10")
@@ -52,6 +59,19 @@ def test_features_alone(write):
         names, inputs = datasets.load_inputs(write(text))
         assert names == ["0", "1"]
         np.testing.assert_array_equal(inputs, [[1, 2], [3, 4]])
+
+
+def test_a_named_target_is_no_feature(write, refused):
+    path = write("a,label,b\n1,x,2\n3,y,4\n")
+    np.testing.assert_array_equal(datasets.load_inputs(path)[1], datasets.read_table(path)[0])
+    with refused("row 3, column 3", "'z'"):
+        datasets.load_inputs(write("a,label,b\n1,x,2\n3,y,z\n"))
+    with refused("features", "a target alone"):
+        datasets.load_inputs(write("y\n1\n"))
+
+
+def test_classes_that_are_numbers_are_in_their_order(write):
+    assert datasets.load(write("1,10\n2,9\n3,09\n")).class_names == ("09", "9", "10")
 
 
 @pytest.mark.parametrize(

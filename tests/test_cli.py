@@ -1,0 +1,179 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from jaxmeta import cli, datasets
+
+TINY = ["--num-tasks", "4", "--validation-tasks", "4", "--queries", "3"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    tiny = [*TINY, "--num-filters", "4", "--train-ways", "5", "--steps", "4"]
+    assert cli.main(["train", "protonet-strokes", *tiny, "--out", str(folder / "proto")]) == 0
+    tiny += ["--tasks-per-step", "2"]
+    assert cli.main(["train", "maml-strokes", *tiny, "--out", str(folder / "maml")]) == 0
+    return folder
+
+
+def test_a_run_folder(trained):
+    results = json.loads((trained / "maml" / "results.json").read_text())
+    assert [row["method"] for row in results["rows"]] == ["raw pixels, nearest centroid", "maml, untrained", "maml"]
+    for row in results["rows"]:
+        assert len(row["joint"]["per_task"]) == len(row["single"]["per_task"]) == row["num_tasks"] == 4
+        np.testing.assert_allclose(row["joint"]["mean"], row["single"]["mean"], atol=1e-6)
+    assert set(results) == {"schema", "seed", "versions", "device", "data", "rows"}
+    lines = [json.loads(line) for line in (trained / "maml" / "metrics.jsonl").read_text().splitlines()]
+    assert {line["split"] for line in lines} == {"train", "validation"}
+    everything = "".join(path.read_text() for path in (trained / "maml").glob("*.json*"))
+    assert str(trained) not in everything
+
+
+def test_a_full_folder_is_refused(trained, capsys):
+    assert cli.main(["train", "maml-strokes", "--out", str(trained / "maml")]) == 2
+    assert "--force" in capsys.readouterr().err
+
+
+def test_evaluate_elsewhere(trained, capsys):
+    arguments = ["evaluate", str(trained / "proto"), "--domain", "digits", "--ways", "10", "--num-tasks", "4"]
+    assert cli.main([*arguments, "--queries", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "digits" in out
+    assert "10-way 1-shot" in out
+    assert out.splitlines()[-1].startswith("results: ")
+
+
+def write_pictures(folder, split, count, rng):
+    from PIL import Image
+
+    for name, slope in (("rising", 1), ("falling", -1)):
+        for index in range(count):
+            picture = np.full((40, 40), 255, np.uint8)
+            for x in range(5, 35):
+                y = int(20 + slope * (x - 20) * 0.8 + rng.integers(-1, 2))
+                picture[y - 2 : y + 2, x] = 0
+            target = folder / split / (name if split == "support" else ".")
+            target.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(target / f"{name}{index}.png")
+
+
+@pytest.mark.parametrize("learner", ["proto", "maml"])
+def test_adapt_to_a_persons_pictures(trained, tmp_path, learner, monkeypatch):
+    monkeypatch.setenv("JAXMETA_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    write_pictures(tmp_path, "support", 3, rng)
+    write_pictures(tmp_path, "inputs", 4, rng)
+    out = tmp_path / "predictions.csv"
+    arguments = ["adapt", str(trained / learner), "--support", str(tmp_path / "support"), "--out", str(out)]
+    assert cli.main([*arguments, "--inputs", str(tmp_path / "inputs")]) == 0
+    rows = list(csv.DictReader(out.open()))
+    assert len(rows) == 8
+    assert set(rows[0]) == {"input", "prediction", "probability"}
+    assert {row["prediction"] for row in rows} <= {"rising", "falling"}
+    if learner == "proto":
+        assert all(row["input"].startswith(row["prediction"]) for row in rows)
+    assert cli.main([*arguments, "--inputs", str(tmp_path / "inputs")]) == 2  # the file exists
+
+
+def test_regression_from_a_file_of_tasks(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (20, 30, 2)).astype(np.float32)
+    y = (x @ rng.normal(size=(20, 2, 1))).astype(np.float32)
+    np.savez(tmp_path / "tasks.npz", inputs=x, targets=y)
+    run = tmp_path / "run"
+    arguments = [
+        "train",
+        "maml-regression",
+        "--domain",
+        str(tmp_path / "tasks.npz"),
+        "--steps",
+        "4",
+        "--num-tasks",
+        "4",
+    ]
+    assert cli.main([*arguments, "--validation-tasks", "4", "--queries", "10", "--out", str(run)]) == 0
+    (tmp_path / "support.csv").write_text("a,b,y\n0,1,2\n1,0,3\n1,1,5\n")
+    (tmp_path / "inputs.csv").write_text("a,b\n0,0\n1,2\n")
+    out = tmp_path / "p.csv"
+    given = ["--support", str(tmp_path / "support.csv"), "--inputs", str(tmp_path / "inputs.csv"), "--out", str(out)]
+    assert cli.main(["adapt", str(run), *given]) == 0
+    assert len(list(csv.DictReader(out.open()))) == 2
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "nonsense"], 2, "expected one of embedded"),
+        (["train", "maml-strokes", "--nonsense", "3"], 2, "--nonsense"),
+        (["train", "maml-strokes", "--steps", "many"], 2, "many"),
+        (["train", "maml-strokes", "--ways", "1"], 2, "--ways: expected"),
+        (["train", "maml-strokes", "--norm", "batches"], 2, "batches"),
+        (["train", "maml-strokes", "--learning-rate", "-1"], 2, "positive"),
+        (["train", "maml-omniglot-5w1s", "--data-dir", "/nowhere"], 1, "/nowhere"),
+        (["train", "maml-strokes", "--train-ways", "4"], 2, "--train-ways"),
+        (["evaluate", "/nowhere"], 1, "/nowhere"),
+        (["nonsense"], 2, "one of train"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, code, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == code
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "code", "message"),
+    [
+        (["--domain", "digits", "--ways", "11"], 2, "the 10 classes"),
+        (["--domain", "digits", "--shots", "170", "--queries", "15"], 2, "170 + 15"),
+        (["--domain", "sinusoid"], 2, "--domain"),
+    ],
+)
+def test_what_evaluate_refuses(trained, extra, code, message, capsys):
+    assert cli.main(["evaluate", str(trained / "proto"), *extra, "--force"]) == code
+    assert message in capsys.readouterr().err
+
+
+def test_a_strangers_run_folder(trained, tmp_path, capsys):
+    config = json.loads((trained / "proto" / "config.json").read_text())
+    for name, value in {"num_filters": 5, "learner": "os.system", "hidden": "x", "unknown": 1}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        content = dict(config, config={**config["config"], name: value})
+        (folder / "config.json").write_text(json.dumps(content))
+        (folder / "meta_params.msgpack").write_bytes((trained / "proto" / "meta_params.msgpack").read_bytes())
+        assert cli.main(["evaluate", str(folder)]) == 1
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "meta_params.msgpack").write_bytes(b"junk")
+    assert cli.main(["evaluate", str(folder)]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 5
+
+
+def test_adapt_names_the_corrupt_picture(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("JAXMETA_CACHE", str(tmp_path / "cache"))
+    write_pictures(tmp_path, "support", 3, np.random.default_rng(0))
+    (tmp_path / "support" / "rising" / "rising1.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    arguments = [
+        "adapt",
+        str(trained / "proto"),
+        "--support",
+        str(tmp_path / "support"),
+        "--out",
+        str(tmp_path / "p.csv"),
+    ]
+    assert cli.main([*arguments, "--inputs", str(tmp_path / "support")]) == 1
+    assert "rising1.png" in capsys.readouterr().err
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_domains(capsys):
+    assert cli.main(["domains"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in datasets.names())

@@ -1,0 +1,70 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxmeta import models
+from jaxmeta.models import convolution
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("extent", [(7, 8), (8, 5)])
+def test_patches_are_the_convolution(stride, extent):
+    x = jax.random.normal(KEY, (2, *extent, 3))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 4))
+    plain = lambda x, k: jax.lax.conv_general_dilated(  # noqa: E731
+        x, k, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    ours = lambda x, k: models.convolve(x, k, stride=stride)  # noqa: E731
+    np.testing.assert_allclose(ours(x, kernel), plain(x, kernel), rtol=1e-4, atol=1e-5)
+    for argument in (0, 1):
+        loss = lambda f, argument=argument: jax.grad(lambda *given: jnp.sin(f(*given)).sum(), argument)(x, kernel)  # noqa: E731
+        np.testing.assert_allclose(loss(ours), loss(plain), rtol=1e-3, atol=1e-4)
+
+
+def test_max_pool_drops_the_odd_row():
+    x = jnp.arange(18.0).reshape(1, 3, 6, 1)
+    np.testing.assert_array_equal(convolution.max_pool(x)[0, :, :, 0], [[7, 9, 11]])
+
+
+@pytest.mark.parametrize("downsampling", ["stride", "max_pool"])
+def test_conv4_shapes(downsampling):
+    model = models.conv4((28, 28, 1), 5, num_filters=4, downsampling=downsampling)
+    assert jax.eval_shape(model.apply, model.init(KEY), jnp.zeros((2, 28, 28, 1))).shape == (2, 5)
+    encoder = models.conv4((28, 28, 1), None, num_filters=4, downsampling=downsampling)
+    dim = {"stride": 16, "max_pool": 4}[downsampling]
+    assert jax.eval_shape(encoder.apply, encoder.init(KEY), jnp.zeros((2, 28, 28, 1))).shape == (2, dim)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: models.from_linen(nn.BatchNorm(use_running_average=False), jnp.ones((2, 3))), "running averages"),
+        (lambda: models.from_linen(nn.Dropout(0.5, deterministic=False), jnp.ones((2, 3))), "dropout"),
+        (lambda: models.from_nnx(lambda rngs: nnx.BatchNorm(3, rngs=rngs)), "running averages"),
+        (lambda: models.from_nnx(lambda rngs: nnx.Dropout(0.5, rngs=rngs)), "dropout"),
+        (lambda: models.conv4((28, 28, 1), 5, norm="batches"), "one of batch, support"),
+        (lambda: models.conv4((8, 8, 1), 5, downsampling="max_pool"), "16 x 16"),
+        (lambda: models.mlp(0, 1), "num_inputs"),
+    ],
+)
+def test_what_a_model_cannot_be(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_task_norm_by_hand():
+    x = jax.random.normal(KEY, (3, 2, 2, 4))
+    norm = models.Norm("task")
+    variables = norm.init(KEY, x)
+    np.testing.assert_allclose(variables["context"]["moments"].count, 3)
+    y = norm.apply({"params": variables["params"]}, x)
+    batch_mean, batch_var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    own_mean, own_var = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
+    mean = (batch_mean + own_mean) / 2
+    var = (batch_var + (batch_mean - mean) ** 2 + own_var + (own_mean - mean) ** 2) / 2
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5), rtol=1e-3, atol=1e-5)
