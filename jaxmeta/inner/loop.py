@@ -114,7 +114,7 @@ def _differentiable(optimizer: optax.GradientTransformation, gradients: PyTree) 
                 "inner optimizer",
                 "a finite derivative of its update at a zero gradient (meta-gradients go through it)",
                 "one that is not finite",
-                "use optax.adam(..., eps_root=1e-10), and clip by value or block norm rather than clip_by_global_norm",
+                "use optax.adam(..., eps_root=1e-10)",
             )
         return primals[0], tangents[0]
 

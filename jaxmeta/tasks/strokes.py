@@ -74,14 +74,14 @@ def _glyph(key: Array) -> tuple[Array, Array]:
 def _render(key: Array, glyph: tuple[Array, Array], size: int) -> Array:
     """One drawing [size, size]: a soft threshold on the distance to the strokes."""
     points, present = glyph
-    jitter_key, affine_key, shift_key, pen_key = jax.random.split(key, 4)
-    points = points + 0.07 * jax.random.normal(jitter_key, points.shape)
-    rotation, slant, wide, tall = jax.random.normal(affine_key, (4,)) * jnp.array([0.15, 0.15, 0.12, 0.12])
+    # One draw for everything: random numbers are what takes long to compile.
+    drawn = jax.random.normal(key, (points.size + 8,))
+    points = points + 0.07 * drawn[8:].reshape(points.shape)
+    rotation, slant, wide, tall = drawn[:4] * jnp.array([0.15, 0.15, 0.12, 0.12])
     cos, sin = jnp.cos(rotation), jnp.sin(rotation)
-    matrix = jnp.array([[cos, -sin], [sin, cos]]) @ jnp.array([[1.0, 0.0], [0.0, 1.0]]).at[0, 1].set(slant)
-    shift = 0.1 * jax.random.normal(shift_key, (2,))
-    points = 0.78 * points * jnp.exp(jnp.stack([wide, tall])) @ matrix.T + shift
-    width, softness = jnp.exp(jax.random.normal(pen_key, (2,)) * 0.3) * jnp.array([0.075, 0.05])
+    matrix = jnp.array([[cos, cos * slant - sin], [sin, sin * slant + cos]])
+    points = 0.78 * points * jnp.exp(jnp.stack([wide, tall])) @ matrix.T + 0.1 * drawn[4:6]
+    width, softness = jnp.exp(0.3 * drawn[6:8]) * jnp.array([0.075, 0.05])
     time = jnp.linspace(0, 1, _POINTS)[:, None]
     weights = jnp.concatenate([(1 - time) ** 3, 3 * time * (1 - time) ** 2, 3 * time**2 * (1 - time), time**3], axis=1)
     curve = jnp.einsum("pk,skd->spd", weights, points)

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxmeta import criteria, fomaml, inner, maml, models
+from jaxmeta import criteria, fomaml, inner, maml, models, tree
 from jaxmeta.types import Batch, Episode, Model
 
 KEY = jax.random.key(0)
@@ -112,11 +112,11 @@ def test_zero_steps_is_the_query_gradient_and_first_order_is_the_one_at_the_adap
     jax.tree.map(close, adapted, second.adapt(params, support, KEY).params)
     jax.tree.map(close, meta_gradient(first, params), query_gradient(adapted))
     gap = jax.tree.map(jnp.subtract, meta_gradient(first, params), meta_gradient(second, params))
-    assert optax.global_norm(gap) > 0.05 * optax.global_norm(meta_gradient(second, params))
+    assert tree.norm(gap) > 0.05 * tree.norm(meta_gradient(second, params))
 
 
-@pytest.mark.parametrize("optimizer", [optax.adam(0.1), optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1))])
-def test_an_optimizer_without_derivative_at_zero_is_refused_only_when_differentiated(optimizer):
+def test_an_optimizer_without_derivative_at_zero_is_refused_only_when_differentiated():
+    optimizer = optax.adam(0.1)
     learner = maml(network(), criteria.cross_entropy, optimizer, num_steps=1)
     params = learner.init(KEY)
     assert np.isfinite(learner.loss(params, episode(), KEY)[0])
