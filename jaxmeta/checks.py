@@ -20,9 +20,10 @@ def integer(what: str, value: Any, low: int, high: int | None = None, hint: str 
     expected = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         fail(what, expected, f"{value!r} ({type(value).__name__})", hint, TypeError)
-    if value < low or (high is not None and value > high):
-        fail(what, expected, value, hint)
-    return int(value)
+    number = int(value)
+    if number < low or (high is not None and number > high):
+        fail(what, expected, number, hint)
+    return number
 
 
 def choice(what: str, value: Any, options: Any) -> Any:

@@ -22,10 +22,10 @@ def leading_axis(tree: PyTree) -> int:
     Raises:
       ValueError: if there is no leaf, a leaf has no axis, or the sizes differ.
     """
-    sizes = {leaf.shape[0] if jnp.ndim(leaf) else None for leaf in jax.tree.leaves(tree)}
-    if len(sizes) != 1 or None in sizes:
-        raise ValueError(f"expected leaves that share one leading axis, got sizes {sorted(map(str, sizes))}")
-    return sizes.pop()
+    sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(tree)}
+    if len(sizes) != 1 or () in sizes:
+        raise ValueError(f"expected leaves that share one leading axis, got {sorted(sizes)}")
+    return int(sizes.pop()[0])
 
 
 def norm(tree: PyTree) -> Array:

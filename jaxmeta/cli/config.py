@@ -138,13 +138,23 @@ class Domains:
     """Lists the domains that can be evaluated, with their classes and sizes."""
 
 
-_SINUSOID: dict[str, Any] = dict(
-    domain="sinusoid", shots=10, queries=100, train_queries=10, inner_learning_rate=0.01, validation_tasks=200
-)
-_PROTONET: dict[str, Any] = dict(
-    learner="protonet", train_ways=20, train_queries=5, tasks_per_step=1, steps=6000, schedule="cosine"
-)
-_STROKES_MAML: dict[str, Any] = dict(domain="strokes", norm="support", steps=1000, inner_steps_test=5)
+_SINUSOID: dict[str, Any] = {
+    "domain": "sinusoid",
+    "shots": 10,
+    "queries": 100,
+    "train_queries": 10,
+    "inner_learning_rate": 0.01,
+    "validation_tasks": 200,
+}
+_PROTONET: dict[str, Any] = {
+    "learner": "protonet",
+    "train_ways": 20,
+    "train_queries": 5,
+    "tasks_per_step": 1,
+    "steps": 6000,
+    "schedule": "cosine",
+}
+_STROKES_MAML: dict[str, Any] = {"domain": "strokes", "norm": "support", "steps": 1000, "inner_steps_test": 5}
 PRESETS: dict[str, Train | Embedded] = {
     "embedded": Embedded(),
     "maml-sinusoid": Train(**_SINUSOID, steps=20_000, tasks_per_step=25, inner_steps_test=10),
@@ -154,5 +164,5 @@ PRESETS: dict[str, Train | Embedded] = {
     "maml-omniglot-5w1s": Train(),
     "protonet-omniglot-5w1s": Train(**_PROTONET, norm="layer"),
     "maml-strokes": Train(**_STROKES_MAML),
-    "protonet-strokes": Train(**_PROTONET | {"steps": 3000}, domain="strokes", norm="layer"),
+    "protonet-strokes": Train(**{**_PROTONET, "steps": 3000}, domain="strokes", norm="layer"),
 }

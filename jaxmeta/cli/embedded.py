@@ -82,4 +82,7 @@ def _verdict(rows: list[dict]) -> str:
     raw, *others = rows
     best = max((row for row in others if row["method"] in ("protonet", "maml")), key=lambda row: row["single"]["mean"])
     gain = statistics.mean_interval(100 * (np.array(best["single"]["per_task"]) - np.array(raw["single"]["per_task"])))
-    return f"{raw['domain']}, 1 shot: {best['method']} is {gain.mean:+.1f} points [{gain.low:+.1f}, {gain.high:+.1f}] from raw pixels (single, paired over tasks)"
+    return (
+        f"{raw['domain']}, 1 shot: {best['method']} is {gain.mean:+.1f} points "
+        f"[{gain.low:+.1f}, {gain.high:+.1f}] from raw pixels (single, paired over tasks)"
+    )

@@ -26,7 +26,9 @@ def load(path: str) -> tuple[RunFolder, Train]:
     if unknown := sorted(set(run.config) - set(known)):
         hint = "the embedded default trains two learners; evaluate a preset's run"
         checks.fail(f"{path}/config.json", "the fields of a preset's run", ", ".join(unknown), hint, checks.DataError)
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in run.config.items()}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in run.config.items()
+    }
     for name, value in given.items():
         default = getattr(Train(), name)
         if type(value) is not type(default) and not (isinstance(default, float) and isinstance(value, int)):

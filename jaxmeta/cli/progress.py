@@ -57,7 +57,8 @@ def meta_train(
             line: dict[str, Any] = {"step": call * size, "split": "train", **means}
             if not np.isfinite(list(means.values())).all():
                 raise ArithmeticError(
-                    f"{label}: diverged at step {call * size}: loss {means['loss']}, gradient norm {means['gradient_norm']}"
+                    f"{label}: diverged at step {call * size}: loss {means['loss']}, "
+                    f"gradient norm {means['gradient_norm']}"
                 )
             run_folder.append_metrics(folder, line | {"seconds": round(time.perf_counter() - start, 3)})
             bar.update(size)

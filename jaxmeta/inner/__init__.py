@@ -1,5 +1,5 @@
 """The adaptation loop: a few optimiser steps on one task, differentiable through and through."""
 
-from jaxmeta.inner.loop import Trace, nested, unroll
+from jaxmeta.inner.loop import Gradient, Trace, nested, unroll
 
-__all__ = ["Trace", "nested", "unroll"]
+__all__ = ["Gradient", "Trace", "nested", "unroll"]

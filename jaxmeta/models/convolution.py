@@ -39,7 +39,10 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1) -> Array:
 def _patches(x: Array, size: int, stride: int) -> Array:
     """[n, h, w, c] -> [n, h', w', size * size * c], by slices: a gather would be slow in the backward pass."""
     rows, columns = (-(-extent // stride) for extent in x.shape[1:3])
-    pads = [max((steps - 1) * stride + size - extent, 0) for steps, extent in zip((rows, columns), x.shape[1:3])]
+    pads = [
+        max((steps - 1) * stride + size - extent, 0)
+        for steps, extent in zip((rows, columns), x.shape[1:3], strict=True)
+    ]
     x = jnp.pad(x, ((0, 0), *((pad // 2, pad - pad // 2) for pad in pads), (0, 0)))
     span = [(steps - 1) * stride + 1 for steps in (rows, columns)]
     pieces = [x[:, i : i + span[0] : stride, j : j + span[1] : stride] for i in range(size) for j in range(size)]

@@ -105,9 +105,10 @@ class Norm(nn.Module):
         checks.choice("norm", self.kind, NORMS)
         if self.kind == "none":
             return x
-        blend = tuple(
-            self.param(name, nn.initializers.zeros, ()) if self.kind == "task" else jnp.zeros(())
-            for name in ("blend_scale", "blend_offset")
+        zero, task = nn.initializers.zeros, self.kind == "task"
+        blend = (
+            self.param("blend_scale", zero, ()) if task else jnp.zeros(()),
+            self.param("blend_offset", zero, ()) if task else jnp.zeros(()),
         )
         given = self.get_variable("context", "moments") if self.has_variable("context", "moments") else None
         y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps)

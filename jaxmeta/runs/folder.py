@@ -94,7 +94,7 @@ class RunFolder:
         try:
             if path.stat().st_size > 2 * expected + 1_000_000:
                 raise ValueError(f"{path.stat().st_size:,} bytes for parameters of {expected:,}")
-            restored = serialization.from_state_dict(like, serialization.msgpack_restore(path.read_bytes()))
+            restored = serialization.from_bytes(like, path.read_bytes())
         except Exception as error:  # msgpack and flax raise many kinds on foreign bytes
             reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["damaged"])[0]
             checks.fail(str(path), "the parameters of this run", reason, error=checks.DataError)

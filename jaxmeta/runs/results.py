@@ -73,6 +73,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     if rows:
         unit = "accuracy in %" if rows[0]["metric"] == "accuracy" else rows[0]["metric"]
         text.append(
-            f"{unit}, mean and 95% interval over {rows[0]['num_tasks']} tasks; joint: all queries of a task together, single: each alone"
+            f"{unit}, mean and 95% interval over {rows[0]['num_tasks']} tasks; "
+            "joint: all queries of a task together, single: each alone"
         )
     return "\n".join(text)
