@@ -54,13 +54,11 @@ LEARNERS = {"maml": _maml, "fomaml": _fomaml, "protonet": _protonet}
 class Case(NamedTuple):
     learner: MetaLearner
     criterion: Criterion
-    sample: tasks.Sample
 
 
 def case(name: str, model: str = "linen", norm: str = "support") -> Case:
     learner = LEARNERS[name](lambda outputs: MODELS[model](norm, outputs))
-    sample = tasks.strokes(num_ways=WAYS, num_shots=2, num_queries=2, size=SIZE)
-    return Case(learner, criteria.cross_entropy, sample)
+    return Case(learner, criteria.cross_entropy)
 
 
 TASKS = {

@@ -1,3 +1,4 @@
+import functools
 import inspect
 
 import jax
@@ -15,8 +16,11 @@ PAIRS = [(name, model) for name in registry.LEARNERS for model in registry.MODEL
 KEY = jax.random.key(0)
 
 
-def drawn(case, count=4):
-    return jax.jit(lambda: tasks.episodes(case.sample, KEY, jnp.arange(count)))()
+@functools.cache
+def drawn():
+    """Four episodes, the same for all cases: rendering takes long to compile."""
+    sample = tasks.strokes(num_ways=registry.WAYS, num_shots=2, num_queries=2, size=registry.SIZE)
+    return jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(4)))()
 
 
 def first(episodes):
@@ -40,7 +44,7 @@ def test_signatures(name, model):
 def test_loss_and_gradient(name, model):
     case = registry.case(name, model)
     meta_params = case.learner.init(KEY)
-    episodes = drawn(case)
+    episodes = drawn()
     grad = jax.value_and_grad(case.learner.loss, has_aux=True)
     (loss, metrics), gradient = jax.jit(grad)(meta_params, first(episodes), KEY)
     assert loss.shape == ()
@@ -59,7 +63,7 @@ def test_loss_and_gradient(name, model):
 def test_training_lowers_the_loss_without_compiling_twice(name, model):
     case = registry.case(name, model)
     trainer = meta_trainer(case.learner, optax.adam(1e-2))
-    episodes = drawn(case)
+    episodes = drawn()
     compiled = []
 
     @jax.jit
@@ -85,7 +89,7 @@ def test_single_equals_joint_for_every_norm_but_batch(name, model, norm):
         pytest.skip("8 x 8 pictures end as one pixel, whose instance moments are itself")
     case = registry.case(name, model, norm)
     meta_params = case.learner.init(KEY)
-    episode = first(drawn(case))
+    episode = first(drawn())
 
     def both(meta_params):
         adapted = case.learner.adapt(meta_params, episode.support, KEY)
@@ -116,7 +120,7 @@ def padded(batch, extra, num_ways):
 def test_padding_changes_nothing(name, model, norm):
     case = registry.case(name, model, norm)
     meta_params = case.learner.init(KEY)
-    episode = first(drawn(case))
+    episode = first(drawn())
     wide = Episode(padded(episode.support, 5, registry.WAYS), padded(episode.query, 3, registry.WAYS))
     grad = jax.jit(jax.value_and_grad(lambda *given: case.learner.loss(*given)[0]))
     (plain, gradient), (masked, masked_gradient) = grad(meta_params, episode, KEY), grad(meta_params, wide, KEY)
@@ -129,7 +133,7 @@ def test_padding_changes_nothing(name, model, norm):
 def test_evaluate_gives_every_tasks_score(name):
     case = registry.case(name)
     meta_params = case.learner.init(KEY)
-    episodes = drawn(case)
+    episodes = drawn()
     scores = evaluate(case.learner, case.criterion, meta_params, episodes, KEY)
     assert set(scores) == {"joint", "single"}
     assert scores["joint"]["accuracy"].shape == (4,)
