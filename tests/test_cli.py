@@ -69,7 +69,7 @@ def test_adapt_to_a_persons_pictures(trained, tmp_path, learner, monkeypatch):
     out = tmp_path / "predictions.csv"
     arguments = ["adapt", str(trained / learner), "--support", str(tmp_path / "support"), "--out", str(out)]
     assert cli.main([*arguments, "--inputs", str(tmp_path / "inputs")]) == 0
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     assert len(rows) == 8
     assert set(rows[0]) == {"input", "prediction", "probability"}
     assert {row["prediction"] for row in rows} <= {"rising", "falling"}
@@ -100,7 +100,7 @@ def test_regression_from_a_file_of_tasks(tmp_path, capsys):
     out = tmp_path / "p.csv"
     given = ["--support", str(tmp_path / "support.csv"), "--inputs", str(tmp_path / "inputs.csv"), "--out", str(out)]
     assert cli.main(["adapt", str(run), *given]) == 0
-    assert len(list(csv.DictReader(out.open()))) == 2
+    assert len(list(csv.DictReader(out.read_text().splitlines()))) == 2
     capsys.readouterr()
 
 
