@@ -21,7 +21,7 @@ def trained(tmp_path_factory):
 
 def test_a_run_folder(trained):
     results = json.loads((trained / "maml" / "results.json").read_text())
-    assert [row["method"] for row in results["rows"]] == ["raw pixels, nearest centroid", "maml, untrained", "maml"]
+    assert [row["method"] for row in results["rows"]] == ["raw inputs, nearest centroid", "maml, untrained", "maml"]
     for row in results["rows"]:
         assert len(row["joint"]["per_task"]) == len(row["single"]["per_task"]) == row["num_tasks"] == 4
         np.testing.assert_allclose(row["joint"]["mean"], row["single"]["mean"], atol=1e-6)

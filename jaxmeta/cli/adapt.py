@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import pathlib
+from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +23,13 @@ def run(options: Adapt) -> int:
     out = pathlib.Path(options.out)
     if out.exists() and not options.force:
         checks.fail(str(out), "no such file yet", "one that exists", "choose another --out, or give --force")
+    checks.integer("--inner-steps", inner_steps, 0)
+    checks.integer("--seed", options.seed, 0)
     read = _regression if build.is_regression(config) else _classification
     support, names, inputs, class_names = read(options, config)
-    widths = (inputs.shape[-1], support.targets.shape[-1]) if build.is_regression(config) else (1, 1)
-    ways = len(class_names) if config.learner == "protonet" else config.ways
-    learner = build.learner(config, ways=ways, inner_steps=inner_steps, widths=widths)
+    ways = len(class_names) if build.is_metric(config) else config.ways
+    shape = build.Shape(inputs.shape[1:], support.targets.shape[-1] if build.is_regression(config) else config.ways)
+    learner = build.learner(config, shape, ways=ways, inner_steps=inner_steps)
     meta_params = jax.tree.map(jnp.asarray, parameters(folder, learner))
 
     @jax.jit
@@ -47,37 +50,36 @@ def run(options: Adapt) -> int:
 
 
 def _classification(options: Adapt, config: Train) -> tuple[Batch, list[str], np.ndarray, tuple[str, ...]]:
-    # Support and inputs are turned the same way: the support set's own border decides.
-    form = datasets.Form(*build.PICTURE, "as_is")
+    form = datasets.Form(*config.picture)
     examples = datasets.load(options.support, form=form)
+    if examples.inputs.ndim != 4:
+        _no_pictures(options.support, examples.inputs)
+    polarity = options.polarity
+    if polarity == "ink":
+        # Support and inputs are turned the same way: the support set's own border decides.
+        polarity = "invert" if datasets.bright_border(examples.inputs) else "as_is"
+    form = form._replace(polarity=polarity)
     names, inputs = datasets.load_inputs(options.inputs, form=form)
     if inputs.ndim != 4:
-        checks.fail(
-            options.inputs, "pictures, as the run was trained on", f"shape {inputs.shape}", error=checks.DataError
-        )
+        _no_pictures(options.inputs, inputs)
     num_classes = len(examples.class_names)
     if num_classes < 2:
         checks.fail(options.support, "at least 2 classes", num_classes, error=checks.DataError)
-    if config.learner != "protonet" and num_classes > config.ways:
+    if not build.is_metric(config) and num_classes > config.ways:
         hint = "use a run of a metric learner, or fewer classes"
         checks.fail(
             options.support, f"at most the {config.ways} classes of the run", num_classes, hint, checks.DataError
         )
-    polarity = options.polarity
-    inverted = polarity == "invert" or (polarity == "ink" and _paper_is_bright(examples.inputs))
-    turn = (lambda pictures: 255 - pictures) if inverted else (lambda pictures: pictures)
-    ways = num_classes if config.learner == "protonet" else config.ways
+    ways = num_classes if build.is_metric(config) else config.ways
+    pictures = datasets.with_polarity(examples.inputs, form)
     targets = np.repeat(np.arange(num_classes, dtype=np.int32), np.diff(examples.offsets))
     classes = np.broadcast_to(np.arange(ways) < num_classes, (len(targets), ways))
-    support = Batch(
-        jnp.asarray(turn(examples.inputs) / np.float32(255)), jnp.asarray(targets), None, jnp.asarray(classes)
-    )
-    return support, names, (turn(inputs) / np.float32(255)).astype(np.float32), examples.class_names
+    support = Batch(jnp.asarray(pictures / np.float32(255)), jnp.asarray(targets), None, jnp.asarray(classes))
+    return support, names, inputs / np.float32(255), examples.class_names
 
 
-def _paper_is_bright(pictures: np.ndarray) -> bool:
-    edges = (pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1])
-    return bool(np.median(np.concatenate([edge.ravel() for edge in edges])) > 127)
+def _no_pictures(path: str, inputs: np.ndarray) -> NoReturn:
+    checks.fail(path, "pictures, as the run was trained on", f"shape {inputs.shape}", error=checks.DataError)
 
 
 def _regression(options: Adapt, config: Train) -> tuple[Batch, list[str], np.ndarray, tuple[str, ...]]:

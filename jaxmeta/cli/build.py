@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 import pathlib
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import optax
 
@@ -13,7 +15,7 @@ from jaxmeta import baselines, checks, criteria, datasets, learners, models, tas
 from jaxmeta.cli.config import Train
 from jaxmeta.types import Criterion, MetaLearner, Model
 
-PICTURE = (28, 28, 1)
+PROCEDURAL = ("strokes", "sinusoid")
 
 
 class Domain(NamedTuple):
@@ -22,38 +24,61 @@ class Domain(NamedTuple):
     sample: tasks.Sample
     split: str
     checksums: dict[str, str]
-    regression: bool
+
+
+class Shape(NamedTuple):
+    """What a network takes and gives."""
+
+    inputs: tuple[int, ...]
+    """(height, width, channels) of pictures or (d,) of vectors."""
+    outputs: int
+    """Ways of a classification, values of a regression."""
+
+
+def is_picture(shape: Shape) -> bool:
+    return len(shape.inputs) == 3
 
 
 def is_regression(config: Train) -> bool:
-    return config.domain == "sinusoid" or config.domain.endswith(".npz")
+    return config.criterion == "squared_error"
+
+
+def is_builtin(name: str) -> bool:
+    """Whether a domain is known by name, so that no path of anybody's choosing is read."""
+    return name in PROCEDURAL or name in datasets.names()
 
 
 def domain(config: Train, split: str, *, ways: int, shots: int, queries: int) -> Domain:
     """The sampler of a domain's split: "train", "validation", "test", or "all" where a domain has no splits."""
     sizes: dict[str, int] = {"num_shots": shots, "num_queries": queries}
+    if (config.domain == "sinusoid") > is_regression(config):
+        checks.fail("--domain", "classes, for cross_entropy", "sinusoid", "use a preset of regression")
     if config.domain == "sinusoid":
-        return Domain(tasks.sinusoid(**sizes), split, {}, True)
+        return Domain(tasks.sinusoid(**sizes), split, {})
     if is_regression(config):
         return _from_file(config.domain, split, sizes)
     sizes["num_ways"] = ways
     if config.domain == "strokes":
-        return Domain(tasks.strokes(**sizes, split=split), split, {}, False)
-    form = datasets.Form(*PICTURE)
+        if config.picture[0] != config.picture[1] or config.picture[2] != 1:
+            checks.fail("strokes", "square grey pictures", config.picture, "use --picture 28 28 1")
+        return Domain(tasks.strokes(**sizes, split=split, size=config.picture[0]), split, {})
     has_splits = config.domain == "omniglot"
     if not has_splits and split != "test":
-        checks.fail("domain", "omniglot, strokes, sinusoid or an npz of tasks to train on", repr(config.domain))
+        checks.fail("--domain", "omniglot, strokes, sinusoid or an npz of tasks to train on", repr(config.domain))
+    form = datasets.Form(*config.picture)
     examples = datasets.load(config.domain, data_dir=config.data_dir, split=split if has_splits else None, form=form)
     checksums = examples.checksums
     if split == "train":
         examples = datasets.rotated(examples)
-    return Domain(tasks.few_shot(examples, **sizes), f"1100/100/423 {split}" if has_splits else "all", checksums, False)
+    return Domain(tasks.few_shot(examples, **sizes), f"1100/100/423 {split}" if has_splits else "all", checksums)
 
 
 def _from_file(path: str, split: str, sizes: dict[str, int]) -> Domain:
     """A user's regression tasks; every fifth task is test, every fifth validation."""
     from jaxmeta.datasets import files, npz
 
+    if pathlib.Path(path).suffix.lower() != ".npz":
+        checks.fail("--domain", "sinusoid or an npz of tasks, for squared_error", repr(path))
     arrays = npz.read_arrays(pathlib.Path(path), ("inputs", "targets"))
     if set(arrays) != {"inputs", "targets"}:
         checks.fail(path, "arrays inputs and targets", " and ".join(arrays) or "neither", error=checks.DataError)
@@ -66,39 +91,52 @@ def _from_file(path: str, split: str, sizes: dict[str, int]) -> Domain:
     kinds = np.array(["train", "train", "train", "validation", "test"])[np.arange(len(inputs)) % 5]
     chosen = kinds == split
     checksums = {pathlib.Path(path).name: files.checksum(pathlib.Path(path))}
-    return Domain(tasks.from_arrays((inputs[chosen], targets[chosen]), **sizes), split, checksums, True)
+    return Domain(tasks.from_arrays((inputs[chosen], targets[chosen]), **sizes), split, checksums)
+
+
+def shape(config: Train, sample: tasks.Sample) -> Shape:
+    """The shape of the network that a sampler's episodes ask for."""
+    support = jax.eval_shape(sample, jax.random.key(0)).support
+    outputs = support.targets.shape[-1] if is_regression(config) else config.ways
+    return Shape(support.inputs.shape[1:], outputs)
 
 
 def criterion(config: Train) -> Criterion:
-    return criteria.squared_error if is_regression(config) else criteria.cross_entropy
+    return {"cross_entropy": criteria.cross_entropy, "squared_error": criteria.squared_error}[config.criterion]
 
 
 def metric(config: Train) -> str:
     return "loss" if is_regression(config) else "accuracy"
 
 
+def higher_is_better(config: Train) -> bool:
+    return metric(config) == "accuracy"
+
+
 @functools.cache
-def network(config: Train, widths: tuple[int, int] = (1, 1)) -> Model:
-    if is_regression(config):
-        return models.mlp(*widths, hidden=config.hidden)
-    outputs = None if config.learner == "protonet" else config.ways
-    return models.conv4(PICTURE, outputs, num_filters=config.num_filters, norm=config.norm)
+def network(config: Train, shape: Shape) -> Model:
+    outputs = None if is_metric(config) else shape.outputs
+    if is_picture(shape):
+        height, width, channels = shape.inputs
+        return models.conv4((height, width, channels), outputs, num_filters=config.num_filters, norm=config.norm)
+    num_inputs = math.prod(shape.inputs)
+    return models.mlp(num_inputs, config.hidden[-1] if outputs is None else outputs, hidden=config.hidden)
+
+
+def is_metric(config: Train) -> bool:
+    """Whether the learner compares embeddings, so that ways in test may differ from those in training."""
+    return config.learner == "protonet"
 
 
 # Cached, since a program is compiled once for each learner and not once for each that is equal to it.
 @functools.cache
-def learner(config: Train, *, ways: int, inner_steps: int, widths: tuple[int, int] = (1, 1)) -> MetaLearner:
+def learner(config: Train, shape: Shape, *, ways: int, inner_steps: int) -> MetaLearner:
     """The learner that a config names; `ways` is what a metric learner tells apart."""
+    model, loss = network(config, shape), criterion(config)
     if config.learner == "protonet":
-        if is_regression(config):
-            checks.fail("learner", "maml or fomaml for regression", "protonet")
-        return learners.protonet(network(config), criterion(config), num_ways=ways)
-    if ways > config.ways:
-        checks.fail("ways", f"at most the {config.ways} outputs of the trained head", ways, "or use a metric learner")
+        return learners.protonet(model, loss, num_ways=ways)
     make: Any = {"maml": learners.maml, "fomaml": learners.fomaml}[config.learner]
-    return make(
-        network(config, widths), criterion(config), optax.sgd(config.inner_learning_rate), num_steps=inner_steps
-    )
+    return make(model, loss, optax.sgd(config.inner_learning_rate), num_steps=inner_steps)
 
 
 @functools.cache
@@ -106,8 +144,8 @@ def raw_inputs(config: Train, ways: int) -> tuple[str, MetaLearner]:
     """The row that says how far raw inputs alone go."""
     if is_regression(config):
         return "raw inputs, nearest neighbour", baselines.nearest_neighbour(criterion(config))
-    return "raw pixels, nearest centroid", baselines.nearest_centroid(criterion(config), num_ways=ways)
+    return "raw inputs, nearest centroid", baselines.nearest_centroid(criterion(config), num_ways=ways)
 
 
 def steps(config: Train, inner_steps: int) -> int:
-    return 0 if config.learner == "protonet" else inner_steps
+    return 0 if is_metric(config) else inner_steps

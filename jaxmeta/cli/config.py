@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 LearnerName = Literal["maml", "fomaml", "protonet"]
+CriterionName = Literal["cross_entropy", "squared_error"]
 NormName = Literal["batch", "support", "task", "instance", "layer", "group", "none"]
 
 
@@ -18,13 +19,17 @@ class Train:
     learner: LearnerName = "maml"
     """The algorithm."""
     domain: str = "omniglot"
-    """omniglot, strokes, sinusoid, or an npz with tasks: inputs [tasks, n, d] and targets [tasks, n, 1]."""
+    """omniglot, strokes, sinusoid, or (squared_error) an npz with inputs [tasks, n, d] and targets [tasks, n, m]."""
+    criterion: CriterionName = "cross_entropy"
+    """The loss: cross_entropy of labels, squared_error of values."""
     norm: NormName = "batch"
     """Normalisation of the convolutional network."""
     num_filters: int = 64
     """Channels of the convolutional network."""
     hidden: tuple[int, ...] = (40, 40)
-    """Widths of the multi-layer perceptron (sinusoid and tasks from a file)."""
+    """Widths of the multi-layer perceptron, which takes inputs that are no pictures."""
+    picture: tuple[int, int, int] = (28, 28, 1)
+    """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
     ways: int = 5
     """Classes per evaluated task."""
     shots: int = 1
@@ -140,6 +145,7 @@ class Domains:
 
 _SINUSOID: dict[str, Any] = {
     "domain": "sinusoid",
+    "criterion": "squared_error",
     "shots": 10,
     "queries": 100,
     "train_queries": 10,
@@ -161,7 +167,8 @@ PRESETS: dict[str, Train | Embedded] = {
     "maml-regression": Train(
         **_SINUSOID, hidden=(64, 64), steps=10_000, tasks_per_step=32, inner_steps=5, inner_steps_test=5
     ),
-    "maml-omniglot-5w1s": Train(),
+    # One query a class in test too, as in the paper's code; it matters to norm "batch", whose moments are the queries'.
+    "maml-omniglot-5w1s": Train(queries=1),
     "protonet-omniglot-5w1s": Train(**_PROTONET, norm="layer"),
     "maml-strokes": Train(**_STROKES_MAML),
     "protonet-strokes": Train(**{**_PROTONET, "steps": 3000}, domain="strokes", norm="layer"),

@@ -14,10 +14,14 @@ from jaxmeta.cli import build, progress, scoring
 from jaxmeta.cli.config import Embedded, Train
 from jaxmeta.cli.train import TEST_SEED
 from jaxmeta.runs import create, results, save_params, table, write_json
-from jaxmeta.types import MetaLearner
+from jaxmeta.types import MetaLearner, PyTree
 
-PROTONET = Train(learner="protonet", domain="strokes", norm="layer", train_ways=20, train_queries=5, tasks_per_step=1)
+PROTONET = Train(
+    learner="protonet", domain="strokes", norm="layer", train_ways=20, train_queries=5, tasks_per_step=1,
+    learning_rate=2e-3,
+)  # fmt: skip
 MAML = Train(learner="maml", domain="strokes", norm="support", train_queries=5, tasks_per_step=8, inner_steps_test=5)
+SHAPE = build.Shape(MAML.picture, MAML.ways)
 SCRATCH_STEPS = 10
 DOMAINS = ("strokes", "digits", "digits_moved")
 
@@ -32,17 +36,23 @@ def run(config: Embedded) -> int:
     for made, steps in ((PROTONET, config.protonet_steps), (MAML, config.maml_steps)):
         made = dataclasses.replace(made, steps=steps, seed=config.seed)
         domain = build.domain(made, "train", ways=made.train_ways, shots=1, queries=made.train_queries)
-        learner = build.learner(made, ways=made.train_ways, inner_steps=made.inner_steps)
-        rate = optax.cosine_decay_schedule(2e-3 if made.learner == "protonet" else 1e-3, max(steps, 1))
+        learner = build.learner(made, SHAPE, ways=made.train_ways, inner_steps=made.inner_steps)
+        rate = optax.cosine_decay_schedule(made.learning_rate, max(steps, 1))
         learned[made] = progress.meta_train(
             training.meta_trainer(learner, optax.adam(rate)), domain.sample, num_tasks=made.tasks_per_step, steps=steps,
             key=jax.random.key(config.seed), folder=folder, label=f"{made.learner} on strokes",
         )  # fmt: skip
     save_params(folder, {made.learner: params for made, params in learned.items()})
-    rows, checksums = [], {}
+    rows: list[dict] = []
+    checksums: dict[str, str] = {}
     for name in DOMAINS:
         for shots in (1, 5):
-            rows += _rows(config, learned, name, shots, checksums)
+            test = scoring.test(
+                dataclasses.replace(PROTONET, domain=name), seed=TEST_SEED + config.seed, num_tasks=config.num_tasks,
+                ways=5, shots=shots, queries=15,
+            )  # fmt: skip
+            rows += _rows(learned, test)
+            checksums |= {f"{name}: {file}": value for file, value in test.checksums.items()}
     print(table(rows))
     for name in DOMAINS[1:]:
         print(_verdict([row for row in rows if (row["domain"], row["shots"]) == (name, 1)]))
@@ -55,26 +65,21 @@ def run(config: Embedded) -> int:
 def _scratch() -> MetaLearner:
     """MAML's network, initialised anew and trained on the support set alone."""
     optimizer = optax.sgd(MAML.inner_learning_rate)
-    return baselines.from_scratch(build.network(MAML), build.criterion(MAML), optimizer, num_steps=SCRATCH_STEPS)
+    return baselines.from_scratch(build.network(MAML, SHAPE), build.criterion(MAML), optimizer, num_steps=SCRATCH_STEPS)
 
 
 def _recorded(config: Embedded) -> dict:
     return {name: value for name, value in dataclasses.asdict(config).items() if name not in ("out", "force")}
 
 
-def _rows(config: Embedded, learned: dict, name: str, shots: int, checksums: dict[str, str]) -> list[dict]:
-    sizes = {"ways": 5, "shots": shots, "queries": 15}
-    domain = build.domain(dataclasses.replace(PROTONET, domain=name), "test", **sizes)
-    checksums |= {f"{name}: {file}": value for file, value in domain.checksums.items()}
-    episodes = scoring.draw(domain.sample, TEST_SEED + config.seed, config.num_tasks)
-    rows = []
-    for made, params in learned.items():
-        rows += scoring.standard_rows(
-            made, params, domain, episodes, **sizes, inner_steps=made.inner_steps_test, domain_name=name
-        )[1 if rows else 0 :]
-    facts = {"domain": name, "split": domain.split, **sizes, "inner_steps_train": 0, "inner_steps_test": SCRATCH_STEPS}
-    rows.insert(2, scoring.score(MAML, "from scratch", _scratch(), {}, episodes, **facts, norm=MAML.norm))
-    return rows
+def _rows(learned: dict[Train, PyTree], test: scoring.Test) -> list[dict]:
+    (protonet, protonet_params), (maml, maml_params) = learned.items()
+    return [
+        scoring.raw_row(protonet, test),
+        scoring.row(maml, "from scratch", _scratch(), {}, test, tested=SCRATCH_STEPS),
+        *scoring.learner_rows(protonet, protonet_params, test, inner_steps=0),
+        *scoring.learner_rows(maml, maml_params, test, inner_steps=maml.inner_steps_test),
+    ]
 
 
 def _verdict(rows: list[dict]) -> str:

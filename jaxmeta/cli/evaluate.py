@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from typing import Any
 
 import jax
@@ -36,7 +37,9 @@ def load(path: str) -> tuple[RunFolder, Train]:
             checks.fail(f"{path}/config.json", wanted, repr(value), error=checks.DataError)
     config = Train(**given)
     try:
-        checks.choice("learner", config.learner, ("maml", "fomaml", "protonet"))
+        for name, literal in typing.get_type_hints(Train).items():
+            if names := typing.get_args(literal) if typing.get_origin(literal) is typing.Literal else ():
+                checks.choice(name, getattr(config, name), names)
         for width in (*config.hidden, config.num_filters):
             checks.integer("width", width, 1, 65_536)
         train.check(config)
@@ -61,35 +64,24 @@ def run(options: Evaluate) -> int:
     checks.integer("--num-tasks", options.num_tasks, 2)
     checks.integer("--seed", options.seed, 0)
     inner_steps = config.inner_steps_test if options.inner_steps is None else options.inner_steps
+    checks.integer("--inner-steps", inner_steps, 0)
+    if not build.is_metric(config) and not build.is_regression(config) and sizes["ways"] != config.ways:
+        checks.fail("--ways", f"the {config.ways} outputs of the trained head", sizes["ways"], "or use a metric run")
+    if options.domain is None and not build.is_builtin(config.domain):
+        # A run folder may be a stranger's, and the file of that name anybody's.
+        checks.fail("--domain", f"the path of {config.domain!r}, which the run was trained on", "none")
     target = dataclasses.replace(
         config, domain=options.domain or config.domain, norm=options.norm or config.norm, data_dir=options.data_dir
     )
-    if build.is_regression(target) != build.is_regression(config):
-        checks.fail("--domain", f"tasks like those of {config.domain!r}, which the run was trained on", target.domain)
-    domain = build.domain(target, "test", **sizes)
-    episodes = scoring.draw(domain.sample, options.seed, options.num_tasks)
-    widths = scoring.widths(episodes) if domain.regression else (1, 1)
-    learner = build.learner(
-        target,
-        ways=min(sizes["ways"], config.ways) if config.learner != "protonet" else sizes["ways"],
-        inner_steps=inner_steps,
-        widths=widths,
-    )
-    if config.learner != "protonet" and sizes["ways"] != config.ways and not domain.regression:
-        checks.fail(
-            "--ways", f"the {config.ways} outputs of the trained head", sizes["ways"], "or use a metric learner"
-        )
+    test = scoring.test(target, seed=options.seed, num_tasks=options.num_tasks, **sizes)
+    learner = build.learner(target, test.shape, ways=test.facts["ways"], inner_steps=inner_steps)
     meta_params = jax.tree.map(jnp.asarray, parameters(folder, learner))
     out = create(options.out or folder.path / "evaluation", force=options.force)
-    rows = scoring.standard_rows(
-        target, meta_params, domain, episodes, **sizes, inner_steps=inner_steps, domain_name=_name(target.domain)
-    )
+    rows = [
+        scoring.raw_row(target, test),
+        *scoring.learner_rows(target, meta_params, test, inner_steps=inner_steps),
+    ]
     print(table(rows))
-    content = results.document(rows, seed=options.seed, checksums=domain.checksums)
+    content = results.document(rows, seed=options.seed, checksums=test.checksums)
     print(f"results: {write_json(out / 'results.json', content)}")
     return 0
-
-
-def _name(domain: str) -> str:
-    """A path's last component: no file records a directory."""
-    return domain.replace("\\", "/").rstrip("/").rpartition("/")[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,56 +14,68 @@ from jaxmeta.runs import report_row
 from jaxmeta.types import Episode, MetaLearner, PyTree
 
 
+class Test(NamedTuple):
+    """The tasks on which methods meet, and what is recorded of them."""
+
+    episodes: Episode
+    facts: dict[str, Any]
+    """domain, split, ways, shots, queries"""
+    checksums: dict[str, str]
+    shape: build.Shape
+
+
 def draw(sample: tasks.Sample, seed: int, num_tasks: int) -> Episode:
-    """The test episodes of a seed."""
+    """The episodes of a seed."""
     return jax.jit(lambda key: tasks.episodes(sample, key, jnp.arange(num_tasks)))(jax.random.key(seed))
 
 
-def score(
-    config: Train, method: str, learner: MetaLearner, meta_params: PyTree, episodes: Episode, **facts: Any
-) -> dict[str, Any]:
-    """One row."""
-    scores = evaluation.evaluate(learner, build.criterion(config), meta_params, episodes, jax.random.key(config.seed))
-    return report_row(jax.device_get(scores), build.metric(config), method=method, **facts)
-
-
-def widths(episodes: Episode) -> tuple[int, int]:
-    """Input and output size of a regression task."""
-    return episodes.support.inputs.shape[-1], episodes.support.targets.shape[-1]
-
-
-def standard_rows(
-    config: Train,
-    meta_params: PyTree,
-    domain: build.Domain,
-    episodes: Episode,
-    *,
-    ways: int,
-    shots: int,
-    queries: int,
-    inner_steps: int,
-    domain_name: str,
-) -> list[dict[str, Any]]:
-    """Raw inputs, the untrained network and the meta-trained one."""
-    size = widths(episodes) if build.is_regression(config) else (1, 1)
-    learner = build.learner(config, ways=ways, inner_steps=inner_steps, widths=size)
-    facts: dict[str, Any] = {
-        "domain": domain_name,
+def test(config: Train, *, seed: int, num_tasks: int, ways: int, shots: int, queries: int) -> Test:
+    """Draws the test tasks of a config's domain."""
+    domain = build.domain(config, "test", ways=ways, shots=shots, queries=queries)
+    facts = {
+        "domain": name(config.domain),
         "split": domain.split,
-        "ways": 0 if domain.regression else ways,
+        "ways": 0 if build.is_regression(config) else ways,
         "shots": shots,
         "queries": queries,
     }
-    own = facts | {
-        "inner_steps_train": build.steps(config, config.inner_steps),
-        "inner_steps_test": build.steps(config, inner_steps),
-        "norm": None if domain.regression else config.norm,
+    episodes = draw(domain.sample, seed, num_tasks)
+    return Test(episodes, facts, domain.checksums, build.shape(config, domain.sample))
+
+
+def name(domain: str) -> str:
+    """A path's last component: no file records a directory."""
+    return domain.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def row(
+    config: Train, method: str, learner: MetaLearner, meta_params: PyTree, test: Test, *, trained: int = 0, tested: int
+) -> dict[str, Any]:
+    """One row; `trained` and `tested` are its inner steps in training and in test."""
+    scores = evaluation.evaluate(
+        learner, build.criterion(config), meta_params, test.episodes, jax.random.key(config.seed)
+    )
+    facts = {
+        **test.facts,
+        "inner_steps_train": trained,
+        "inner_steps_test": tested,
+        "norm": config.norm if build.is_picture(test.shape) else None,
     }
-    none = facts | {"inner_steps_train": 0, "inner_steps_test": 0, "norm": None}
-    raw_name, raw = build.raw_inputs(config, ways)
+    return report_row(jax.device_get(scores), build.metric(config), method=method, **facts)
+
+
+def raw_row(config: Train, test: Test) -> dict[str, Any]:
+    """What raw inputs alone reach: zero is not chance."""
+    method, learner = build.raw_inputs(config, test.facts["ways"])
+    return row(config, method, learner, {}, test, tested=0) | {"norm": None}
+
+
+def learner_rows(config: Train, meta_params: PyTree, test: Test, *, inner_steps: int) -> list[dict[str, Any]]:
+    """The untrained network and the meta-trained one, adapted alike."""
+    learner = build.learner(config, test.shape, ways=test.facts["ways"], inner_steps=inner_steps)
     untrained = learner.init(jax.random.split(jax.random.key(config.seed))[0])
+    steps = {"trained": build.steps(config, config.inner_steps), "tested": build.steps(config, inner_steps)}
     return [
-        score(config, raw_name, raw, {}, episodes, **none),
-        score(config, f"{config.learner}, untrained", learner, untrained, episodes, **own),
-        score(config, config.learner, learner, meta_params, episodes, **own),
+        row(config, f"{config.learner}, untrained", learner, untrained, test, **steps | {"trained": 0}),
+        row(config, config.learner, learner, meta_params, test, **steps),
     ]

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import optax
 
-from jaxmeta import checks, evaluation, training
+from jaxmeta import checks, datasets, evaluation, training
 from jaxmeta.cli import build, progress, scoring
 from jaxmeta.cli.config import Train
 from jaxmeta.runs import create, results, save_params, table, write_json
@@ -28,31 +28,30 @@ def check(config: Train) -> None:
     for name in ("learning_rate", "inner_learning_rate"):
         if not 0 < getattr(config, name) < float("inf"):
             checks.fail(f"--{name.replace('_', '-')}", "a positive number", getattr(config, name))
-    if config.learner != "protonet" and not build.is_regression(config) and config.train_ways != config.ways:
+    datasets.check_form(datasets.Form(*config.picture))
+    if build.is_metric(config) and build.is_regression(config):
+        checks.fail("--learner", "maml or fomaml for --criterion squared_error", config.learner)
+    if not build.is_metric(config) and not build.is_regression(config) and config.train_ways != config.ways:
         checks.fail("--train-ways", f"the {config.ways} of --ways (the head has one output a class)", config.train_ways)
 
 
 def recorded(config: Train) -> dict:
     """The config as it is written down: without directories, which are the user's own."""
-    content = dataclasses.asdict(config)
+    content = dataclasses.asdict(config) | {"domain": scoring.name(config.domain)}
     return {name: value for name, value in content.items() if name not in ("data_dir", "out", "force")}
 
 
 def run(config: Train, preset: str) -> int:
     check(config)
-    train_ways = config.train_ways
-    domain = build.domain(config, "train", ways=train_ways, shots=config.shots, queries=config.train_queries)
-    test_sizes = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
-    validation, test = (build.domain(config, split, **test_sizes) for split in ("validation", "test"))
+    domain = build.domain(config, "train", ways=config.train_ways, shots=config.shots, queries=config.train_queries)
+    sizes = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
+    validation = build.domain(config, "validation", **sizes)
+    test = scoring.test(config, seed=TEST_SEED + config.seed, num_tasks=config.num_tasks, **sizes)
     folder = create(config.out or f"runs/{preset}", force=config.force)
-    kept = recorded(config)
-    if build.is_regression(config) and config.domain != "sinusoid":
-        kept["domain"] = "tasks.npz"
-    write_json(folder / "config.json", {"schema": 1, "preset": preset, "config": kept})
+    write_json(folder / "config.json", {"schema": 1, "preset": preset, "config": recorded(config)})
     select_on = scoring.draw(validation.sample, SELECT_SEED + config.seed, config.validation_tasks)
-    widths = scoring.widths(select_on) if domain.regression else (1, 1)
-    learner = build.learner(config, ways=train_ways, inner_steps=config.inner_steps, widths=widths)
-    tester = build.learner(config, ways=config.ways, inner_steps=config.inner_steps_test, widths=widths)
+    learner = build.learner(config, test.shape, ways=config.train_ways, inner_steps=config.inner_steps)
+    tester = build.learner(config, test.shape, ways=test.facts["ways"], inner_steps=config.inner_steps_test)
     schedule = {
         "constant": lambda: config.learning_rate,
         "cosine": lambda: optax.cosine_decay_schedule(config.learning_rate, max(config.steps, 1)),
@@ -65,7 +64,7 @@ def run(config: Train, preset: str) -> int:
         )  # fmt: skip
         return {name: float(np.mean(values)) for name, values in scores["joint"].items()}
 
-    metric = build.metric(config)
+    metric, sign = build.metric(config), 1 if build.higher_is_better(config) else -1
     meta_params = progress.meta_train(
         training.meta_trainer(learner, optax.adam(schedule)),
         domain.sample,
@@ -75,19 +74,13 @@ def run(config: Train, preset: str) -> int:
         folder=folder,
         label=preset,
         validate=validate,
-        better=lambda new, best: new[metric] > best[metric] if metric == "accuracy" else new[metric] < best[metric],
+        better=lambda new, best: sign * new[metric] > sign * best[metric],
     )
     save_params(folder, meta_params)
-    episodes = scoring.draw(test.sample, TEST_SEED + config.seed, config.num_tasks)
-    rows = scoring.standard_rows(
-        config,
-        meta_params,
-        test,
-        episodes,
-        **test_sizes,
-        inner_steps=config.inner_steps_test,
-        domain_name=kept["domain"],
-    )
+    rows = [
+        scoring.raw_row(config, test),
+        *scoring.learner_rows(config, meta_params, test, inner_steps=config.inner_steps_test),
+    ]
     print(table(rows))
     content = results.document(rows, seed=config.seed, checksums=domain.checksums | test.checksums)
     print(f"results: {write_json(folder / 'results.json', content)}")

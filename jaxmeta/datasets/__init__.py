@@ -2,13 +2,15 @@
 
 from jaxmeta.datasets.examples import Examples, from_labels, rotated, select, union
 from jaxmeta.datasets.loading import Builtin, load, load_inputs, names
-from jaxmeta.datasets.pictures import Form
+from jaxmeta.datasets.pictures import Form, bright_border, check_form, with_polarity
 from jaxmeta.datasets.tables import read_table
 
 __all__ = [
     "Builtin",
     "Examples",
     "Form",
+    "bright_border",
+    "check_form",
     "from_labels",
     "load",
     "load_inputs",
@@ -17,4 +19,5 @@ __all__ = [
     "rotated",
     "select",
     "union",
+    "with_polarity",
 ]

@@ -122,10 +122,11 @@ def with_polarity(images: np.ndarray, form: Form | None) -> np.ndarray:
     """Inverts all pictures or none, as the form's polarity says."""
     if form is None or form.polarity == "as_is":
         return images
-    return 255 - images if form.polarity == "invert" or _bright_border(images) else images
+    return 255 - images if form.polarity == "invert" or bright_border(images) else images
 
 
-def _bright_border(images: np.ndarray) -> bool:
+def bright_border(images: np.ndarray) -> bool:
+    """Whether pictures uint8 [N, height, width, channels] show dark ink on bright paper."""
     # One decision for the whole set: a class must not be told apart by what was inverted.
     edges = (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1])
     return bool(np.median(np.concatenate([edge.ravel() for edge in edges])) > 127)

@@ -49,7 +49,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         mean, low, high = (scale * row[column][name] for name in ("mean", "low", "high"))
         return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
-    head = ["method", "domain", "task", "norm", "steps", "joint", "single"]
+    head = ["method", "domain", "task", "queries", "norm", "steps", "joint", "single"]
     lines = []
     for row in rows:
         task = f"{row['ways']}-way {row['shots']}-shot" if row["ways"] else f"{row['shots']}-shot"
@@ -58,6 +58,7 @@ def table(rows: list[dict[str, Any]]) -> str:
                 row["method"],
                 row["domain"],
                 task,
+                str(row["queries"]),
                 row["norm"] or "-",
                 str(row["inner_steps_test"]),
                 cell(row, "joint"),
