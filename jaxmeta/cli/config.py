@@ -74,7 +74,7 @@ class Embedded:
 
     num_tasks: int = 200
     """Evaluated tasks per domain and shot."""
-    protonet_steps: int = 1600
+    protonet_steps: int = 1300
     """Meta-training steps of ProtoNet."""
     maml_steps: int = 150
     """Meta-training steps of MAML."""

@@ -18,11 +18,13 @@ from jaxmeta.types import MetaLearner, PyTree
 
 PROTONET = Train(
     learner="protonet", domain="strokes", norm="layer", train_ways=20, train_queries=5, tasks_per_step=1,
-    learning_rate=2e-3,
+    learning_rate=2e-3, num_filters=48,
 )  # fmt: skip
-MAML = Train(learner="maml", domain="strokes", norm="support", train_queries=5, tasks_per_step=8, inner_steps_test=5)
+MAML = Train(
+    learner="maml", domain="strokes", norm="support", train_queries=5, tasks_per_step=8, num_filters=32,
+)  # fmt: skip
 SHAPE = build.Shape(MAML.picture, MAML.ways)
-SCRATCH_STEPS = 10
+SCRATCH_STEPS, QUERIES = 5, 10
 DOMAINS = ("strokes", "digits", "digits_moved")
 
 
@@ -49,7 +51,7 @@ def run(config: Embedded) -> int:
         for shots in (1, 5):
             test = scoring.test(
                 dataclasses.replace(PROTONET, domain=name), seed=TEST_SEED + config.seed, num_tasks=config.num_tasks,
-                ways=5, shots=shots, queries=15,
+                ways=5, shots=shots, queries=QUERIES,
             )  # fmt: skip
             rows += _rows(learned, test)
             checksums |= {f"{name}: {file}": value for file, value in test.checksums.items()}
@@ -89,5 +91,5 @@ def _verdict(rows: list[dict]) -> str:
     gain = statistics.mean_interval(100 * (np.array(best["single"]["per_task"]) - np.array(raw["single"]["per_task"])))
     return (
         f"{raw['domain']}, 1 shot: {best['method']} is {gain.mean:+.1f} points "
-        f"[{gain.low:+.1f}, {gain.high:+.1f}] from raw pixels (single, paired over tasks)"
+        f"[{gain.low:+.1f}, {gain.high:+.1f}] from raw inputs (single, paired over tasks)"
     )
