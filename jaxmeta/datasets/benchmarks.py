@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.datasets import catalogue, examples, files, folders, npz, pictures, splits
+from jaxmeta.datasets import catalogue, examples, files, folders, npz, pictures, reduced, splits
 
 Rows = tuple[list[str], list[str]]  # pictures' paths below the root, and their classes
 
@@ -64,9 +64,8 @@ def load(folder: pathlib.Path, name: str, split: str | None, form: pictures.Form
     for layout in LAYOUTS[name]:
         root = folder / layout.root
         if all((root / each).exists() for each in layout.needs):
-            everything = _read(root, layout, name, split, form or _NATIVE.get(name, NATIVE))
-            return _whole(root, everything, name, split)
-    _refuse_pickles(folder)
+            return _read(root, layout, name, split, form or _NATIVE.get(name, NATIVE))
+    _refuse_pickles(folder, name)
     return None
 
 
@@ -75,27 +74,24 @@ def _read(root: pathlib.Path, layout: Layout, name: str, split: str | None, form
         files.check_link(root / each, os.path.realpath(root))
     if layout.rows is None:
         return _archives(root, name, split, form)
-    names, labels = layout.rows(root, split if name in _CLASSES else None)
-    if not names:
-        checks.fail(str(root), f"pictures of {name}", "none", error=checks.DataError)
+    published = split if name in _CLASSES else None
+    names, labels = layout.rows(root, published)
+    _check_classes(root, set(labels), name, published)
     images, checksum = folders.read(root, names, form)
     sums = {path.name: files.checksum(path) for path in (root / each for each in layout.needs) if path.is_file()}
-    return examples.from_labels(images, labels, name=name, split=split or "all", checksums={name: checksum} | sums)
+    checksums = {name: checksum} | sums
+    loaded = examples.from_labels(images, labels, name=name, split=published or "all", checksums=checksums)
+    groups = [reduced.GROUPS.get(each, each) for each in loaded.class_names]
+    return loaded if split == published else splits.by_class(loaded, split, groups)
 
 
-def _whole(root: pathlib.Path, loaded: examples.Examples, name: str, split: str | None) -> examples.Examples:
-    """Returns the split of what was loaded, which must have the published number of classes."""
-    if name in _CLASSES:
-        published = sum(size for part, size in _CLASSES[name].items() if split in (None, part))
-    else:
-        published = catalogue.BUILTINS[name].classes
-    if len(loaded.class_names) != published:
-        hint = "load a part of it as a folder"
-        what = f"{root}, {split or 'all splits'}"
-        checks.fail(what, f"{published} classes of {name}", len(loaded.class_names), hint, checks.DataError)
-    if name in _CLASSES or split is None:
-        return loaded
-    return splits.by_class(loaded, split, [{"Faces_easy": "Faces"}.get(each, each) for each in loaded.class_names])
+def _check_classes(root: pathlib.Path, names: set[str], name: str, split: str | None) -> None:
+    """Raises unless there are as many classes as were published, before any picture is decoded."""
+    sizes = _CLASSES.get(name, {"all": catalogue.BUILTINS[name].classes})
+    published = sum(size for part, size in sizes.items() if split in (None, part))
+    if len(names) != published:
+        what, hint = f"{root}, {split or 'all splits'}", "load a part of it as a folder"
+        checks.fail(what, f"{published} classes of {name}", len(names), hint, checks.DataError)
 
 
 def _chosen(split: str | None) -> list[str]:
@@ -107,6 +103,7 @@ def _archives(root: pathlib.Path, name: str, split: str | None, form: pictures.F
     parts = [npz.labelled(root / f"{part}.npz", form) for part in _chosen(split)]
     labels = np.concatenate([np.repeat(part.class_names, np.diff(part.offsets)) for part in parts])
     checksums = {file: value for part in parts for file, value in part.checksums.items()}
+    _check_classes(root, set(labels.tolist()), name, split)
     inputs = np.concatenate([part.inputs for part in parts])
     return examples.from_labels(inputs, labels, name=name, split=split or "all", checksums=checksums)
 
@@ -211,28 +208,34 @@ def _existing(root: pathlib.Path, names: list[str]) -> list[str]:
     return names
 
 
-# {how the files are called: the one line of Python that makes train.npz of them; likewise val and test}
+# The one line of Python that makes train.npz of a release; likewise val and test.
+_FROM_CACHE = (
+    "d = np.load('{file}', allow_pickle=True); y = np.empty(len(d['image_data']), 'U9'); "
+    "[y.__setitem__(i, c) for c, i in d['class_dict'].items()]; np.savez('train.npz', images=d['image_data'], labels=y)"
+)
+_FROM_LABELS = (
+    "d = np.load('{file}', allow_pickle=True, encoding='latin1'); "
+    "np.savez('train.npz', images=d['data'], labels=np.char.add('train', np.array(d['labels'], str)))"
+)
+_FROM_PNG = (
+    "from PIL import Image; read = lambda file: np.load(file, allow_pickle=True, encoding='latin1'); "
+    "x, y = read('train_images_png.pkl'), read('train_labels.pkl')['label_specific']; "
+    "np.savez('train.npz', images=np.stack([Image.open(io.BytesIO(bytes(each))) for each in x]), "
+    "labels=np.char.add('train', np.array(y, str)))"
+)
 _PICKLES = {
-    "mini-imagenet-cache-*.pkl": (
-        "d = np.load('mini-imagenet-cache-train.pkl', allow_pickle=True); y = np.empty(len(d['image_data']), 'U9'); "
-        "[y.__setitem__(i, c) for c, i in d['class_dict'].items()]; "
-        "np.savez('train.npz', images=d['image_data'], labels=y)"
-    ),
-    "*_images_png.pkl": (
-        "from PIL import Image; read = lambda file: np.load(file, allow_pickle=True, encoding='latin1'); "
-        "x, y = read('train_images_png.pkl'), read('train_labels.pkl')['label_specific']; "
-        "np.savez('train.npz', images=np.stack([Image.open(io.BytesIO(bytes(each))) for each in x]), "
-        "labels=np.char.add('train', np.array(y, str)))"
-    ),
-    "*.p*kl*": (
-        "d = np.load('{file}', allow_pickle=True, encoding='latin1'); "
-        "np.savez('train.npz', images=d['data'], labels=np.char.add('train', np.array(d['labels'], str)))"
-    ),
+    "mini_imagenet": {
+        "mini-imagenet-cache-*.pkl": _FROM_CACHE,
+        "miniImageNet_category_split_*.pickle": _FROM_LABELS,
+    },
+    "tiered_imagenet": {"*_images_png.pkl": _FROM_PNG},
+    "cifar_fs": {"CIFAR_FS_*.pickle": _FROM_LABELS},
+    "fc100": {"FC100_*.pickle": _FROM_LABELS},
 }
 
 
-def _refuse_pickles(folder: pathlib.Path) -> None:
-    for pattern, line in _PICKLES.items():
+def _refuse_pickles(folder: pathlib.Path, name: str) -> None:
+    for pattern, line in _PICKLES.get(name, {}).items():
         if found := sorted(folder.glob(pattern)):
             hint = (
                 "if you trust its origin, make train.npz, val.npz and test.npz beside it, each with a line like "

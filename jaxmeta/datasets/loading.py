@@ -54,9 +54,9 @@ def load(
     """Loads a labelled set, grouped by class.
 
     Args:
-      name_or_path: one of `names()`; or a path to an npz (`images` or `inputs`, with `labels` [N] and perhaps
-        `class_names`, or one array [classes, examples, ...] alone), a folder of class folders of pictures, a folder
-        of IDX pairs, or a csv of numbers with a target column.
+      name_or_path: one of `names()`, such as "omniglot" or, for one drawing style, "emoji_styles:noto"; or a path to an
+        npz (`images` or `inputs`, with `labels` [N] and perhaps `class_names`, or one array [classes, examples, ...]
+        alone), a folder of class folders of pictures, a folder of IDX pairs, or a csv of numbers with a target column.
       data_dir: where the files of built-in domains lie, in a folder of the domain's name or directly; by default the
         environment variable JAXMETA_DATA.
       split: "train", "validation" or "test", whose classes are all distinct. omniglot's have 1100, 100 and 423 classes
@@ -65,7 +65,8 @@ def load(
         those of a user's path too. There the classes that look alike stay together (caltech101's faces, emoji of one
         subcategory), and bccd_cells splits its slides instead of its three classes. "train" or "test" of the IDX
         sets are examples of the same classes. `names()` says which splits a domain has. None takes everything.
-      form: the size, channels and polarity of pictures. None keeps their own, which must then be one.
+      form: the size, channels and polarity of pictures. None keeps their own, which must then be one; a benchmark's
+        photographs become 84 x 84 RGB (CIFAR 32 x 32, EuroSAT 64 x 64).
 
     Returns:
       Examples; pictures are uint8 [N, height, width, channels], vectors float32 [N, d].

@@ -15,8 +15,7 @@ NPZ = {
     "bccd_cells": "bccd_cells_32.npz",
     "emoji_styles": "emoji_styles_32.npz",
 }
-# The same people are in both.
-_GROUPS = {"Faces_easy": "Faces"}
+GROUPS = {"Faces_easy": "Faces"}  # the same people are in both
 
 
 def load(path: pathlib.Path, name: str, split: str | None, form: pictures.Form | None) -> examples.Examples:
@@ -27,7 +26,7 @@ def load(path: pathlib.Path, name: str, split: str | None, form: pictures.Form |
     """
     everything = npz.labelled(path, form)._replace(name=name)
     if name != "bccd_cells":
-        return splits.by_class(everything, split, [_GROUPS.get(each, each) for each in everything.class_names])
+        return splits.by_class(everything, split, [GROUPS.get(each, each) for each in everything.class_names])
     arrays = _arrays(path, "source_image", "labels")
     slides = arrays["source_image"]
     if slides.shape != arrays["labels"].shape or slides.dtype.kind != "U":

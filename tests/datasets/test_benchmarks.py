@@ -191,7 +191,7 @@ def test_parts_are_refused(tmp_path, refused):
         ("filename,label\n../secret.jpg,a\n", "names of files inside the folder, got 'images/../secret.jpg'"),
         ("filename,label\n/etc/passwd,a\n", "/etc/passwd"),
         ("filename,label\nval00000000.jpg,a\nval00000000.jpg,b\n", "'images/val00000000.jpg' more than once"),
-        ("filename,label\n", "pictures of mini_imagenet, got none"),
+        ("filename,label\n", "64 classes of mini_imagenet, got 0"),
         ("filename,label\n" + "a" * 200_000 + ",b\n", "comma-separated text"),
     ],
 )
@@ -253,8 +253,22 @@ def test_pickles_are_refused(name, file, tmp_path, refused):
         datasets.load(name, data_dir=tmp_path)
 
 
-@pytest.mark.parametrize("file", ["mini-imagenet-cache-train.pkl", "FC100_train.pickle", "train_images_png.pkl"])
-def test_the_line_that_a_refusal_gives_works(file, tmp_path, monkeypatch):
+def test_other_pickles_are_nobodys_business(tmp_path, refused):
+    (tmp_path / "FC100_train.pickle").write_bytes(b"")
+    for name in ("mini_imagenet", "eurosat"):
+        with refused(name, f"not all of them in {tmp_path}"):
+            datasets.load(name, data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("mini_imagenet", "mini-imagenet-cache-train.pkl"),
+        ("fc100", "FC100_train.pickle"),
+        ("tiered_imagenet", "train_images_png.pkl"),
+    ],
+)
+def test_the_line_that_a_refusal_gives_works(name, file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images = np.arange(3 * 48, dtype=np.uint8).reshape(3, 4, 4, 3)
     content = {
@@ -265,7 +279,7 @@ def test_the_line_that_a_refusal_gives_works(file, tmp_path, monkeypatch):
     (tmp_path / file).write_bytes(pickle.dumps(content))
     (tmp_path / "train_labels.pkl").write_bytes(pickle.dumps({"label_specific": np.array([1, 2, 1])}))
     with pytest.raises(ValueError, match="never loaded") as caught:
-        datasets.load("mini_imagenet", data_dir=tmp_path)
+        datasets.load(name, data_dir=tmp_path)
     line = str(caught.value).partition('python -c "')[2].rstrip('"')
     subprocess.run([sys.executable, "-c", line], check=True)
     made = datasets.load(tmp_path / "train.npz")
