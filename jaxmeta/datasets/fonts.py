@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def _drawings(known: list[tuple[pathlib.Path, str]], form: pictures.Form) -> Ite
             yield what, pictures.to_array(_moved(glyph, *move), form)
 
 
-def _glyph(path: pathlib.Path, character: str, what: str):
+def _glyph(path: pathlib.Path, character: str, what: str) -> Any:
     """Returns the character as a grey Pillow image, cut to its ink and in the one size."""
     image_module = files.extra("PIL.Image")
     font = files.extra("PIL.ImageFont").truetype(str(path), _CANVAS)
@@ -81,7 +82,7 @@ def _glyph(path: pathlib.Path, character: str, what: str):
     return image.resize(size, image_module.Resampling.BICUBIC)
 
 
-def _moved(glyph, turn: float, zoom: float, across: float, down: float):
+def _moved(glyph: Any, turn: float, zoom: float, across: float, down: float) -> Any:
     """Draws the glyph in the middle of the canvas, moved by amounts in [-1, 1]."""
     image_module = files.extra("PIL.Image")
     canvas = image_module.new("L", (_CANVAS, _CANVAS))

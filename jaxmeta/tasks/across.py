@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -57,7 +58,7 @@ def across(support_examples: Any, query_examples: Any, *, num_ways: int, num_sho
     return sample
 
 
-def _drawing(what: str, examples: Any, count: int):
+def _drawing(what: str, examples: Any, count: int) -> Callable[[Array, Array], Batch]:
     """Returns (key, classes [num_ways]) -> Batch of `count` distinct examples of each."""
     count = checks.integer(what, count, 1)
     sizes = np.diff(examples.offsets)
