@@ -22,9 +22,8 @@ from jaxmeta.datasets import catalogue, examples, files, folders, npz, pictures,
 
 Rows = tuple[list[str], list[str]]  # pictures' paths below the root, and their classes
 
-NATIVE = pictures.Form(84, 84, 3)
-_NATIVE = dict.fromkeys(("cifar_fs", "fc100", "caltech101"), pictures.Form(32, 32, 3))
-_NATIVE |= dict.fromkeys(("eurosat", "ucmerced"), pictures.Form(64, 64, 3))
+_SIDE = 84  # of the pictures, unless a form says otherwise
+_SIDES = {"cifar_fs": 32, "fc100": 32, "caltech101": 32, "eurosat": 64, "ucmerced": 64}  # of those that differ
 
 _PARTS = {"train": "train", "validation": "val", "test": "test"}  # our names and those of the published files
 _CLASSES = {
@@ -64,7 +63,8 @@ def load(folder: pathlib.Path, name: str, split: str | None, form: pictures.Form
     for layout in LAYOUTS[name]:
         root = folder / layout.root
         if all((root / each).exists() for each in layout.needs):
-            return _read(root, layout, name, split, form or _NATIVE.get(name, NATIVE))
+            side = _SIDES.get(name, _SIDE)
+            return _read(root, layout, name, split, form or pictures.Form(side, side, 3))
     _refuse_pickles(folder, name)
     return None
 

@@ -57,7 +57,8 @@ def by_class(
     Raises:
       ValueError: if there is no such split, or fewer than 8 classes.
     """
-    if checks.choice("split", split, (None, *SPLITS)) is None:
+    checks.choice("split", split, (None, *SPLITS))
+    if split is None:
         return everything
     count = len(everything.class_names)
     if count < MIN_CLASSES:
@@ -75,7 +76,8 @@ def by_source(everything: examples.Examples, split: str | None, sources: Sequenc
       split: "train", "validation", "test" or None.
       sources: [N] where each example comes from, such as a patient or a slide, which stays on one side.
     """
-    if checks.choice("split", split, (None, *SPLITS)) is None:
+    checks.choice("split", split, (None, *SPLITS))
+    if split is None:
         return everything
     distinct = sorted(set(sources))
     chosen = {distinct[index] for index in deal(distinct, halves(len(distinct)))[split]}
