@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from jaxmeta import criteria, learners, models, tasks
+from jaxmeta import criteria, datasets, learners, models, tasks
 from jaxmeta.types import Criterion, MetaLearner, Model
 
 SIZE, WAYS = 8, 3
@@ -61,7 +61,14 @@ def case(name: str, model: str = "linen", norm: str = "support") -> Case:
     return Case(learner, criteria.cross_entropy)
 
 
+def _across():
+    labels = jnp.arange(12) // 3
+    domains = [datasets.from_labels(start + jnp.arange(24.0).reshape(12, 2), labels, name="d") for start in (0, 50)]
+    return tasks.across(*domains, num_ways=3, num_shots=2, num_queries=1)
+
+
 TASKS = {
+    "across": _across,
     "sinusoid": lambda: tasks.sinusoid(num_shots=4, num_queries=3),
     "strokes": lambda: tasks.strokes(num_ways=3, num_shots=2, num_queries=1, size=8),
     "from_arrays": lambda: tasks.from_arrays(

@@ -40,6 +40,46 @@ def test_conv4_shapes(downsampling):
     assert jax.eval_shape(encoder.apply, encoder.init(KEY), jnp.zeros((2, 28, 28, 1))).shape == (2, dim)
 
 
+@pytest.mark.parametrize("norm", ["batch", "support", "none"])
+def test_resnet12_shapes(norm):
+    x = jnp.zeros((2, 16, 19, 3))
+    for outputs, dim in ((5, 5), (None, 7)):
+        model = models.resnet12((16, 19, 3), outputs, widths=(4, 5, 6, 7), norm=norm)
+        params = jax.eval_shape(model.init, KEY)
+        assert jax.eval_shape(model.apply, params, x).shape == (2, dim)
+
+
+def test_resnet12_has_the_published_size():
+    def size(**given):
+        params = jax.eval_shape(models.resnet12((84, 84, 3), **given).init, KEY)
+        return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+    assert size(num_outputs=None) == 12_424_320
+    assert size(num_outputs=5) == 12_424_320 + 5 * 641
+
+
+def test_resnet12_by_hand():
+    """One block against the plain operations, and its gradient in every parameter."""
+    model = models.resnet12((4, 4, 2), None, widths=(3,), norm="none")
+    x = jax.random.normal(KEY, (2, 4, 4, 2))
+    params = model.init(KEY)
+    weights = [params[f"Conv_{index}"] for index in range(4)]
+
+    def convolved(x, layer):
+        dims = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, layer["kernel"], (1, 1), "SAME", dimension_numbers=dims) + layer["bias"]
+
+    def leaky(x):
+        return jnp.where(x > 0, x, 0.1 * x)
+
+    y = leaky(convolved(leaky(convolved(x, weights[0])), weights[1]))
+    y = leaky(convolved(y, weights[2]) + convolved(x, weights[3]))
+    wanted = y.reshape(2, 2, 2, 2, 2, 3).max((2, 4)).mean((1, 2))
+    np.testing.assert_allclose(jax.jit(model.apply)(params, x), wanted, rtol=1e-5, atol=1e-6)
+    grads = jax.jit(jax.grad(lambda params: jnp.square(model.apply(params, x)).sum()))(params)
+    assert all(jnp.any(leaf != 0) for leaf in jax.tree.leaves(grads))
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -50,6 +90,10 @@ def test_conv4_shapes(downsampling):
         (lambda: models.conv4((28, 28, 1), 5, norm="batches"), "one of batch, support"),
         (lambda: models.conv4((8, 8, 1), 5, downsampling="max_pool"), "16 x 16"),
         (lambda: models.mlp(0, 1), "num_inputs"),
+        (lambda: models.resnet12((15, 84, 3), 5), "16 x 16"),
+        (lambda: models.resnet12((84, 84, 3), 5, widths=()), "at least one block"),
+        (lambda: models.resnet12((84, 84, 3), 0), "num_outputs"),
+        (lambda: models.resnet12((84, 84, 3), 5, norm="batches"), "one of batch, support"),
     ],
 )
 def test_what_a_model_cannot_be(build, message):

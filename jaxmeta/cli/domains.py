@@ -8,7 +8,7 @@ from jaxmeta.cli.config import Domains
 
 def run(options: Domains) -> int:
     del options
-    line = "{:<14} {:<10} {:>9} {:>9}  {}"
+    line = "{:<22} {:<23} {:>8} {:>9}  {}"
     print(line.format("name", "field", "classes", "examples", "source"))
     print(line.format("sinusoid", "regression", "endless", "endless", "embedded"))
     print(line.format("strokes", "glyph", "endless", "endless", "embedded"))

@@ -1,7 +1,8 @@
 """Labelled examples grouped by class, from built-in domains and from a user's own files; NumPy only."""
 
+from jaxmeta.datasets.catalogue import Builtin
 from jaxmeta.datasets.examples import Examples, from_labels, rotated, select, union
-from jaxmeta.datasets.loading import Builtin, load, load_inputs, names
+from jaxmeta.datasets.loading import load, load_inputs, names
 from jaxmeta.datasets.pictures import Form, bright_border, check_form, with_polarity
 from jaxmeta.datasets.tables import read_table
 

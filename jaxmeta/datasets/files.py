@@ -17,12 +17,13 @@ from jaxmeta import checks
 PathLike = str | os.PathLike[str]
 
 
-def extra(module: str) -> Any:
-    """Imports a module of the `data` extra, or says how to install it."""
+def extra(module: str, name: str = "data") -> Any:
+    """Imports a module of an extra of the package, or says how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"{module}: expected it to be installed, got {error}; pip install 'jaxmeta[data]'") from error
+        hint = f"pip install 'jaxmeta[{name}]'"
+        raise ImportError(f"{module}: expected it to be installed, got {error}; {hint}") from error
 
 
 def checksum(path: pathlib.Path) -> str:

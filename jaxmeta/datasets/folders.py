@@ -45,8 +45,13 @@ def _walk(path: pathlib.Path) -> list[_Folder]:
     return below(path, (root,))
 
 
-def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Examples:
-    """Reads a folder of class folders; a class is a folder that holds pictures, named by its path below the root."""
+def classes(path: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Lists a folder of class folders; a class is a folder that holds pictures, named by its path below the root.
+
+    Returns:
+      names: the pictures, relative to the folder.
+      labels: the class of each.
+    """
     folders = _walk(path)
     if folders[0].pictures or not folders[0].has_folders:
         got = f"{len(folders[0].pictures)} pictures at the top" if folders[0].pictures else "an empty folder"
@@ -59,8 +64,13 @@ def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Example
             hint = f"known are {', '.join(SUFFIXES)}"
             checks.fail(str(path / folder.name), "pictures of one class", "none", hint, checks.DataError)
     names = [name for folder in folders for name in folder.pictures]
-    labels = [folder.name for folder in folders for _ in folder.pictures]
-    images, checksum = _read(path, names, form)
+    return names, [folder.name for folder in folders for _ in folder.pictures]
+
+
+def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Examples:
+    """Reads a folder of class folders."""
+    names, labels = classes(path)
+    images, checksum = read(path, names, form)
     checksums = {pathlib.Path(os.path.abspath(path)).name: checksum}
     return examples.from_labels(images, labels, name=files.stem(path), checksums=checksums)
 
@@ -71,7 +81,7 @@ def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str
     if not names:
         hint = f"known are {', '.join(SUFFIXES)}"
         checks.fail(str(path), "a folder that holds pictures", "none", hint, checks.DataError)
-    return names, _read(path, names, form)[0]
+    return names, read(path, names, form)[0]
 
 
 def picture(path: pathlib.Path, form: pictures.Form | None) -> np.ndarray:
@@ -80,7 +90,7 @@ def picture(path: pathlib.Path, form: pictures.Form | None) -> np.ndarray:
     return pictures.with_polarity(array[None], form)
 
 
-def _read(path: pathlib.Path, names: list[str], form: pictures.Form | None) -> tuple[np.ndarray, str]:
+def read(path: pathlib.Path, names: list[str], form: pictures.Form | None) -> tuple[np.ndarray, str]:
     """Returns the pictures of these names and one checksum over all of their names and contents."""
     checksums = {name: files.checksum(path / name) for name in names}
 

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import NamedTuple
 
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.datasets import digits, examples, files, folders, idx, npz, omniglot, pictures, tables
-
-
-class Builtin(NamedTuple):
-    """What is known of a built-in domain before it is read."""
-
-    field: str
-    classes: int
-    examples: int
-    source: str  # "embedded": comes with a package; "files": read from the data folder
-
-
-_BUILTINS = {
-    "omniglot": Builtin("handwritten characters", 1623, 32460, "files"),
-    "mnist": Builtin("handwritten digits", 10, 70000, "files"),
-    "fashion_mnist": Builtin("clothing", 10, 70000, "files"),
-    "digits": Builtin("handwritten digits", 10, 1797, "embedded"),
-    "digits_moved": Builtin("handwritten digits", 10, 1797, "embedded"),
-}
+from jaxmeta.datasets import (
+    benchmarks,
+    catalogue,
+    digits,
+    examples,
+    files,
+    folders,
+    fonts,
+    idx,
+    npz,
+    omniglot,
+    pictures,
+    reduced,
+    splits,
+    tables,
+)
 
 _CLOTHES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
-_IDX_SPLITS = ("train", "test")
+_READERS = {".npz": npz.labelled, ".csv": tables.labelled}
+_EMBEDDED = {"digits": digits.load, "digits_moved": digits.load_moved}
 _CLASS_NAMES = {"mnist": tuple("0123456789"), "fashion_mnist": tuple(_CLOTHES.split(","))}
 
 # Both sets have the same file names; the published label files tell which one a folder holds.
@@ -42,9 +39,9 @@ _PUBLISHED = {
 }
 
 
-def names() -> dict[str, Builtin]:
+def names() -> dict[str, catalogue.Builtin]:
     """Returns the built-in domains and what is known of them."""
-    return dict(_BUILTINS)
+    return dict(catalogue.BUILTINS)
 
 
 def load(
@@ -57,39 +54,42 @@ def load(
     """Loads a labelled set, grouped by class.
 
     Args:
-      name_or_path: one of `names()`; or a path to an npz (`images` or `inputs`, with `labels` [N] and perhaps
-        `class_names`, or one array [classes, examples, ...] alone), a folder of class folders of pictures, a folder
-        of IDX pairs, or a csv of numbers with a target column.
+      name_or_path: one of `names()`, such as "omniglot" or, for one drawing style, "emoji_styles:noto"; or a path to an
+        npz (`images` or `inputs`, with `labels` [N] and perhaps `class_names`, or one array [classes, examples, ...]
+        alone), a folder of class folders of pictures, a folder of IDX pairs, or a csv of numbers with a target column.
       data_dir: where the files of built-in domains lie, in a folder of the domain's name or directly; by default the
         environment variable JAXMETA_DATA.
-      split: "train", "validation", "test" or "train+validation" of omniglot's classes (1100, 100, 423 and 1200);
-        "train" or "test" of the IDX sets' examples. None takes everything.
-      form: the size, channels and polarity of pictures. None keeps their own, which must then be one.
+      split: "train", "validation" or "test", whose classes are all distinct. omniglot's have 1100, 100 and 423 classes
+        ("train+validation" is the first two); the benchmarks' (mini_imagenet, tiered_imagenet, cifar_fs, fc100, cub)
+        are the published ones; all others get a half, a quarter and a quarter of the classes by a hash of their names,
+        those of a user's path too. There the classes that look alike stay together (caltech101's faces, emoji of one
+        subcategory), and bccd_cells splits its slides instead of its three classes. "train" or "test" of the IDX
+        sets are examples of the same classes. `names()` says which splits a domain has. None takes everything.
+      form: the size, channels and polarity of pictures. None keeps their own, which must then be one; a benchmark's
+        photographs become 84 x 84 RGB (CIFAR 32 x 32, EuroSAT 64 x 64).
 
     Returns:
       Examples; pictures are uint8 [N, height, width, channels], vectors float32 [N, d].
 
     Raises:
-      ValueError: if there is no such domain, split or form.
+      ValueError: if there is no such domain, split or form, or there are too few classes to be split.
       DataError: if a file is missing, damaged or not as expected; the message names it.
       ImportError: if reading it needs the `data` extra.
     """
     pictures.check_form(form)
-    if isinstance(name_or_path, str) and name_or_path in _BUILTINS:
+    if isinstance(name_or_path, str) and name_or_path in catalogue.BUILTINS:
         return _builtin(name_or_path, data_dir, split, form)
     if not _looks_like_path(name_or_path) and not (name_or_path and os.path.exists(name_or_path)):
-        known = f"one of {', '.join(_BUILTINS)}, or a path to an npz, a folder or a csv"
+        known = f"one of {', '.join(catalogue.BUILTINS)}, or a path to an npz, a folder or a csv"
         checks.fail("domain", known, repr(name_or_path), "no such name or path")
     path = _existing(name_or_path, "an npz, a folder or a csv")
     if path.is_dir() and (pairs := _idx_pairs(path)):
         return idx.load(pairs, split, form, name=files.stem(path))
-    checks.choice("split", split, (None,))
-    if path.is_dir():
-        return folders.labelled(path, form)
-    reader = {".npz": npz.labelled, ".csv": tables.labelled}.get(path.suffix.lower())
+    checks.choice("split", split, (None, *splits.SPLITS))
+    reader = folders.labelled if path.is_dir() else _READERS.get(path.suffix.lower())
     if reader is None:
         checks.fail(str(path), "an npz, a csv or a folder", "another kind of file", error=checks.DataError)
-    return reader(path, form)
+    return splits.by_class(reader(path, form), split)
 
 
 def load_inputs(path: files.PathLike, *, form: pictures.Form | None = None) -> tuple[list[str], np.ndarray]:
@@ -146,29 +146,48 @@ def _idx_pairs(folder: pathlib.Path) -> idx.Pairs:
 def _builtin(
     name: str, data_dir: files.PathLike | None, split: str | None, form: pictures.Form | None
 ) -> examples.Examples:
-    known = {"omniglot": omniglot.SPLITS, "mnist": _IDX_SPLITS, "fashion_mnist": _IDX_SPLITS}.get(name, ())
-    checks.choice("split", split, (None, *known))
-    if name == "digits":
-        return digits.load(form)
-    if name == "digits_moved":
-        return digits.load_moved(form)
+    checks.choice("split", split, (None, *catalogue.BUILTINS[name].splits))
+    if name in _EMBEDDED:
+        return _EMBEDDED[name](form)
+    if name == "fonts":
+        return splits.by_class(fonts.load(form), split)
     data_dir = data_dir or os.environ.get("JAXMETA_DATA")
-    candidates = [pathlib.Path(data_dir, name), pathlib.Path(data_dir)] if data_dir else []
+    base = name.partition(":")[0]
+    candidates = [pathlib.Path(data_dir, base), pathlib.Path(data_dir)] if data_dir else []
     for folder in filter(pathlib.Path.is_dir, candidates):
-        if name == "omniglot":
-            if paths := omniglot.find(folder, form):
-                return omniglot.load(paths, split, form)
-        elif pairs := _idx_splits(folder, split):
-            return _digits_or_clothes(name, pairs, split, form)
-    wanted = omniglot.WANTED if name == "omniglot" else idx.WANTED
+        if loaded := _in_folder(folder, name, split, form):
+            return loaded
     got = f"not all of them in {' or '.join(map(str, candidates))}" if candidates else "no data folder"
     hint = "name the folder that has them with --data-dir or JAXMETA_DATA"
-    checks.fail(name, wanted, got, hint, checks.DataError)
+    checks.fail(name, _wanted(base), got, hint, checks.DataError)
+
+
+def _in_folder(
+    folder: pathlib.Path, name: str, split: str | None, form: pictures.Form | None
+) -> examples.Examples | None:
+    """Reads a built-in domain, or returns None if its files are not in this folder."""
+    base = name.partition(":")[0]
+    if base in reduced.NPZ and (path := folder / reduced.NPZ[base]).is_file():
+        read = reduced.load_emoji if base == "emoji_styles" else reduced.load
+        return read(path, name, split, form)
+    if name in benchmarks.LAYOUTS:
+        return benchmarks.load(folder, name, split, form)
+    if name == "omniglot":
+        paths = omniglot.find(folder, form)
+        return omniglot.load(paths, split, form) if paths else None
+    pairs = _idx_splits(folder, split) if name in _CLASS_NAMES else None
+    return _digits_or_clothes(name, pairs, split, form) if pairs else None
+
+
+def _wanted(name: str) -> str:
+    ways = [reduced.NPZ[name]] if name in reduced.NPZ else []
+    ways += [benchmarks.wanted(name)] if name in benchmarks.LAYOUTS else []
+    return ", or ".join(ways) or (omniglot.WANTED if name == "omniglot" else idx.WANTED)
 
 
 def _idx_splits(folder: pathlib.Path, split: str | None) -> idx.Pairs:
     """Returns the pairs in a folder that make up a split, or none unless all are there."""
-    wanted = _IDX_SPLITS if split is None else (split,)
+    wanted = ("train", "test") if split is None else (split,)
     pairs = {each: pair for each, pair in idx.find(folder).items() if each in wanted}
     return pairs if len(pairs) == len(wanted) else {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import pathlib
 import re
@@ -11,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.datasets import cache, examples, files, npz, pictures
+from jaxmeta.datasets import cache, examples, files, npz, pictures, splits
 
 NUM_CLASSES, NUM_DRAWINGS = 1623, 20
 NATIVE = pictures.Form(28, 28, 1)
@@ -53,10 +52,8 @@ def partition(class_names: Sequence[str]) -> dict[str, list[int]]:
     Classes are dealt out in the order of the sha256 of their names, so the partition is the same everywhere and for
     ever. "train+validation" and "test" are the 1200 / 423 partition.
     """
-    order = sorted(range(len(class_names)), key=lambda index: hashlib.sha256(class_names[index].encode()).hexdigest())
-    parts = {"train": order[:1100], "validation": order[1100:1200], "test": order[1200:]}
-    parts["train+validation"] = order[:1200]
-    return {split: sorted(indices) for split, indices in parts.items()}
+    parts = splits.deal(class_names, {"train": 1100, "validation": 100, "test": 423})
+    return parts | {"train+validation": sorted(parts["train"] + parts["validation"])}
 
 
 def read_npz(path: pathlib.Path, form: pictures.Form) -> tuple[list[str], np.ndarray]:

@@ -4,6 +4,7 @@ from jaxmeta.models.adapters import from_functions, from_linen, from_nnx
 from jaxmeta.models.convolution import Conv, convolve, max_pool
 from jaxmeta.models.networks import MLP, Conv4, conv4, flat, mlp
 from jaxmeta.models.normalization import NORMS, Context, Moments, NnxNorm, Norm
+from jaxmeta.models.resnet import ResNet12, resnet12
 
 __all__ = [
     "MLP",
@@ -14,6 +15,7 @@ __all__ = [
     "Moments",
     "NnxNorm",
     "Norm",
+    "ResNet12",
     "conv4",
     "convolve",
     "flat",
@@ -22,4 +24,5 @@ __all__ = [
     "from_nnx",
     "max_pool",
     "mlp",
+    "resnet12",
 ]

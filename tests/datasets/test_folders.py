@@ -1,8 +1,10 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxmeta import datasets
+from jaxmeta import datasets, tasks
 from jaxmeta.datasets import Form
 
 
@@ -133,3 +135,56 @@ def test_inputs_of_one_picture(class_folders):
     names, inputs = datasets.load_inputs(class_folders / "bee" / "1.png", form=Form(3, 3, 1, "invert"))
     assert names == ["1.png"]
     np.testing.assert_array_equal(inputs, np.full((1, 3, 3, 1), 255 - 11))
+
+
+def test_one_picture_a_class(class_folders):
+    for path in [*class_folders.glob("*/1.png"), *class_folders.glob("*/2.png")]:
+        path.unlink()
+    insects = datasets.load(class_folders)
+    np.testing.assert_array_equal(insects.offsets, [0, 1, 2, 3])
+    with pytest.raises(ValueError, match=r"at most 1, the examples of class 'ant', got 1 \+ 1 = 2"):
+        tasks.few_shot(insects, num_ways=2, num_shots=1, num_queries=1)
+
+
+def test_grey_and_colour_meet_in_a_form(class_folders, refused, cache_folder):
+    Image.fromarray(np.full((6, 4, 3), 50, np.uint8)).save(class_folders / "bee" / "colour.png")
+    with refused("bee/colour.png", "6 x 4 grey", "6 x 4 RGB", "form"):
+        datasets.load(class_folders)
+    assert not cache_folder.exists()
+    for channels in (1, 3):
+        insects = datasets.load(class_folders, form=Form(6, 4, channels))
+        np.testing.assert_array_equal(insects.inputs[:, 0, 0, 0], [0, 10, 11, 50, 20, 21, 22])
+
+
+NAMES = ("<b>x</b>", "&amp;", "a b", "ключ", "'q'", "%s {0}", "new\nline", "-x", "C", "c")
+
+
+def test_classes_of_any_name(tmp_path):
+    for value, name in enumerate(NAMES):
+        # Where no folder can be in a name: "<b>x</b>" is a folder "<b>x<" that holds "b>".
+        (tmp_path / "odd" / name).mkdir(parents=True)
+        Image.fromarray(np.full((2, 2), value, np.uint8)).save(tmp_path / "odd" / name / "<i>.png")
+    odd = datasets.load(tmp_path / "odd")
+    assert set(odd.class_names) == set(NAMES)
+    for name, value in zip(odd.class_names, odd.inputs[:, 0, 0, 0], strict=True):
+        assert NAMES[value] == name
+    parts = [datasets.load(tmp_path / "odd", split=split) for split in ("train", "validation", "test")]
+    assert sorted(name for part in parts for name in part.class_names) == sorted(NAMES)
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    for value in range(8):
+        folder = os.fsencode(tmp_path) + b"/odd/\xff" + str(value).encode()
+        os.makedirs(folder)
+        Image.fromarray(np.full((2, 2), value, np.uint8)).save(os.fsdecode(folder + b"/0.png"))
+    odd = datasets.load(tmp_path / "odd")
+    np.testing.assert_array_equal(odd.inputs[:, 0, 0, 0], range(8))
+    assert len(datasets.load(tmp_path / "odd", split="train").class_names) == 4
+
+
+def test_a_changed_cache_cannot_hide_a_corrupt_picture(class_folders, cache_folder, refused):
+    datasets.load(class_folders)
+    (class_folders / "cat" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    with refused("cat/2.png"):
+        datasets.load(class_folders)
+    assert len(list(cache_folder.iterdir())) == 1

@@ -12,11 +12,19 @@ from jaxmeta import checks, datasets
 
 def test_names():
     known = datasets.names()
-    assert set(known) == {"omniglot", "mnist", "fashion_mnist", "digits", "digits_moved"}
-    assert known["omniglot"][1:] == (1623, 32460, "files")
-    for name in ("digits", "digits_moved"):
-        loaded = datasets.load(name)
-        assert known[name][1:] == (len(loaded.class_names), len(loaded.inputs), "embedded")
+    assert {"omniglot", "mnist", "digits", "fonts", "caltech101", "emoji_styles:noto", "mini_imagenet"} <= set(known)
+    assert known["omniglot"][1:4] == (1623, 32460, "files")
+    for name, about in known.items():
+        if about.source == "embedded":
+            loaded = datasets.load(name)
+            assert about[1:3] == (len(loaded.class_names), len(loaded.inputs))
+
+
+@pytest.mark.parametrize("name", datasets.names())
+def test_every_domain_says_what_is_missing(name, refused, tmp_path):
+    if datasets.names()[name].source == "files":
+        with refused(name, tmp_path, "--data-dir or JAXMETA_DATA"):
+            datasets.load(name, data_dir=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["omniglott", ""])
@@ -68,10 +76,16 @@ def test_unknown_splits(name, split):
     assert not isinstance(caught.value, checks.DataError)
 
 
-def test_own_files_have_no_splits(tmp_path):
-    np.savez(tmp_path / "x.npz", inputs=np.zeros((2, 2)), labels=np.arange(2))
-    with pytest.raises(ValueError, match="split"):
-        datasets.load(tmp_path / "x.npz", split="train")
+def test_own_files_are_split_by_class(tmp_path, class_folders):
+    np.savez(tmp_path / "x.npz", inputs=np.arange(40).reshape(20, 2), labels=np.arange(20) // 2)
+    parts = [datasets.load(tmp_path / "x.npz", split=split) for split in ("train", "validation", "test")]
+    assert [len(part.class_names) for part in parts] == [6, 2, 2]
+    assert [part.split for part in parts] == ["train", "validation", "test"]
+    assert sorted(name for part in parts for name in part.class_names) == [str(index) for index in range(10)]
+    with pytest.raises(ValueError, match="split of insects: expected at least 8 classes to share out, got 3"):
+        datasets.load(class_folders, split="train")
+    with pytest.raises(ValueError, match="split: expected one of None, train, validation, test"):
+        datasets.load(class_folders, split="dev")
 
 
 def test_other_kinds_of_files(tmp_path, refused):
@@ -98,7 +112,7 @@ def test_forms_are_checked_before_anything_is_read(bad):
             read("no such file", form=bad)
 
 
-@pytest.mark.parametrize("module", ["PIL", "sklearn", "scipy"])
+@pytest.mark.parametrize("module", ["PIL", "sklearn", "scipy", "matplotlib"])
 def test_missing_packages(module, class_folders, monkeypatch):
     def find(name, *arguments):
         if name.partition(".")[0] == module:
@@ -108,13 +122,14 @@ def test_missing_packages(module, class_folders, monkeypatch):
     for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.setitem(sys.modules, loaded, None)
     monkeypatch.setattr(builtins, "__import__", find)
-    source = {"PIL": class_folders, "sklearn": "digits", "scipy": "digits_moved"}[module]
-    with pytest.raises(ImportError, match=rf"{module}.*pip install 'jaxmeta\[data\]'"):
+    source = {"PIL": class_folders, "sklearn": "digits", "scipy": "digits_moved", "matplotlib": "fonts"}[module]
+    extra = "plots" if module == "matplotlib" else "data"
+    with pytest.raises(ImportError, match=rf"{module}.*pip install 'jaxmeta\[{extra}\]'"):
         datasets.load(source)
 
 
 def test_import_is_light():
-    code = "import sys, jaxmeta.datasets as _; print(*(set(sys.modules) & {'PIL', 'sklearn', 'scipy'}))"
+    code = "import sys, jaxmeta.datasets as _; print(*(set(sys.modules) & {'PIL', 'sklearn', 'scipy', 'matplotlib'}))"
     root = pathlib.Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.strip() == ""

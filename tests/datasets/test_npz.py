@@ -152,3 +152,18 @@ def test_arrays_above_the_limit(save, refused, monkeypatch):
     monkeypatch.setattr(npz, "MAX_BYTES", 35)
     with refused("toy.npz", "35 bytes at most"):
         datasets.load(save(images=PICTURES, labels=np.arange(4)))
+
+
+@pytest.mark.parametrize("dtype", ["c8", "S3", "M8[s]", "V4"])
+def test_other_dtypes_are_refused(save, refused, dtype):
+    with refused("toy.npz, images", "numbers", "dtype"):
+        datasets.load(save(images=np.zeros((2, 3, 3), dtype), labels=np.arange(2)))
+
+
+def test_classes_of_an_npz_split(save):
+    path = save(
+        images=np.repeat(PICTURES, 4, axis=0), labels=np.arange(16) // 2, class_names=np.array(list("abcdefgh"))
+    )
+    parts = [datasets.load(path, split=split) for split in ("train", "validation", "test")]
+    assert [len(part.inputs) for part in parts] == [8, 4, 4]
+    assert sorted(name for part in parts for name in part.class_names) == list("abcdefgh")
