@@ -62,15 +62,18 @@ def domain(config: Train, split: str, *, ways: int, shots: int, queries: int) ->
         if config.picture[0] != config.picture[1] or config.picture[2] != 1:
             checks.fail("strokes", "square grey pictures", config.picture, "use --picture 28 28 1")
         return Domain(tasks.strokes(**sizes, split=split, size=config.picture[0]), split, {})
-    has_splits = config.domain == "omniglot"
-    if not has_splits and split != "test":
-        checks.fail("--domain", "omniglot, strokes, sinusoid or an npz of tasks to train on", repr(config.domain))
     form = datasets.Form(*config.picture)
-    examples = datasets.load(config.domain, data_dir=config.data_dir, split=split if has_splits else None, form=form)
+    part = split if config.domain not in datasets.names() or split in datasets.names()[config.domain].splits else None
+    if part is None and split != "test":
+        trainable = ", ".join(name for name, known in datasets.names().items() if split in known.splits)
+        checks.fail("--domain", f"a domain with {split} classes: strokes, {trainable}, or a path", repr(config.domain))
+    examples = datasets.load(config.domain, data_dir=config.data_dir, split=part, form=form)
     checksums = examples.checksums
-    if split == "train":
+    if split == "train" and config.domain == "omniglot":
         examples = datasets.rotated(examples)
-    return Domain(tasks.few_shot(examples, **sizes), f"1100/100/423 {split}" if has_splits else "all", checksums)
+    # Splits of one name differ from paper to paper.
+    named = f"1100/100/423 {split}" if config.domain == "omniglot" else examples.split
+    return Domain(tasks.few_shot(examples, **sizes), named, checksums)
 
 
 def _from_file(path: str, split: str, sizes: dict[str, int]) -> Domain:

@@ -19,7 +19,8 @@ class Train:
     learner: LearnerName = "maml"
     """The algorithm."""
     domain: str = "omniglot"
-    """omniglot, strokes, sinusoid, or (squared_error) an npz with inputs [tasks, n, d] and targets [tasks, n, m]."""
+    """A name that `jaxmeta domains` lists; a folder of class folders or an npz of pictures; or sinusoid or an npz of
+    tasks, inputs [tasks, n, d] and targets [tasks, n, m] (squared_error)."""
     criterion: CriterionName = "cross_entropy"
     """The loss: cross_entropy of labels, squared_error of values."""
     norm: NormName = "batch"
@@ -93,7 +94,7 @@ class Evaluate:
     run: Annotated[str, tyro.conf.Positional]
     """A run folder."""
     domain: str | None = None
-    """Another domain: omniglot, strokes, sinusoid, digits, digits_moved, mnist, fashion_mnist, or a path."""
+    """Another domain: a name that `jaxmeta domains` lists, or a path."""
     norm: NormName | None = None
     """Another normalisation over the same parameters."""
     ways: int | None = None

@@ -24,7 +24,8 @@ MAML = Train(
     learner="maml", domain="strokes", norm="support", train_queries=5, tasks_per_step=8, num_filters=32,
 )  # fmt: skip
 SHAPE = build.Shape(MAML.picture, MAML.ways)
-SCRATCH_STEPS, QUERIES = 5, 10
+SCRATCH_STEPS = MAML.inner_steps_test
+SHOTS, QUERIES = (1, 5), 10
 DOMAINS = ("strokes", "digits", "digits_moved")
 
 
@@ -48,13 +49,13 @@ def run(config: Embedded) -> int:
     rows: list[dict] = []
     checksums: dict[str, str] = {}
     for name in DOMAINS:
-        for shots in (1, 5):
-            test = scoring.test(
-                dataclasses.replace(PROTONET, domain=name), seed=TEST_SEED + config.seed, num_tasks=config.num_tasks,
-                ways=5, shots=shots, queries=QUERIES,
-            )  # fmt: skip
-            rows += _rows(learned, test)
-            checksums |= {f"{name}: {file}": value for file, value in test.checksums.items()}
+        drawn = scoring.test(
+            dataclasses.replace(PROTONET, domain=name), seed=TEST_SEED + config.seed, num_tasks=config.num_tasks,
+            ways=MAML.ways, shots=max(SHOTS), queries=QUERIES,
+        )  # fmt: skip
+        checksums |= {f"{name}: {file}": value for file, value in drawn.checksums.items()}
+        for shots in SHOTS:
+            rows += _rows(learned, scoring.with_shots(drawn, shots))
     print(table(rows))
     for name in DOMAINS[1:]:
         print(_verdict([row for row in rows if (row["domain"], row["shots"]) == (name, 1)]))

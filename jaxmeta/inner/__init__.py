@@ -1,5 +1,6 @@
-"""The adaptation loop: a few optimiser steps on one task, differentiable through and through."""
+"""The adaptation loop."""
 
-from jaxmeta.inner.loop import Gradient, Trace, nested, unroll
+from jaxmeta.inner.implicit import implicit
+from jaxmeta.inner.loop import Gradient, Steered, Trace, first_order, nested, steer, unroll
 
-__all__ = ["Gradient", "Trace", "nested", "unroll"]
+__all__ = ["Gradient", "Steered", "Trace", "first_order", "implicit", "nested", "steer", "unroll"]

@@ -39,6 +39,44 @@ def nested(loss: InnerLoss) -> Any:
     return jax.value_and_grad(loss, has_aux=True)
 
 
+def first_order(loss: InnerLoss) -> Any:
+    """The inner gradient as a constant: an outer gradient ignores how it depends on params and data."""
+    gradient = nested(loss)
+
+    def detached(params: PyTree, data: PyTree, key: Array) -> tuple[tuple[Array, Metrics], PyTree]:
+        result, gradients = gradient(params, data, key)
+        return result, jax.lax.stop_gradient(gradients)
+
+    return detached
+
+
+class Steered(NamedTuple):
+    """Params with the meta-knowledge that says how to update them; what `steer` makes updates of."""
+
+    params: PyTree
+    """What the steps change."""
+    by: PyTree
+    """Learned rates, the parameters of a learned update rule, ...: the same before and after every step."""
+
+
+def steer(
+    init: Callable[[Steered], PyTree], update: Callable[[PyTree, PyTree, Steered, Array], tuple[PyTree, PyTree]]
+) -> optax.GradientTransformationExtraArgs:
+    """Makes an optimizer over `Steered` whose updates of the params depend on meta-knowledge, which gets a gradient.
+
+    Args:
+      init: (steered) -> state.
+      update: (gradients of the params, state, steered, loss) -> (updates of the params, state).
+    """
+
+    def updates(gradients: Steered, state: PyTree, params: Steered, *, value: Array, **extra: Any) -> Any:
+        del extra
+        changes, state = update(gradients.params, state, params, value)
+        return Steered(changes, jax.tree.map(jnp.zeros_like, params.by)), state
+
+    return optax.GradientTransformationExtraArgs(init, updates)  # pyright: ignore[reportArgumentType]
+
+
 def unroll(
     loss: InnerLoss,
     optimizer: optax.GradientTransformation,
@@ -55,7 +93,8 @@ def unroll(
     Args:
       loss: (params, data, key) -> (scalar, metrics). Data is any pytree: the support set, slow weights, the
         parameters of a learned loss. It is an argument because what a transformation closes over it may lose.
-      optimizer: any Optax transformation; its state starts afresh at every call.
+      optimizer: any Optax transformation; its state starts afresh at every call. Its update is given `value`, the loss
+        before the step, if it takes extra arguments.
       num_steps: how many steps; 0 returns the params as they came.
       gradient: how the inner gradient is made, and thereby how it is differentiated.
       select: (data, key, step) -> the data of that step, for example a minibatch of the support set.
@@ -65,6 +104,7 @@ def unroll(
       solve: (params, data, key) -> (params, Trace).
 
     Raises:
+      TypeError: if the optimizer is no Optax transformation.
       ValueError: if num_steps is negative; or, once the solver is differentiated, if the optimiser's own derivative
         is not finite at a zero gradient (`optax.adam` with eps_root=0), which would turn meta-gradients into NaN.
 
@@ -78,6 +118,7 @@ def unroll(
       [0.25] [1.   0.25]
     """
     num_steps = checks.integer("unroll: num_steps", num_steps, 0)
+    optimizer = transformation("unroll: optimizer", optimizer)
     value_and_gradient = gradient(loss)
 
     def solve(params: PyTree, data: PyTree, key: Array) -> tuple[PyTree, Trace]:
@@ -86,7 +127,7 @@ def unroll(
             select_key, loss_key = jax.random.split(jax.random.fold_in(key, index))
             chosen = data if select is None else select(data, select_key, index)
             (value, metrics), gradients = value_and_gradient(params, chosen, loss_key)
-            updates, state = optimizer.update(_differentiable(optimizer, gradients), state, params)
+            updates, state = optimizer.update(_differentiable(optimizer, gradients), state, params, value=value)
             params = optax.apply_updates(params, updates)
             return (params, state), Trace(value, metrics, () if observe is None else observe(params))
 
@@ -96,7 +137,18 @@ def unroll(
     return solve
 
 
-def _differentiable(optimizer: optax.GradientTransformation, gradients: PyTree) -> PyTree:
+def transformation(what: str, optimizer: Any) -> optax.GradientTransformationExtraArgs:
+    """Returns an Optax transformation in the form that takes extra arguments.
+
+    Raises:
+      TypeError: if it is something else, such as a function or a schedule.
+    """
+    if not all(callable(getattr(optimizer, name, None)) for name in ("init", "update")):
+        checks.fail(what, "an Optax transformation, such as optax.sgd(0.1)", repr(optimizer), error=TypeError)
+    return optax.with_extra_args_support(optimizer)
+
+
+def _differentiable(optimizer: optax.GradientTransformationExtraArgs, gradients: PyTree) -> PyTree:
     """The identity, which refuses to be differentiated if the optimiser's derivative at a zero gradient is not finite.
 
     One unit that no example activates is enough for a zero gradient, so this is the rule and not the exception.
@@ -122,14 +174,16 @@ def _differentiable(optimizer: optax.GradientTransformation, gradients: PyTree) 
 
 
 @functools.lru_cache(maxsize=64)
-def _finite_at_zero(optimizer: optax.GradientTransformation, structure: Any, shapes: tuple) -> bool:
+def _finite_at_zero(optimizer: optax.GradientTransformationExtraArgs, structure: Any, shapes: tuple) -> bool:
     with jax.ensure_compile_time_eval():
         zeros = structure.unflatten([jnp.zeros(shape, dtype) for shape, dtype in shapes])
         ones = jax.tree.map(jnp.ones_like, zeros)
 
         @jax.jit
         def derivative(zeros: PyTree, ones: PyTree) -> Array:
-            update = lambda gradients: optimizer.update(gradients, optimizer.init(zeros), zeros)[0]  # noqa: E731
+            def update(gradients: PyTree) -> PyTree:
+                return optimizer.update(gradients, optimizer.init(zeros), zeros, value=jnp.zeros(()))[0]
+
             _, tangents = jax.jvp(update, (zeros,), (ones,))
             return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tangents)]))
 
