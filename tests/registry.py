@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
@@ -67,11 +68,27 @@ def _across():
     return tasks.across(*domains, num_ways=3, num_shots=2, num_queries=1)
 
 
+def pictures() -> datasets.Examples:
+    """Noise in five classes of 6 to 14."""
+    labels = np.repeat(np.arange(5), [6, 8, 10, 12, 14])
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), SIZE, SIZE, 1), np.uint8)
+    return datasets.from_labels(images // 2 + labels[:, None, None, None].astype(np.uint8) * 25, labels, name="noise")
+
+
 TASKS = {
     "across": _across,
     "sinusoid": lambda: tasks.sinusoid(num_shots=4, num_queries=3),
     "strokes": lambda: tasks.strokes(num_ways=3, num_shots=2, num_queries=1, size=8),
     "from_arrays": lambda: tasks.from_arrays(
         (jnp.arange(60.0).reshape(5, 12, 1), jnp.arange(60.0).reshape(5, 12, 1)), num_shots=4, num_queries=3
+    ),
+    "tabular": lambda: tasks.tabular(num_features=4, num_ways=3, num_shots=2, num_queries=1),
+    "tabular_regression": lambda: tasks.tabular_regression(num_features=4, num_shots=4, num_queries=3),
+    "variable": lambda: tasks.variable(pictures(), max_ways=4, max_shots=3, num_queries=2, min_ways=2),
+    "mixture": lambda: tasks.mixture(
+        [tasks.standardize(tasks.tabular(num_features=4, num_ways=2, num_shots=2, num_queries=1)) for _ in range(2)]
+    ),
+    "augmented": lambda: tasks.augmented(
+        tasks.few_shot(pictures(), num_ways=3, num_shots=2, num_queries=1), tasks.shift(1)
     ),
 }

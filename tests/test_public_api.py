@@ -14,6 +14,17 @@ def test_names():
         assert getattr(jaxmeta, name).__doc__
 
 
+def test_names_of_domains_and_floors():
+    assert set(jaxmeta.tasks.__all__) >= {
+        "augmented", "few_shot", "flip", "mixture", "pad_features", "shift", "standardize", "standardize_targets",
+        "tabular", "tabular_regression", "variable",
+    }  # fmt: skip
+    assert set(jaxmeta.datasets.__all__) >= {"Table", "load", "load_inputs", "load_table", "read_table"}
+    assert set(jaxmeta.baselines.__all__) >= {"logistic_regression", "ridge_regression"}
+    for module in (jaxmeta.tasks, jaxmeta.datasets, jaxmeta.baselines):
+        assert all(getattr(module, name).__doc__ for name in module.__all__)
+
+
 def test_import_is_light():
     heavy = ["tensorflow_datasets", "tyro", "matplotlib", "sklearn", "orbax", "PIL", "tqdm", "scipy.stats"]
     code = f"""import jax, flax, optax, chex, sys

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import registry
 
-from jaxmeta import datasets, tasks
+from jaxmeta import baselines, criteria, datasets, evaluate, tasks
+from jaxmeta.types import Batch, Episode
 
 KEY = jax.random.key(0)
 
@@ -140,3 +141,155 @@ def test_tasks_of_different_size():
     for row, size in zip(values, np.array(episode.support.inputs[:, 0, 0]), strict=True):
         assert len(set(row)) == 4
         assert row.max() < size
+
+
+def test_drawing_more_than_there_are_draws_all():
+    draws = np.array(jax.vmap(lambda key: tasks.distinct(key, 3, 5))(jax.random.split(KEY, 600)))
+    assert (draws[:, 3:] == -1).all()
+    _, counts = np.unique(draws[:, :3] @ [9, 3, 1], return_counts=True)
+    assert len(counts) == 6
+    assert counts.min() > 60
+
+
+def large():
+    """Eight classes of 3 to 60 numbered examples."""
+    sizes = [3, 20, 60, 40, 8, 30, 25, 50]
+    labels = np.repeat(np.arange(8), sizes)
+    return datasets.from_labels(np.stack([labels, np.arange(sum(sizes))], 1).astype(np.float32), labels, name="large")
+
+
+def test_variable_episodes_follow_the_rules():
+    limits = {"max_ways": 10, "max_shots": 9, "num_queries": 4, "max_support": 30}
+    sample = tasks.variable(large(), **limits)
+    episodes = jax.device_get(jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(400)))())
+    assert episodes.support.inputs.shape == (400, 30, 2)
+    assert episodes.query.inputs.shape == (400, 40, 2)
+    ways_seen, spread = set(), []
+    for index in range(400):
+        support, query = (jax.tree.map(lambda leaf: leaf[index], part) for part in episodes)  # noqa: B023
+        for part in (support, query):
+            part_classes = np.unique(part.targets[part.mask])
+            np.testing.assert_array_equal(part_classes, np.arange(part.classes[0].sum()))
+            assert (part.classes == part.classes[0]).all()
+        ways = len(part_classes)
+        shots = np.bincount(support.targets[support.mask])
+        queries = np.bincount(query.targets[query.mask])
+        assert shots.max() <= 9
+        assert queries.min() == queries.max() <= 4
+        numbers = np.concatenate([support.inputs[support.mask, 1], query.inputs[query.mask, 1]])
+        assert len(set(numbers)) == len(numbers)
+        meaning = {(target, cls) for part in (support, query)
+                   for target, cls in zip(part.targets[part.mask], part.inputs[part.mask, 0], strict=True)}  # fmt: skip
+        assert len(meaning) == ways == len({cls for _, cls in meaning})
+        has_three = 0 in {cls for _, cls in meaning}
+        assert queries[0] == (1 if has_three else 4)
+        ways_seen.add(ways)
+        spread.append(shots.max() - shots.min())
+    assert ways_seen == {5, 6, 7, 8}
+    assert max(spread) > 4
+
+
+def test_the_defaults_are_meta_datasets():
+    labels = np.repeat(np.arange(60), 120)
+    examples = datasets.from_labels(np.arange(7200, dtype=np.float32)[:, None], labels, name="many")
+    episode = jax.eval_shape(tasks.variable(examples), KEY)
+    assert episode.support.classes.shape == (500, 50)
+    assert episode.query.classes.shape == (500, 50)
+
+
+def test_mixtures():
+    ones = [(np.full((6, 2), value, np.float32), np.zeros((6, 1), np.float32)) for value in range(3)]
+    samples = [tasks.from_arrays([pair], num_shots=2, num_queries=2) for pair in ones]
+    sample = tasks.mixture(samples, weights=[1, 2, 5])
+    episodes = jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(4000)))()
+    counts = np.bincount(np.array(episodes.support.inputs[:, 0, 0], int))
+    np.testing.assert_allclose(counts / 4000, [0.125, 0.25, 0.625], atol=0.03)
+    np.testing.assert_array_equal(episodes.support.inputs[:, 0], episodes.query.inputs[:, 0])
+
+
+def test_standardizing_looks_at_the_real_support_rows_alone():
+    def sample(key):
+        support, query = jax.random.normal(key, (2, 7, 3)) * jnp.array([1e3, 1e-3, 1]) + jnp.array([5e3, 1, 7])
+        support = support.at[5:].set(1e6).at[:5, 2].set(0.1)
+        return Episode(
+            Batch(support, 10 * support[:, :1], jnp.arange(7) < 5), Batch(query, 10 * query[:, :1], jnp.arange(7) < 6)
+        )
+
+    plain, episode = sample(KEY), tasks.standardize_targets(tasks.standardize(sample))(KEY)
+    real = np.array(plain.support.inputs[:5], np.float64)
+    expected = (np.array(plain.query.inputs) - real.mean(0)) / real.std(0).clip(1e-12)
+    np.testing.assert_allclose(episode.support.inputs[:5].mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(episode.support.inputs[:5].std(0), [1, 1, 0], atol=1e-4)
+    np.testing.assert_allclose(episode.query.inputs[:, :2], expected[:, :2], rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(episode.query.inputs[:, 2], 0)
+    np.testing.assert_allclose(episode.query.targets, expected[:, :1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("ways", [2, 5])
+def test_random_tables(ways):
+    sample = tasks.tabular(num_features=12, num_ways=ways, num_shots=6, num_queries=4)
+    episodes = jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(200)))()
+    inputs = np.concatenate([episodes.support.inputs, episodes.query.inputs], 1)
+    assert np.isfinite(inputs).all()
+    real = (inputs != 0).any(axis=1)
+    assert set(real.sum(1)) == set(range(2, 13))
+    np.testing.assert_array_equal(real, np.sort(real)[:, ::-1])
+    np.testing.assert_array_equal(episodes.support.targets[0], np.repeat(np.arange(ways), 6))
+    assert np.abs(np.corrcoef(inputs[real.sum(1).argmax()].T) - np.eye(12)).mean() > 0.05
+
+
+def test_tables_can_be_learnt():
+    """A linear model is better than chance on the queries, and far from perfect."""
+    sample = tasks.standardize(tasks.tabular(num_features=8, num_ways=3, num_shots=10, num_queries=10))
+    learner = baselines.logistic_regression(criteria.cross_entropy, num_ways=3)
+    episodes = jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(40)))()
+    accuracy = evaluate(learner, criteria.cross_entropy, {}, episodes, KEY)["single"]["accuracy"].mean()
+    assert 0.45 < accuracy < 0.9
+    sample = tasks.standardize(tasks.tabular_regression(num_features=8, num_shots=30, num_queries=10))
+    episodes = jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(40)))()
+    error = evaluate(baselines.ridge_regression(criteria.squared_error), criteria.squared_error, {}, episodes, KEY)
+    assert 0.1 < error["single"]["loss"].mean() < 0.9
+
+
+def test_real_tables_fit_the_same_model():
+    wide = tasks.tabular(num_features=30, num_ways=2, num_shots=5, num_queries=5)
+    real = tasks.standardize(tasks.few_shot(datasets.load("breast_cancer"), num_ways=2, num_shots=5, num_queries=5))
+    shape = lambda sample: jax.eval_shape(tasks.pad_features(sample, 30), KEY)  # noqa: E731
+    assert shape(real) == shape(wide)
+    table = datasets.load_table("diabetes")
+    values = tasks.from_arrays([(table.inputs, table.targets)], num_shots=10, num_queries=5)
+    assert shape(values) == shape(tasks.tabular_regression(num_features=30, num_shots=10, num_queries=5))
+    with pytest.raises(ValueError, match="at most 8 features"):
+        tasks.pad_features(values, 8)(KEY)
+
+
+def test_augmented_pictures():
+    base = tasks.strokes(num_ways=2, num_shots=2, num_queries=1, size=8)
+    plain = jax.random.uniform(KEY, (5, 6, 1))
+    keys = jax.random.split(KEY, 200)
+    moved = np.array(jax.vmap(tasks.shift(2), (0, None))(keys, plain))
+    np.testing.assert_array_equal(np.unique(moved[:, 2, 3, 0]).size, 25)
+    assert (moved[:, 2, 3, 0] == plain[2, 3, 0]).any()
+    mirrored = np.array(jax.vmap(tasks.flip, (0, None))(keys, plain))
+    same, turned = (np.array([np.array_equal(each, want) for each in mirrored]) for want in (plain, plain[:, ::-1]))
+    assert (same ^ turned).all()
+    assert 60 < same.sum() < 140
+    episode = jax.jit(tasks.augmented(base, tasks.shift(1)))(KEY)
+    assert episode.support.inputs.shape == (4, 8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: tasks.variable(identified(), max_ways=9, max_shots=2, num_queries=1), "at most the 4 classes"),
+        (lambda: tasks.variable(identified(), max_ways=9, max_support=8, min_ways=2), "max_support"),
+        (lambda: tasks.mixture([]), "at least one sampler"),
+        (lambda: tasks.mixture([tasks.sinusoid(num_shots=1, num_queries=n) for n in (1, 2)]), "sampler 1"),
+        (lambda: tasks.mixture([tasks.sinusoid(num_shots=1, num_queries=1)], weights=[0]), "1 positive numbers"),
+        (lambda: tasks.tabular(num_features=3, num_ways=1, num_shots=1, num_queries=1), "num_ways"),
+        (lambda: tasks.shift(0), "limit"),
+    ],
+)
+def test_what_other_samplers_refuse(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()

@@ -11,7 +11,7 @@ class Builtin(NamedTuple):
     """What is known of a built-in domain before it is read."""
 
     field: str
-    classes: int
+    classes: int  # 0: a value for each row instead, read by `load_table`
     examples: int
     source: str  # "embedded": comes with a package; "files": read from the data folder
     splits: tuple[str, ...] = ()  # what `load` takes as a split, besides None
@@ -28,6 +28,8 @@ BUILTINS = {
     "fashion_mnist": Builtin("clothing", 10, 70000, _FILES, ("train", "test")),
     "digits": Builtin("handwritten digits", 10, 1797, "embedded"),
     "digits_moved": Builtin("handwritten digits", 10, 1797, "embedded"),
+    "breast_cancer": Builtin("medical", 2, 569, "embedded"),
+    "diabetes": Builtin("medical, regression", 0, 442, "embedded"),
     "fonts": Builtin("printed characters", 94, 3620, "embedded", _ALL),
     "emoji_styles": Builtin("emoji", 1299, 5196, _FILES, _ALL),
     **{f"emoji_styles:{style}": Builtin("emoji", 1299, 1299, _FILES, _ALL) for style in STYLES},

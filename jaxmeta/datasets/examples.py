@@ -14,7 +14,9 @@ from jaxmeta import checks
 class Examples(NamedTuple):
     """A labelled set, sorted by class; classes may differ in size and none is empty."""
 
-    inputs: np.ndarray  # [N, ...]: pictures uint8 [N, height, width, channels] in 0..255, vectors float32 [N, d]
+    inputs: (
+        np.ndarray
+    )  # [N, ...]: pictures uint8 [N, height, width, channels], vectors float32 [N, d], texts [N] of str
     offsets: np.ndarray  # [C + 1] int32; class c is inputs[offsets[c]:offsets[c + 1]]
     class_names: tuple[str, ...]
     name: str  # the domain, e.g. "omniglot"; for a path its last component's stem, never a directory

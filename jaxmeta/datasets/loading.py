@@ -10,6 +10,7 @@ import numpy as np
 from jaxmeta import checks
 from jaxmeta.datasets import (
     benchmarks,
+    bundled,
     catalogue,
     digits,
     examples,
@@ -23,11 +24,11 @@ from jaxmeta.datasets import (
     reduced,
     splits,
     tables,
+    tfds,
 )
 
 _CLOTHES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
-_READERS = {".npz": npz.labelled, ".csv": tables.labelled}
-_EMBEDDED = {"digits": digits.load, "digits_moved": digits.load_moved}
+_EMBEDDED = {"digits": digits.load, "digits_moved": digits.load_moved, "breast_cancer": bundled.breast_cancer}
 _CLASS_NAMES = {"mnist": tuple("0123456789"), "fashion_mnist": tuple(_CLOTHES.split(","))}
 
 # Both sets have the same file names; the published label files tell which one a folder holds.
@@ -50,13 +51,16 @@ def load(
     data_dir: files.PathLike | None = None,
     split: str | None = None,
     form: pictures.Form | None = None,
+    target_column: str | None = None,
 ) -> examples.Examples:
     """Loads a labelled set, grouped by class.
 
     Args:
       name_or_path: one of `names()`, such as "omniglot" or, for one drawing style, "emoji_styles:noto"; or a path to an
         npz (`images` or `inputs`, with `labels` [N] and perhaps `class_names`, or one array [classes, examples, ...]
-        alone), a folder of class folders of pictures, a folder of IDX pairs, or a csv of numbers with a target column.
+        alone), a folder of class folders of pictures, a folder of IDX pairs, or a csv of numbers with a target column;
+        or "tfds:NAME" or "tfds:NAME/CONFIG", a set that tensorflow-datasets has prepared with
+        file_format="array_record".
       data_dir: where the files of built-in domains lie, in a folder of the domain's name or directly; by default the
         environment variable JAXMETA_DATA.
       split: "train", "validation" or "test", whose classes are all distinct. omniglot's have 1100, 100 and 423 classes
@@ -67,6 +71,7 @@ def load(
         sets are examples of the same classes. `names()` says which splits a domain has. None takes everything.
       form: the size, channels and polarity of pictures. None keeps their own, which must then be one; a benchmark's
         photographs become 84 x 84 RGB (CIFAR 32 x 32, EuroSAT 64 x 64).
+      target_column: the name or number (from 1) of a csv's target; None: see `read_table`.
 
     Returns:
       Examples; pictures are uint8 [N, height, width, channels], vectors float32 [N, d].
@@ -77,28 +82,61 @@ def load(
       ImportError: if reading it needs the `data` extra.
     """
     pictures.check_form(form)
+    if target_column is not None and pathlib.Path(name_or_path).suffix.lower() != ".csv":
+        checks.fail("target_column", "None, since this is no csv", repr(target_column))
+    if isinstance(name_or_path, str) and name_or_path.startswith(tfds.PREFIX):
+        return tfds.load(name_or_path.removeprefix(tfds.PREFIX), data_dir, split, form)
     if isinstance(name_or_path, str) and name_or_path in catalogue.BUILTINS:
         return _builtin(name_or_path, data_dir, split, form)
     if not _looks_like_path(name_or_path) and not (name_or_path and os.path.exists(name_or_path)):
-        known = f"one of {', '.join(catalogue.BUILTINS)}, or a path to an npz, a folder or a csv"
+        known = f"one of {', '.join(catalogue.BUILTINS)}, tfds:NAME, or a path to an npz, a folder or a csv"
         checks.fail("domain", known, repr(name_or_path), "no such name or path")
     path = _existing(name_or_path, "an npz, a folder or a csv")
     if path.is_dir() and (pairs := _idx_pairs(path)):
         return idx.load(pairs, split, form, name=files.stem(path))
     checks.choice("split", split, (None, *splits.SPLITS))
-    reader = folders.labelled if path.is_dir() else _READERS.get(path.suffix.lower())
-    if reader is None:
+    if path.is_dir():
+        loaded = folders.labelled(path, form)
+    elif path.suffix.lower() == ".csv":
+        loaded = tables.labelled(path, form, target_column)
+    elif path.suffix.lower() == ".npz":
+        loaded = npz.labelled(path, form)
+    else:
         checks.fail(str(path), "an npz, a csv or a folder", "another kind of file", error=checks.DataError)
-    return splits.by_class(reader(path, form), split)
+    return splits.by_class(loaded, split)
 
 
-def load_inputs(path: files.PathLike, *, form: pictures.Form | None = None) -> tuple[list[str], np.ndarray]:
+def load_table(name_or_path: files.PathLike, *, target_column: str | None = None) -> tables.Table:
+    """Loads a regression set: rows of numbers with a value for each. Sets with classes are for `load`.
+
+    Args:
+      name_or_path: "diabetes", or a path to a csv of numbers.
+      target_column: the name or number (from 1) of the target in a csv; None: see `read_table`.
+
+    Raises:
+      ValueError: if there is no such name.
+      DataError: if the file is missing or not as expected; the message names it, the row and the column.
+      ImportError: if reading it needs the `data` extra.
+    """
+    if name_or_path == "diabetes":
+        checks.choice("target_column", target_column, (None,))
+        return bundled.diabetes()
+    if pathlib.Path(name_or_path).suffix.lower() != ".csv":
+        hint = "sets with classes are for datasets.load" if name_or_path in catalogue.BUILTINS else ""
+        checks.fail("load_table", "diabetes, or a path to a csv", repr(name_or_path), hint)
+    return tables.valued(_existing(name_or_path, "a csv"), target_column)
+
+
+def load_inputs(
+    path: files.PathLike, *, form: pictures.Form | None = None, target_column: str | None = None
+) -> tuple[list[str], np.ndarray]:
     """Loads examples without labels.
 
     Args:
       path: a picture file, a folder of pictures (also below it), an npz with `images` or `inputs` [N, ...], or a csv
         of features; a column that its header calls a target is left out.
       form: the size, channels and polarity of pictures. None keeps their own, which must then be one.
+      target_column: the name of another column that is left out, if the header of a csv has it.
 
     Returns:
       names: N texts; a picture's path relative to the folder, a row's position in an npz or csv.
@@ -115,11 +153,12 @@ def load_inputs(path: files.PathLike, *, form: pictures.Form | None = None) -> t
         return folders.unlabelled(path, form)
     if path.suffix.lower() in folders.SUFFIXES:
         return [path.name], folders.picture(path, form)
-    reader = {".npz": npz.unlabelled, ".csv": tables.unlabelled}.get(path.suffix.lower())
-    if reader is None:
+    if path.suffix.lower() == ".csv":
+        return tables.unlabelled(path, form, target_column)
+    if path.suffix.lower() != ".npz":
         wanted = "a picture, a folder of pictures, an npz or a csv"
         checks.fail(str(path), wanted, "another kind of file", error=checks.DataError)
-    return reader(path, form)
+    return npz.unlabelled(path, form)
 
 
 def _existing(path: files.PathLike, wanted: str) -> pathlib.Path:
@@ -151,6 +190,8 @@ def _builtin(
         return _EMBEDDED[name](form)
     if name == "fonts":
         return splits.by_class(fonts.load(form), split)
+    if name == "diabetes":
+        checks.fail(name, "a set with classes", "values to predict", "use datasets.load_table")
     data_dir = data_dir or os.environ.get("JAXMETA_DATA")
     base = name.partition(":")[0]
     candidates = [pathlib.Path(data_dir, base), pathlib.Path(data_dir)] if data_dir else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,19 @@ TARGETS = ("label", "labels", "target", "class", "y")
 _Rows = list[tuple[int, list[str]]]  # (line number in the file, cells)
 
 
-def read_table(path: files.PathLike) -> tuple[np.ndarray, list[str], list[str] | None]:
+class Table(NamedTuple):
+    """Rows of numbers with a value for each: a regression set."""
+
+    inputs: np.ndarray  # float32 [N, d]
+    targets: np.ndarray  # float32 [N, 1]
+    column_names: tuple[str, ...]  # the d features; their numbers in the file, from 1, if it has no header
+    name: str  # the domain; for a path its last component's stem
+    checksums: dict[str, str]  # {file name without directories: sha256}
+
+
+def read_table(
+    path: files.PathLike, *, target_column: str | None = None
+) -> tuple[np.ndarray, list[str], list[str] | None]:
     """Reads a csv file with one target column; all others are features.
 
     The target is the column that a header calls label, labels, target, class or y, else the last one. A first row is
@@ -24,6 +37,7 @@ def read_table(path: files.PathLike) -> tuple[np.ndarray, list[str], list[str] |
 
     Args:
       path: the file, UTF-8, comma-separated.
+      target_column: the target's name in the header, or its number, "1" for the first column.
 
     Returns:
       features: float32 [N, d].
@@ -31,51 +45,82 @@ def read_table(path: files.PathLike) -> tuple[np.ndarray, list[str], list[str] |
       header: the d feature names, or None if the file has no header.
 
     Raises:
-      DataError: names the row and column of a cell that is no finite number, and the row that has other columns than
-        the first.
+      DataError: names the row and column of a cell that is no finite number or of an empty target, the row that has
+        other columns than the first, and a target column that is not there.
     """
-    path = pathlib.Path(path)
-    header, rows = _read(path)
-    width = len(rows[0][1])
-    if width < 2:
-        checks.fail(str(path), "features and a target", "one column", error=checks.DataError)
-    named = _target(path, header)
-    target = width - 1 if named is None else named
-    targets = [cells.pop(target).strip() for _, cells in rows]
-    columns = [column for column in range(width) if column != target]
-    names = None if header is None else [header[column] for column in columns]
-    return _numbers(path, rows, columns), targets, names
+    features, targets, header, _ = _parts(pathlib.Path(path), target_column)
+    return features, targets, header
 
 
-def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Examples:
+def labelled(path: pathlib.Path, form: pictures.Form | None, target_column: str | None = None) -> examples.Examples:
     """Reads a csv file whose target column holds classes."""
-    features, targets, _ = read_table(path)
+    features, targets, _, _ = _parts(path, target_column)
     labels = np.array(targets)
     if all(text.isdecimal() for text in targets):
         order = sorted(set(targets), key=lambda text: (int(text), text))  # class 10 comes after class 9
     else:
         order = sorted(set(targets))
-    if "" in order:
-        checks.fail(str(path), "a class in every row", "an empty cell", error=checks.DataError)
     rows = npz.vectors(str(path), features, form)
     return examples.from_labels(rows, labels, order, name=files.stem(path), checksums={path.name: files.checksum(path)})
 
 
-def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str], np.ndarray]:
+def valued(path: pathlib.Path, target_column: str | None) -> Table:
+    """Reads a csv file whose target column holds numbers."""
+    features, targets, header, places = _parts(path, target_column)
+    names = [str(column + 1) for column in places.columns] if header is None else header
+    cells: _Rows = [(number, [text]) for number, text in zip(places.numbers, targets, strict=True)]
+    values = _numbers(path, cells, [places.target], places.header)
+    return Table(features, values, tuple(names), files.stem(path), {path.name: files.checksum(path)})
+
+
+def unlabelled(
+    path: pathlib.Path, form: pictures.Form | None, target_column: str | None = None
+) -> tuple[list[str], np.ndarray]:
     """Reads the features of a csv file, without a target that its header names; rows are named by their position."""
-    header, rows = _read(path)
-    target = _target(path, header)
+    header, rows = _read(path, target_column)
+    named = [column for column, name in enumerate(header or []) if name == target_column]
+    target = named[0] if len(named) == 1 else _target(path, header, None)
     columns = [column for column in range(len(rows[0][1])) if column != target]
     if not columns:
         checks.fail(str(path), "features", "a target alone", error=checks.DataError)
     if target is not None:
         for _, cells in rows:
             cells.pop(target)
-    vectors = npz.vectors(str(path), _numbers(path, rows, columns), form)
+    vectors = npz.vectors(str(path), _numbers(path, rows, columns, header), form)
     return [str(index) for index in range(len(vectors))], vectors
 
 
-def _read(path: pathlib.Path) -> tuple[list[str] | None, _Rows]:
+class _Places(NamedTuple):
+    """Where in the file the parts of a table stand."""
+
+    numbers: list[int]  # the rows
+    columns: list[int]  # the features, from 0
+    target: int  # from 0
+    header: list[str] | None  # all columns
+
+
+def _parts(path: pathlib.Path, target_column: str | None) -> tuple[np.ndarray, list[str], list[str] | None, _Places]:
+    header, rows = _read(path, target_column)
+    width = len(rows[0][1])
+    if width < 2:
+        checks.fail(str(path), "features and a target", "one column", error=checks.DataError)
+    named = _target(path, header, target_column, width)
+    target = width - 1 if named is None else named
+    targets = [cells.pop(target).strip() for _, cells in rows]
+    numbers = [number for number, _ in rows]
+    if "" in targets:
+        what = _place(path, numbers[targets.index("")], target, header)
+        checks.fail(what, "a class or value in every row", "an empty cell", error=checks.DataError)
+    columns = [column for column in range(width) if column != target]
+    names = None if header is None else [header[column] for column in columns]
+    return _numbers(path, rows, columns, header), targets, names, _Places(numbers, columns, target, header)
+
+
+def _place(path: pathlib.Path, row: int, column: int, header: list[str] | None) -> str:
+    return f"{path}, row {row}, column {column + 1}" + (f" ({header[column]})" if header else "")
+
+
+def _read(path: pathlib.Path, target_column: str | None) -> tuple[list[str] | None, _Rows]:
     with files.reading(path), path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream)
         try:
@@ -83,7 +128,7 @@ def _read(path: pathlib.Path) -> tuple[list[str] | None, _Rows]:
         except csv.Error as error:
             checks.fail(f"{path}, row {reader.line_num}", "comma-separated text", error, error=checks.DataError)
     header = None
-    if rows and _is_header(rows[0][1]):
+    if rows and _is_header(rows[0][1], target_column):
         header = [cell.strip() for cell in rows.pop(0)[1]]
     if not rows:
         checks.fail(str(path), "at least one row of numbers", "none", error=checks.DataError)
@@ -94,17 +139,27 @@ def _read(path: pathlib.Path) -> tuple[list[str] | None, _Rows]:
     return header, rows
 
 
-def _target(path: pathlib.Path, header: list[str] | None) -> int | None:
-    """Returns the column that a header calls the target, or None."""
-    named = [column for column, name in enumerate(header or []) if name.lower() in TARGETS]
+def _target(path: pathlib.Path, header: list[str] | None, target_column: str | None, width: int = 0) -> int | None:
+    """Returns the column that is asked for, else the one that a header calls the target, or None."""
+    if target_column is None:
+        named = [column for column, name in enumerate(header or []) if name.lower() in TARGETS]
+    else:
+        named = [column for column, name in enumerate(header or []) if name == target_column]
+        if not named and target_column.isdecimal() and 1 <= int(target_column) <= width:
+            return int(target_column) - 1
+        if not named:
+            got = f"the columns {', '.join(header)}" if header else f"{width} columns without a header"
+            wanted = f"a target column {target_column!r}"
+            checks.fail(str(path), wanted, got, "give a name of the header, or a number from 1", checks.DataError)
     if len(named) > 1:
         got = " and ".join((header or [])[column] for column in named)
         checks.fail(str(path), "one target column", got, "rename or remove the others", checks.DataError)
     return named[0] if named else None
 
 
-def _is_header(cells: list[str]) -> bool:
-    return any(cell.strip().lower() in TARGETS for cell in cells) or not any(_is_number(cell) for cell in cells)
+def _is_header(cells: list[str], target_column: str | None) -> bool:
+    names = [cell.strip() for cell in cells if not _is_number(cell)]
+    return target_column in names or any(name.lower() in TARGETS for name in names) or len(names) == len(cells)
 
 
 def _is_number(cell: str) -> bool:
@@ -115,7 +170,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _numbers(path: pathlib.Path, rows: _Rows, columns: list[int]) -> np.ndarray:
+def _numbers(path: pathlib.Path, rows: _Rows, columns: list[int], header: list[str] | None) -> np.ndarray:
     """Returns the cells as float32; `columns` says where in the file each of them stands."""
     values = np.empty((len(rows), len(columns)), np.float32)
     for index, (_, cells) in enumerate(rows):
@@ -123,6 +178,6 @@ def _numbers(path: pathlib.Path, rows: _Rows, columns: list[int]) -> np.ndarray:
             values[index] = [float(cell) if _is_number(cell) else math.nan for cell in cells]
     for index, place in np.argwhere(~np.isfinite(values)):
         number, cells = rows[index]
-        what = f"{path}, row {number}, column {columns[place] + 1}"
+        what = _place(path, number, columns[place], header)
         checks.fail(what, "a finite number", repr(cells[place]), error=checks.DataError)
     return values

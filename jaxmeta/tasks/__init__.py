@@ -2,8 +2,31 @@
 
 from jaxmeta.tasks.across import across
 from jaxmeta.tasks.finite import few_shot, from_arrays
+from jaxmeta.tasks.mixture import mixture
 from jaxmeta.tasks.sampling import Sample, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
 from jaxmeta.tasks.strokes import strokes
+from jaxmeta.tasks.tabular import tabular, tabular_regression
+from jaxmeta.tasks.transforms import augmented, flip, pad_features, shift, standardize, standardize_targets
+from jaxmeta.tasks.variable import variable
 
-__all__ = ["Sample", "across", "distinct", "episodes", "few_shot", "from_arrays", "sinusoid", "strokes"]
+__all__ = [
+    "Sample",
+    "across",
+    "augmented",
+    "distinct",
+    "episodes",
+    "few_shot",
+    "flip",
+    "from_arrays",
+    "mixture",
+    "pad_features",
+    "shift",
+    "sinusoid",
+    "standardize",
+    "standardize_targets",
+    "strokes",
+    "tabular",
+    "tabular_regression",
+    "variable",
+]

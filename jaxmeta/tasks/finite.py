@@ -59,11 +59,14 @@ def few_shot(examples: Any, *, num_ways: int, num_shots: int, num_queries: int) 
         return Episode(batch(rows[:, :num_shots]), batch(rows[:, num_shots:]))
 
     def batch(rows: Array) -> Batch:
-        drawn = inputs[rows.reshape(-1)]
-        drawn = drawn.astype(jnp.float32) / 255 if drawn.dtype == jnp.uint8 else drawn
-        return labelled_rows(drawn, num_ways, rows.shape[1])
+        return labelled_rows(as_floats(inputs[rows.reshape(-1)]), num_ways, rows.shape[1])
 
     return sample
+
+
+def as_floats(inputs: Array) -> Array:
+    """Pictures stored as uint8 as float32 in [0, 1]; all else as it is."""
+    return inputs.astype(jnp.float32) / 255 if inputs.dtype == jnp.uint8 else inputs
 
 
 def labelled_rows(inputs: Any, num_ways: int, per_class: int) -> Batch:

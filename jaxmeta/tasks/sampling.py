@@ -24,22 +24,23 @@ def distinct(key: Array, size: Array | int, count: int) -> Array:
 
     Args:
       key: a random key.
-      size: how many there are, at least `count`.
-      count: how many to draw.
+      size: how many there are.
+      count: how many to draw; if there are fewer, all of them are drawn and -1 fills the rest.
 
     Returns:
       [count] int32; every ordered draw is equally likely.
     """
     draw_key, order_key = jax.random.split(key)
     tops = jnp.asarray(size, jnp.int32) - count + jnp.arange(count, dtype=jnp.int32)
-    draws = jax.random.randint(draw_key, (count,), 0, tops + 1)
+    draws = jax.random.randint(draw_key, (count,), 0, jnp.maximum(tops, 0) + 1)
 
     def choose(index: int, chosen: Array) -> Array:
         taken = jnp.any(chosen == draws[index])
-        return chosen.at[index].set(jnp.where(taken, tops[index], draws[index]))
+        return chosen.at[index].set(jnp.where(taken | (tops[index] < 0), jnp.maximum(tops[index], -1), draws[index]))
 
     chosen = jax.lax.fori_loop(0, count, choose, jnp.full(count, -1, jnp.int32), unroll=count <= 32)
-    return chosen[jnp.argsort(jax.random.bits(order_key, (count,)))]
+    order = jax.random.bits(order_key, (count,)) >> 1
+    return chosen[jnp.argsort(jnp.where(chosen < 0, jnp.uint32(2**31), order))]
 
 
 def episodes(sample: Callable[[Array], Episode], key: Array, indices: Array) -> Episode:

@@ -64,7 +64,7 @@ def test_features_alone(write):
 def test_a_named_target_is_no_feature(write, refused):
     path = write("a,label,b\n1,x,2\n3,y,4\n")
     np.testing.assert_array_equal(datasets.load_inputs(path)[1], datasets.read_table(path)[0])
-    with refused("row 3, column 3", "'z'"):
+    with refused("row 3, column 3 (b)", "'z'"):
         datasets.load_inputs(write("a,label,b\n1,x,2\n3,y,z\n"))
     with refused("features", "a target alone"):
         datasets.load_inputs(write("y\n1\n"))
@@ -81,7 +81,7 @@ def test_classes_that_are_numbers_are_in_their_order(write):
         ("a,b,label\n", "at least one row"),
         ("1\n2\n", "one column"),
         ("1,2,a\n1,oops,b\n", "irises.csv, row 2, column 2: expected a finite number, got 'oops'"),
-        ("label,x\n\na,1\nb,\n", "row 4, column 2: expected a finite number, got ''"),
+        ("label,x\n\na,1\nb,\n", "row 4, column 2 (x): expected a finite number, got ''"),
         ("1,nan,a\n", "row 1, column 2"),
         ("1,inf,a\n", "got 'inf'"),
         ("1,1e300,a\n", "got '1e300'"),
@@ -89,7 +89,8 @@ def test_classes_that_are_numbers_are_in_their_order(write):
         ("1,2,a\n1,2\n", "row 2: expected 3 columns, got 2"),
         ("a,b,label\n1,2\n", "row 2: expected 3 columns, got 2"),
         ("x,label,y\n1,2,3\n", "label and y"),
-        ("1,a\n2,\n", "a class in every row"),
+        ("1,a\n2,\n", "row 2, column 2: expected a class or value in every row"),
+        ("x,label\n1,a\n2,\n", "row 3, column 2 (label): expected a class or value in every row"),
         ("1," + "a" * 200_000 + "\n", "comma-separated text"),
     ],
 )
@@ -112,3 +113,50 @@ def test_forms_are_for_pictures(write):
     for read in (datasets.load, datasets.load_inputs):
         with pytest.raises(ValueError, match="form: expected None"):
             read(write("1,2\n"), form=Form(2, 2, 1))
+
+
+def test_a_target_by_name_or_number(write):
+    path = write("age,diagnosis,label\n1,b,5\n2,a,6\n")
+    features, targets, header = datasets.read_table(path, target_column="diagnosis")
+    np.testing.assert_array_equal(features, [[1, 5], [2, 6]])
+    assert (targets, header) == (["b", "a"], ["age", "label"])
+    assert datasets.read_table(path, target_column="2")[1] == ["b", "a"]
+    loaded = datasets.load(path, target_column="diagnosis")
+    assert loaded.class_names == ("a", "b")
+    np.testing.assert_array_equal(datasets.load_inputs(path, target_column="diagnosis")[1], [[1, 5], [2, 6]])
+    assert datasets.read_table(write("7,1\n8,2\n"), target_column="1")[1] == ["7", "8"]
+    mixed = write("2019,grade\n1,2\n")
+    assert datasets.read_table(mixed, target_column="grade")[2] == ["2019"]
+
+
+def test_a_table_of_values(write):
+    table = datasets.load_table(write("a,b,price\n1,2,3.5\n4,5,-6\n"), target_column="price")
+    np.testing.assert_array_equal(table.targets, [[3.5], [-6]])
+    assert table.targets.dtype == np.float32
+    assert (table.column_names, table.name, list(table.checksums)) == (("a", "b"), "irises", ["irises.csv"])
+    assert datasets.load_table(write("1,2\n3,4\n")).column_names == ("1",)
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "words"),
+    [
+        ("a,b\n1,2\n", "c", "a target column 'c', got the columns a, b"),
+        ("1,2\n", "c", "got 2 columns without a header"),
+        ("1,2\n", "3", "a target column '3'"),
+        ("a,a,b\n1,2,3\n", "a", "a and a"),
+        ("a,b\n1,2\n3,x\n", "b", "row 3, column 2 (b): expected a finite number, got 'x'"),
+        ("a,b\n1,2\n3,\n", "b", "row 3, column 2 (b): expected a class or value"),
+        ("a,b\n1,2\n,4\n", "b", "row 3, column 1 (a): expected a finite number, got ''"),
+        ("a,b\n1,2\n3\n", "b", "row 3: expected 2 columns, got 1"),
+    ],
+)
+def test_unfit_tables_of_values(write, refused, text, column, words):
+    with refused("irises.csv", words):
+        datasets.load_table(write(text), target_column=column)
+
+
+def test_target_columns_are_for_csv(tmp_path):
+    np.savez(tmp_path / "x.npz", inputs=np.zeros((2, 2)), labels=np.arange(2))
+    for source in (tmp_path / "x.npz", "digits", "tfds:mnist"):
+        with pytest.raises(ValueError, match="target_column: expected None"):
+            datasets.load(source, target_column="y")

@@ -1,0 +1,211 @@
+"""Prepared sets of tensorflow-datasets, read without TensorFlow and without a network."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pathlib
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from jaxmeta import checks
+from jaxmeta.datasets import cache, examples, files, npz, pictures
+
+PREFIX = "tfds:"
+_NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.]+)?")  # no namespace: those are looked for on the network
+FORMAT = "array_record"  # the one that is read at random places without TensorFlow
+
+
+def load(
+    name: str, data_dir: files.PathLike | None, split: str | None, form: pictures.Form | None
+) -> examples.Examples:
+    """Reads a set of pictures or texts with one label each.
+
+    Args:
+      name: "NAME", "NAME/CONFIG" or with a version, "NAME:1.0.0".
+      data_dir: the folder it was prepared in; by default JAXMETA_DATA, then tensorflow-datasets' own.
+      split: as tensorflow-datasets spells it, "train", "train+test", "train[:10%]"; None takes everything.
+      form: the size, channels and polarity of pictures.
+
+    Returns:
+      Examples; pictures are uint8 [N, height, width, channels], texts an array [N] of NumPy's fixed-width text.
+      Rows without a label (-1 there) are left out.
+
+    Raises:
+      ValueError: if tensorflow-datasets knows no such set or split, or texts are given a form.
+      DataError: if it is not prepared here, is damaged, or has not one picture or text and one label.
+      ImportError: if the `data` extra is not installed.
+    """
+    what = f"{PREFIX}{name}"
+    builder = _prepared(name, data_dir)
+    keys = _keys(what, builder.info)
+    split_names = "+".join(builder.info.splits) if split is None else split
+    try:
+        parts = builder.info.splits[split_names].file_instructions
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{what}, split: expected parts of {', '.join(builder.info.splits)}, got {split!r}") from error
+    if not parts:
+        checks.fail(f"{what}, split", "at least one example", f"none in {split_names!r}")
+    is_text = isinstance(builder.info.features[keys[0]], _tfds().features.Text)
+    if is_text and form is not None:
+        checks.fail("form", "None, since the examples are texts", form)
+    with _reading(what):
+        checksums = {
+            path.name: files.checksum(path) for path in sorted({pathlib.Path(part.filename) for part in parts})
+        }
+        # Undecoded pictures: jaxmeta.datasets.pictures refuses bombs, and brings any size to one form.
+        decoders = None if is_text else {keys[0]: _tfds().decode.SkipDecoding()}
+        rows = builder.as_data_source(split=split_names, decoders=decoders)
+        labels = np.array([int(row[keys[1]]) for row in rows])
+        kept = np.flatnonzero(labels >= 0)
+
+        def decode() -> np.ndarray:
+            return pictures.stack(_pictures(what, rows, keys[0], kept, form))
+
+        if is_text:
+            inputs = _texts(what, rows, keys[0], kept)
+        else:
+            reader = f"tfds {builder.info.full_name} {split_names} {keys[0]}"
+            inputs = pictures.with_polarity(cache.images(reader, form, checksums, len(kept), decode), form)
+        names = builder.info.features[keys[1]].names
+        return examples.from_labels(inputs, labels[kept], names, name=what, split=split or "all", checksums=checksums)
+
+
+def prepare(name: str, data_dir: files.PathLike, manual_dir: files.PathLike) -> pathlib.Path:
+    """Prepares a set from files that its publisher gives, so that `load` can read it.
+
+    Nothing is downloaded. tensorflow-datasets checks the files against the checksums that it knows. Its own builders
+    need TensorFlow for this, though not for reading; a builder of one's own may do without.
+
+    Args:
+      name: "NAME" or "NAME/CONFIG".
+      data_dir: the folder to prepare it in.
+      manual_dir: the folder with the published files, under their published names.
+
+    Returns:
+      The folder of the prepared set.
+
+    Raises:
+      ValueError: if tensorflow-datasets knows no such set.
+      DataError: if a file is missing or not the published one.
+      ImportError: if the `data` extra, or TensorFlow where the set needs it, is not installed.
+    """
+    from unittest import mock
+
+    what = f"{PREFIX}{name}"
+    if not _NAME.fullmatch(name):
+        _unknown(what)
+    tfds, manager = _tfds(), files.extra("tensorflow_datasets.core.download.download_manager").DownloadManager
+
+    def refuse(_: Any, resource: Any) -> None:
+        url = getattr(resource, "url", resource)
+        checks.fail(what, f"the file of {url} in {manual_dir}", "no such file", error=checks.DataError)
+
+    try:
+        # Its progress goes to stdout otherwise, where the commands print results.
+        with mock.patch.object(manager, "_download", refuse), contextlib.redirect_stdout(sys.stderr):
+            builder = tfds.builder(name, data_dir=os.fspath(pathlib.Path(data_dir)), file_format=FORMAT, try_gcs=False)
+            config = tfds.download.DownloadConfig(manual_dir=os.fspath(manual_dir), try_download_gcs=False)
+            builder.download_and_prepare(download_config=config, file_format=FORMAT)
+    except tfds.core.DatasetNotFoundError:
+        _unknown(what)
+    except checks.DataError:
+        raise
+    except Exception as error:  # builders raise whatever their files make them raise
+        if "No module named 'tensorflow'" in str(error):
+            wanted = "TensorFlow, which preparing this set needs and reading it does not"
+            checks.fail(what, wanted, "none installed", "pip install tensorflow", ImportError)
+        checks.fail(what, f"its published files in {manual_dir}", _line(error), error=checks.DataError)
+    return pathlib.Path(builder.data_dir)
+
+
+def _tfds() -> Any:
+    with warnings.catch_warnings():
+        # Its generated protocol buffers use what Python deprecates.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        files.extra(FORMAT)
+        return files.extra("tensorflow_datasets")
+
+
+def _prepared(name: str, data_dir: files.PathLike | None) -> Any:
+    """Returns a builder that reads the files of a set, found without its code."""
+    tfds, what = _tfds(), f"{PREFIX}{name}"
+    if not _NAME.fullmatch(name):
+        _unknown(what)
+    known = (data_dir,) if data_dir else (os.environ.get("JAXMETA_DATA"), tfds.core.constants.DATA_DIR)
+    folders = [os.path.expanduser(folder) for folder in known if folder]
+    find = files.extra("tensorflow_datasets.core.read_only_builder").builder_from_files
+    for folder in folders:
+        with _reading(what):
+            try:
+                builder = find(name, data_dir=folder)
+            except tfds.core.DatasetNotFoundError:
+                continue
+        if builder.info.file_format.file_suffix != FORMAT:
+            got, hint = f"{builder.info.file_format.file_suffix} in {folder}", "prepare it again in another folder"
+            checks.fail(what, f'a set prepared with file_format="{FORMAT}"', got, hint, checks.DataError)
+        return builder
+    if name.split("/")[0].split(":")[0] not in tfds.list_builders(with_community_datasets=False):
+        _unknown(what)
+    hint = f'prepare it with jaxmeta.datasets.tfds.prepare, or with tensorflow-datasets and file_format="{FORMAT}"'
+    got = f"none in {' or '.join(folders)}"
+    checks.fail(what, "a prepared set", got, hint, checks.DataError)
+
+
+def _unknown(what: str) -> NoReturn:
+    checks.fail(what, "a set that tensorflow-datasets knows, or one prepared here", "no such name")
+
+
+def _keys(what: str, info: Any) -> tuple[str, str]:
+    """Returns the names of the picture or text and of the label."""
+    kinds = _tfds().features
+    images, texts, labels = (
+        [key for key, feature in info.features.items() if isinstance(feature, kind)]
+        for kind in (kinds.Image, kinds.Text, kinds.ClassLabel)
+    )
+    supervised = info.supervised_keys or ()
+    if len(supervised) == 2 and supervised[0] in images + texts and supervised[1] in labels:
+        return supervised
+    inputs = images or texts
+    if len(inputs) != 1 or len(labels) != 1:
+        got = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in info.features.items())
+        checks.fail(what, "one Image or Text and one ClassLabel feature", got, error=checks.DataError)
+    return inputs[0], labels[0]
+
+
+def _pictures(
+    what: str, rows: Any, key: str, kept: np.ndarray, form: pictures.Form | None
+) -> Iterator[tuple[str, np.ndarray]]:
+    for index in kept.tolist():
+        place = f"{what}, example {index}"
+        yield place, pictures.to_array(pictures.decode(io.BytesIO(rows[index][key]), place), form)
+
+
+def _texts(what: str, rows: Any, key: str, kept: np.ndarray) -> np.ndarray:
+    texts = [rows[index][key].decode() for index in kept.tolist()]
+    if 4 * len(texts) * max(map(len, texts), default=0) > npz.MAX_BYTES:
+        got, hint = f"{len(texts):,} of up to {max(map(len, texts)):,} characters", "load a part, split='train[:10%]'"
+        wanted = f"texts of {npz.MAX_BYTES:,} bytes at most, all as long as the longest"
+        checks.fail(what, wanted, got, hint, checks.DataError)
+    return np.array(texts, np.str_)
+
+
+@contextlib.contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Turns whatever damaged files raise into a DataError."""
+    try:
+        yield
+    except (ImportError, checks.DataError):
+        raise
+    except Exception as error:  # array_record, protobuf, json and zlib each raise their own
+        checks.fail(what, "whole, readable files", _line(error), error=checks.DataError)
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

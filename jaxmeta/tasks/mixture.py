@@ -1,0 +1,65 @@
+"""Several domains as one distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta import checks
+from jaxmeta.tasks.sampling import Sample
+from jaxmeta.types import Array, Episode
+
+
+def mixture(samples: Sequence[Sample], weights: Any = None) -> Sample:
+    """Episodes of one of several samplers, each drawn with its own weight: training on many sources.
+
+    Under `vmap` every sampler runs for every episode; keep renderers that take long apart.
+
+    Args:
+      samples: their episodes have the same structure, shapes and dtypes.
+      weights: one positive number each, in any unit; None: all the same.
+
+    Returns:
+      sample: key -> Episode.
+
+    Raises:
+      ValueError: if there is no sampler, episodes differ, or weights do not fit.
+
+    Example:
+      Leave one domain out, for each in turn:
+
+      >>> from jaxmeta import tasks
+      >>> domains = {split: tasks.strokes(num_ways=2, num_shots=1, num_queries=1, size=8, split=split)
+      ...            for split in ("train", "validation", "test")}
+      >>> rest = {out: tasks.mixture([domains[name] for name in domains if name != out]) for out in domains}
+      >>> list(rest)
+      ['train', 'validation', 'test']
+    """
+    samples = tuple(samples)
+    if not samples:
+        checks.fail("mixture: samples", "at least one sampler", "none")
+    kinds = [_kind(sample) for sample in samples]
+    for index, kind in enumerate(kinds):
+        if kind != kinds[0]:
+            hint = "give all the same ways, shots, queries and size; few_shot has no mask, variable has"
+            checks.fail(f"mixture: sampler {index}", f"episodes like the first's, {kinds[0]}", kind, hint)
+    shares = np.ones(len(samples)) if weights is None else np.asarray(weights, np.float64)
+    if shares.shape != (len(samples),) or not (np.isfinite(shares) & (shares > 0)).all():
+        checks.fail("mixture: weights", f"{len(samples)} positive numbers", weights)
+    logits = jnp.asarray(np.log(shares), jnp.float32)
+
+    def sample(key: Array) -> Episode:
+        choice_key, episode_key = jax.random.split(key)
+        return jax.lax.switch(jax.random.categorical(choice_key, logits), samples, episode_key)
+
+    return sample
+
+
+def _kind(sample: Sample) -> str:
+    """The structure, shapes and dtypes of a sampler's episodes."""
+    episode = jax.eval_shape(sample, jax.random.key(0))
+    return str(jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", episode))

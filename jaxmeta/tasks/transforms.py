@@ -1,0 +1,123 @@
+"""Transformations of samplers: what is done to an episode before a learner sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxmeta import checks
+from jaxmeta.tasks.sampling import Sample
+from jaxmeta.types import Array, Batch, Episode
+
+
+def standardize(sample: Sample) -> Sample:
+    """Gives every input column mean 0 and deviation 1 over the support set, and moves the queries along.
+
+    Nothing is taken from the query set. A column that is constant in the support set becomes 0 in both: nothing can
+    be learnt from it.
+
+    Args:
+      sample: its inputs are arrays [n, ...] of floats.
+    """
+
+    def standardized(key: Array) -> Episode:
+        episode = sample(key)
+        scaled = _scaler(episode.support.inputs, episode.support.mask)
+        return Episode(*(batch._replace(inputs=scaled(batch.inputs)) for batch in episode))
+
+    return standardized
+
+
+def standardize_targets(sample: Sample) -> Sample:
+    """Gives regression targets mean 0 and deviation 1 over the support set, and moves the queries' along.
+
+    Errors are then in units of the support set's deviation.
+
+    Args:
+      sample: its targets are values [n, ...].
+    """
+
+    def standardized(key: Array) -> Episode:
+        episode = sample(key)
+        scaled = _scaler(episode.support.targets, episode.support.mask)
+        return Episode(*(batch._replace(targets=scaled(batch.targets)) for batch in episode))
+
+    return standardized
+
+
+def _scaler(values: Array, mask: Array | None) -> Callable[[Array], Array]:
+    """Returns what subtracts the mean of the real rows of values [n, ...] and divides by their deviation."""
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        checks.fail("standardize", "floats", values.dtype, error=TypeError)
+    real = jnp.ones(len(values), bool) if mask is None else mask
+    real = real.reshape(-1, *(1,) * (values.ndim - 1))
+    count = jnp.maximum(real.sum(), 1)
+    mean = jnp.where(real, values, 0).sum(axis=0) / count
+    variance = jnp.where(real, jnp.square(values - mean), 0).sum(axis=0) / count
+    # By comparison, since rounding gives a constant a small variance.
+    constant = jnp.where(real, values, -jnp.inf).max(axis=0) <= jnp.where(real, values, jnp.inf).min(axis=0)
+    scale = jnp.where(constant, 0, jax.lax.rsqrt(jnp.where(constant, 1, variance)))
+    return lambda rows: (rows - mean) * scale
+
+
+def pad_features(sample: Sample, num_features: int) -> Sample:
+    """Adds columns of zeros, so that a table of fewer features fits a model of more.
+
+    Args:
+      sample: its inputs are [n, d].
+      num_features: the columns to come to.
+
+    Raises:
+      ValueError: if d is above num_features, when first sampled.
+    """
+    num_features = checks.integer("pad_features: num_features", num_features, 1)
+
+    def pad(batch: Batch) -> Batch:
+        if batch.inputs.ndim != 2 or batch.inputs.shape[1] > num_features:
+            wanted = f"inputs [n, d] of at most {num_features} features"
+            checks.fail("pad_features", wanted, f"shape {batch.inputs.shape}")
+        return batch._replace(inputs=jnp.pad(batch.inputs, ((0, 0), (0, num_features - batch.inputs.shape[1]))))
+
+    def padded(key: Array) -> Episode:
+        return Episode(*map(pad, sample(key)))
+
+    return padded
+
+
+def augmented(sample: Sample, transform: Callable[[Array, Array], Array]) -> Sample:
+    """Episodes whose examples are each changed at random; for training, never for evaluation.
+
+    Args:
+      sample: key -> Episode.
+      transform: (key, one example's inputs) -> inputs of the same shape, such as `shift(2)` or `flip`.
+    """
+
+    def change(key: Array, batch: Batch) -> Batch:
+        keys = jax.random.split(key, len(batch.targets))
+        return batch._replace(inputs=jax.vmap(transform)(keys, batch.inputs))
+
+    def sample_augmented(key: Array) -> Episode:
+        episode_key, support_key, query_key = jax.random.split(key, 3)
+        episode = sample(episode_key)
+        return Episode(change(support_key, episode.support), change(query_key, episode.query))
+
+    return sample_augmented
+
+
+def shift(limit: int) -> Callable[[Array, Array], Array]:
+    """Moves a picture [height, width, channels] by up to `limit` pixels each way; its border is drawn out."""
+    limit = checks.integer("shift: limit", limit, 1)
+
+    def moved(key: Array, picture: Array) -> Array:
+        wide = jnp.pad(picture, ((limit, limit), (limit, limit), (0, 0)), mode="edge")
+        rows, columns = jax.random.randint(key, (2,), 0, 2 * limit + 1)
+        return jax.lax.dynamic_slice(wide, (rows, columns, 0), picture.shape)
+
+    return moved
+
+
+def flip(key: Array, picture: Array) -> Array:
+    """Mirrors a picture [height, width, channels] left to right, every second time."""
+    return jnp.where(jax.random.bernoulli(key), picture[:, ::-1], picture)

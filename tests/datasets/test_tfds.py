@@ -1,0 +1,193 @@
+import importlib.util
+import io
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxmeta import checks, datasets
+from jaxmeta.datasets import Form, tfds
+
+library = pytest.importorskip("tensorflow_datasets")
+pytest.importorskip("array_record")
+features = library.features
+NAMES = ["ant", "bee", "cat"]
+
+
+def png(value, height=6):
+    stream = io.BytesIO()
+    Image.fromarray(np.full((height, 4), value, np.uint8)).save(stream, "png")
+    stream.seek(0)
+    return stream
+
+
+class JaxmetaPictures(library.core.GeneratorBasedBuilder):
+    """Pictures whose grey is their number; files of pictures are written as they are, without TensorFlow."""
+
+    VERSION = library.core.Version("1.0.0")
+    FEATURES = {"image": features.Image(shape=(None, 4, 1)), "label": features.ClassLabel(names=NAMES)}  # noqa: RUF012
+    SUPERVISED = ("image", "label")
+
+    def _info(self):
+        described = features.FeaturesDict(self.FEATURES)
+        return library.core.DatasetInfo(builder=self, features=described, supervised_keys=self.SUPERVISED)
+
+    def _split_generators(self, dl_manager):
+        (dl_manager.manual_dir / "given.txt").read_text()
+        return {"train": self._generate_examples(range(9)), "test": self._generate_examples(range(100, 103))}
+
+    def _generate_examples(self, numbers):
+        for number in numbers:
+            yield f"{number:03}", self.example(number)
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "given.txt"
+
+    def example(self, number):
+        return {"image": png(number), "label": number % 3}
+
+
+class JaxmetaTexts(JaxmetaPictures):
+    """Texts of several lengths, one of them without a label."""
+
+    FEATURES = {"label": features.ClassLabel(names=NAMES), "text": features.Text()}  # noqa: RUF012
+    SUPERVISED = None
+
+    def example(self, number):
+        return {"text": "é" * number, "label": -1 if number == 4 else number % 3}
+
+
+class JaxmetaSizes(JaxmetaPictures):
+    """Pictures of several heights."""
+
+    def example(self, number):
+        return {"image": png(number, 3 + number), "label": number % 3}
+
+
+class JaxmetaNumbers(JaxmetaPictures):
+    """No picture and no text."""
+
+    FEATURES = {"age": features.Scalar(np.int64), "label": features.ClassLabel(names=NAMES)}  # noqa: RUF012
+    SUPERVISED = None
+
+    def example(self, number):
+        return {"age": number, "label": number % 3}
+
+
+class JaxmetaDownloads(JaxmetaPictures):
+    """A set that wants the network."""
+
+    def _split_generators(self, dl_manager):
+        dl_manager.download("http://localhost:1/nowhere.zip")
+        return {}
+
+
+class JaxmetaStock(JaxmetaPictures):
+    """A set that wants TensorFlow, as most do."""
+
+    def _split_generators(self, dl_manager):
+        raise ImportError("No module named 'tensorflow'")
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "given.txt").write_text("as published")
+
+    def prepare(name):
+        return tfds.prepare(name, tmp_path / "sets", tmp_path / "given")
+
+    return prepare
+
+
+def test_pictures(prepare, tmp_path, monkeypatch):
+    folder = prepare("jaxmeta_pictures")
+    loaded = datasets.load("tfds:jaxmeta_pictures", data_dir=tmp_path / "sets", split="train")
+    assert loaded.inputs.shape == (9, 6, 4, 1)
+    assert loaded.inputs.dtype == np.uint8
+    assert loaded.class_names == tuple(NAMES)
+    assert (loaded.name, loaded.split) == ("tfds:jaxmeta_pictures", "train")
+    for index in range(3):
+        rows = loaded.inputs[loaded.offsets[index] : loaded.offsets[index + 1]]
+        assert sorted(rows[:, 0, 0, 0]) == [index, index + 3, index + 6]
+    assert [file for file in loaded.checksums if "train.array_record" in file] == list(loaded.checksums)
+    assert {path.name for path in folder.glob("*train*")} == set(loaded.checksums)
+    monkeypatch.setenv("JAXMETA_DATA", str(tmp_path / "sets"))
+    everything = datasets.load("tfds:jaxmeta_pictures:1.0.0", form=Form(2, 3, 3, "invert"))
+    assert everything.inputs.shape == (12, 2, 3, 3)
+    assert everything.split == "all"
+    assert set(everything.inputs.ravel()) == {255 - value for value in (*range(9), 100, 101, 102)}
+    half = datasets.load("tfds:jaxmeta_pictures", split="train[:4]+test[2:]")
+    assert len(half.inputs) == 5
+    assert "tensorflow" not in sys.modules
+
+
+def test_texts(prepare, tmp_path):
+    prepare("jaxmeta_texts")
+    loaded = datasets.load("tfds:jaxmeta_texts", data_dir=tmp_path / "sets", split="train")
+    assert loaded.inputs.dtype.kind == "U"
+    assert {len(text) for text in loaded.inputs.tolist()} == set(range(9)) - {4}
+    assert np.diff(loaded.offsets).tolist() == [3, 2, 3]
+    with pytest.raises(ValueError, match="form: expected None"):
+        datasets.load("tfds:jaxmeta_texts", data_dir=tmp_path / "sets", form=Form(2, 2, 1))
+
+
+def test_pictures_of_several_sizes_need_a_form(prepare, tmp_path, refused):
+    prepare("jaxmeta_sizes")
+    with refused("tfds:jaxmeta_sizes, example", "ask for one form"):
+        datasets.load("tfds:jaxmeta_sizes", data_dir=tmp_path / "sets")
+    assert len(datasets.load("tfds:jaxmeta_sizes", data_dir=tmp_path / "sets", form=Form(5, 5, 1)).inputs) == 12
+
+
+def test_what_cannot_be_read(prepare, tmp_path, refused, monkeypatch):
+    folder, sets = prepare("jaxmeta_pictures"), tmp_path / "sets"
+    for split in ("validation", "train[:"):
+        with pytest.raises(ValueError, match="parts of train, test"):
+            datasets.load("tfds:jaxmeta_pictures", data_dir=sets, split=split)
+    with pytest.raises(ValueError, match="at least one example"):
+        datasets.load("tfds:jaxmeta_pictures", data_dir=sets, split="train[:0]")
+    for name in ("no_such_set", "huggingface:mnist", "../x", ""):
+        with pytest.raises(ValueError, match="no such name") as caught:
+            datasets.load(f"tfds:{name}", data_dir=sets)
+        assert not isinstance(caught.value, checks.DataError)
+    with refused("tfds:mnist", "a prepared set", sets, "jaxmeta.datasets.tfds.prepare"):
+        datasets.load("tfds:mnist", data_dir=sets)
+    prepare("jaxmeta_numbers")
+    with refused("one ClassLabel", "age (Scalar)"):
+        datasets.load("tfds:jaxmeta_numbers", data_dir=sets)
+    next(folder.glob("*train*")).write_bytes(b"no record")
+    with refused("tfds:jaxmeta_pictures", "whole, readable files"):
+        datasets.load("tfds:jaxmeta_pictures", data_dir=sets)
+    next(folder.glob("*train*")).unlink()
+    with refused("array_record-00000-of-00001", "a whole, readable file"):
+        datasets.load("tfds:jaxmeta_pictures", data_dir=sets)
+    monkeypatch.setitem(sys.modules, "array_record", None)
+    with pytest.raises(ImportError, match=r"pip install 'jaxmeta\[data\]'"):
+        datasets.load("tfds:jaxmeta_pictures", data_dir=sets)
+
+
+def test_preparing_never_downloads_and_says_what_is_missing(prepare, tmp_path, refused):
+    with refused("http://localhost:1/nowhere.zip", tmp_path / "given"):
+        prepare("jaxmeta_downloads")
+    with pytest.raises(ImportError, match="TensorFlow, which preparing this set needs"):
+        prepare("jaxmeta_stock")
+    for name in ("no_such_set", "huggingface:mnist"):
+        with pytest.raises(ValueError, match="no such name"):
+            prepare(name)
+    (tmp_path / "given" / "given.txt").unlink()
+    with refused("tfds:jaxmeta_texts", "its published files"):
+        prepare("jaxmeta_texts")
+    assert not list((tmp_path / "sets").rglob("*.array_record*"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="preparing a stock set needs TensorFlow")
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_stock_sets_are_the_published_files(name, real_data, tmp_path):
+    tfds.prepare(name, tmp_path, real_data / name)
+    ours, theirs = datasets.load(name, data_dir=real_data), datasets.load(f"tfds:{name}", data_dir=tmp_path)
+    assert len(ours.inputs) == len(theirs.inputs) == 70_000
+    for index in range(10):
+        rows = [
+            sorted(map(bytes, each.inputs[each.offsets[index] : each.offsets[index + 1]])) for each in (ours, theirs)
+        ]
+        assert rows[0] == rows[1]
