@@ -9,6 +9,7 @@ import tyro
 
 LearnerName = Literal["maml", "fomaml", "protonet"]
 CriterionName = Literal["cross_entropy", "squared_error"]
+PolarityName = Literal["as_is", "ink", "invert"]
 NormName = Literal["batch", "support", "task", "instance", "layer", "group", "none"]
 
 
@@ -19,18 +20,27 @@ class Train:
     learner: LearnerName = "maml"
     """The algorithm."""
     domain: str = "omniglot"
-    """A name that `jaxmeta domains` lists; a folder of class folders or an npz of pictures; or sinusoid or an npz of
-    tasks, inputs [tasks, n, d] and targets [tasks, n, m] (squared_error)."""
+    """Names that `jaxmeta domains` lists, tfds:NAME, or paths, with commas between several: a folder of class folders,
+    an npz, or a csv; for squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
+    targets [tasks, n, m]."""
+    target_column: str = ""
+    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
     criterion: CriterionName = "cross_entropy"
     """The loss: cross_entropy of labels, squared_error of values."""
     norm: NormName = "batch"
     """Normalisation of the convolutional network."""
     num_filters: int = 64
     """Channels of the convolutional network."""
+    downsampling: Literal["stride", "max_pool"] = "stride"
+    """How the convolutional network halves a picture."""
     hidden: tuple[int, ...] = (40, 40)
     """Widths of the multi-layer perceptron, which takes inputs that are no pictures."""
     picture: tuple[int, int, int] = (28, 28, 1)
     """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
+    polarity: PolarityName = "as_is"
+    """ink: a set with a bright border is inverted, so that glyphs are bright on dark; invert: every set is."""
+    num_features: int = 0
+    """Columns that every table is brought to, with zeros; 0: as many as the widest table of --domain has."""
     ways: int = 5
     """Classes per evaluated task."""
     shots: int = 1
@@ -47,8 +57,10 @@ class Train:
     """Tasks per meta-training step."""
     learning_rate: float = 1e-3
     """Adam's rate in the outer loop."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """How the outer rate changes over the steps."""
+    schedule: Literal["constant", "cosine", "halving"] = "constant"
+    """How the outer rate changes over the steps; halving: by a half every 2,000 steps."""
+    clip: float = 0.0
+    """The largest entry of the outer gradient, beyond which it is cut; 0: any."""
     inner_learning_rate: float = 0.4
     """The rate of gradient descent on the support set."""
     inner_steps: int = 1
@@ -94,7 +106,12 @@ class Evaluate:
     run: Annotated[str, tyro.conf.Positional]
     """A run folder."""
     domain: str | None = None
-    """Another domain: a name that `jaxmeta domains` lists, or a path."""
+    """Another domain: a name that `jaxmeta domains` lists, tfds:NAME, or a path; what nothing was trained on is taken
+    whole."""
+    target_column: str = ""
+    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
+    polarity: PolarityName | None = None
+    """Pictures: ink turns dark strokes on light paper into bright on dark; the run's own is the default."""
     norm: NormName | None = None
     """Another normalisation over the same parameters."""
     ways: int | None = None
@@ -124,24 +141,32 @@ class Adapt:
     run: Annotated[str, tyro.conf.Positional]
     """A run folder."""
     support: str
-    """Labelled examples: a folder of class folders of pictures, an npz, or a csv of numbers with a target column."""
+    """Labelled examples: a folder of class folders of pictures, an npz, tfds:NAME, or a csv of numbers with a target
+    column."""
     inputs: str
-    """What to predict: a picture, a folder of pictures, an npz or a csv."""
+    """What to predict: a picture, a folder of pictures, an npz, tfds:NAME or a csv."""
+    target_column: str = ""
+    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
     out: str = "predictions.csv"
     """The file to write."""
-    polarity: Literal["ink", "as_is", "invert"] = "ink"
+    polarity: PolarityName = "ink"
     """Pictures: ink turns dark strokes on light paper into what the run was trained on, bright on dark."""
     inner_steps: int | None = None
     """Adaptation steps; the run's own for evaluation is the default."""
     seed: int = 0
     """Seed of whatever is random in adaptation."""
+    data_dir: str | None = None
+    """Where prepared tensorflow-datasets lie; JAXMETA_DATA is the default."""
     force: bool = False
     """Overwrite the file."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Domains:
-    """Lists the domains that can be evaluated, with their classes and sizes."""
+    """Lists the domains by field, with their classes and sizes: embedded, found on this disk, and others to get."""
+
+    data_dir: str | None = None
+    """Where the data sets lie; JAXMETA_DATA is the default."""
 
 
 _SINUSOID: dict[str, Any] = {
@@ -161,6 +186,38 @@ _PROTONET: dict[str, Any] = {
     "steps": 6000,
     "schedule": "cosine",
 }
+# The reference code sums its losses over all examples and divides by K: with a mean loss its inner rate, 0.01, is N
+# times larger, and its clip at 10 is smaller by N*15/K, the queries over the shots.
+_MINI_IMAGENET: dict[str, Any] = {"domain": "mini_imagenet", "picture": (84, 84, 3), "downsampling": "max_pool"}
+_MINI_IMAGENET_MAML: dict[str, Any] = {
+    **_MINI_IMAGENET,
+    "num_filters": 32,
+    "train_queries": 15,
+    "steps": 60_000,
+    "tasks_per_step": 4,
+    "inner_learning_rate": 0.05,
+    "inner_steps": 5,
+    "inner_steps_test": 10,
+}
+_MINI_IMAGENET_PROTONET: dict[str, Any] = {
+    **_MINI_IMAGENET,
+    "learner": "protonet",
+    "norm": "layer",
+    "train_queries": 15,
+    "steps": 20_000,
+    "tasks_per_step": 1,
+    "schedule": "halving",
+}
+_TABULAR: dict[str, Any] = {
+    "domain": "tabular",
+    "ways": 2,
+    "train_ways": 2,
+    "shots": 5,
+    "train_queries": 15,
+    "hidden": (128, 128, 64),
+    "tasks_per_step": 16,
+    "schedule": "cosine",
+}
 _STROKES_MAML: dict[str, Any] = {"domain": "strokes", "norm": "support", "steps": 1000, "inner_steps_test": 5}
 PRESETS: dict[str, Train | Embedded] = {
     "embedded": Embedded(),
@@ -172,5 +229,18 @@ PRESETS: dict[str, Train | Embedded] = {
     "maml-omniglot-5w1s": Train(queries=1),
     "protonet-omniglot-5w1s": Train(**_PROTONET, norm="layer"),
     "maml-strokes": Train(**_STROKES_MAML),
+    "maml-miniimagenet-5w1s": Train(**_MINI_IMAGENET_MAML, queries=1, clip=10 / 75),
+    "maml-miniimagenet-5w5s": Train(**_MINI_IMAGENET_MAML, shots=5, queries=5, clip=10 / 15),
+    "protonet-miniimagenet-5w1s": Train(**_MINI_IMAGENET_PROTONET, train_ways=30),
+    "protonet-miniimagenet-5w5s": Train(**_MINI_IMAGENET_PROTONET, shots=5, train_ways=20),
+    "maml-tabular": Train(**_TABULAR, steps=5000, inner_steps=5, inner_steps_test=5, inner_learning_rate=0.1),
+    "protonet-tabular": Train(**_TABULAR, learner="protonet", steps=10_000),
+    "maml-tabular-regression": Train(
+        **{**_TABULAR, "shots": 20, "criterion": "squared_error"},
+        steps=5000,
+        inner_steps=5,
+        inner_steps_test=5,
+        inner_learning_rate=0.05,
+    ),
     "protonet-strokes": Train(**{**_PROTONET, "steps": 3000}, domain="strokes", norm="layer"),
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
 import optax
 
 from jaxmeta import checks, datasets, evaluation, training
-from jaxmeta.cli import build, progress, scoring
+from jaxmeta.cli import build, progress, scoring, sources
 from jaxmeta.cli.config import Train
 from jaxmeta.runs import create, results, save_params, table, write_json
 from jaxmeta.types import PyTree
@@ -28,6 +29,9 @@ def check(config: Train) -> None:
     for name in ("learning_rate", "inner_learning_rate"):
         if not 0 < getattr(config, name) < float("inf"):
             checks.fail(f"--{name.replace('_', '-')}", "a positive number", getattr(config, name))
+    checks.integer("--num-features", config.num_features, 0, 65_536)
+    if not 0 <= config.clip < float("inf"):
+        checks.fail("--clip", "a number of at least 0", config.clip)
     datasets.check_form(datasets.Form(*config.picture))
     if build.is_metric(config) and build.is_regression(config):
         checks.fail("--learner", "maml or fomaml for --criterion squared_error", config.learner)
@@ -37,16 +41,17 @@ def check(config: Train) -> None:
 
 def recorded(config: Train) -> dict:
     """The config as it is written down: without directories, which are the user's own."""
-    content = dataclasses.asdict(config) | {"domain": scoring.name(config.domain)}
+    content = dataclasses.asdict(config) | {"domain": sources.name(config.domain)}
     return {name: value for name, value in content.items() if name not in ("data_dir", "out", "force")}
 
 
 def run(config: Train, preset: str) -> int:
     check(config)
-    domain = build.domain(config, "train", ways=config.train_ways, shots=config.shots, queries=config.train_queries)
-    sizes = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
-    validation = build.domain(config, "validation", **sizes)
-    test = scoring.test(config, seed=TEST_SEED + config.seed, num_tasks=config.num_tasks, **sizes)
+    config = dataclasses.replace(config, num_features=config.num_features or sources.columns(config))
+    domain = sources.domain(config, "train", ways=config.train_ways, shots=config.shots, queries=config.train_queries)
+    sizes: dict[str, Any] = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
+    validation = sources.domain(config, "validation", **sizes)
+    test = scoring.test(config, seed=TEST_SEED + config.seed, num_tasks=config.num_tasks, seen=None, **sizes)
     folder = create(config.out or f"runs/{preset}", force=config.force)
     write_json(folder / "config.json", {"schema": 1, "preset": preset, "config": recorded(config)})
     select_on = scoring.draw(validation.sample, SELECT_SEED + config.seed, config.validation_tasks)
@@ -55,6 +60,7 @@ def run(config: Train, preset: str) -> int:
     schedule = {
         "constant": lambda: config.learning_rate,
         "cosine": lambda: optax.cosine_decay_schedule(config.learning_rate, max(config.steps, 1)),
+        "halving": lambda: optax.exponential_decay(config.learning_rate, 2000, 0.5, staircase=True),
     }[config.schedule]()
 
     def validate(meta_params: PyTree) -> dict[str, float]:
@@ -64,9 +70,12 @@ def run(config: Train, preset: str) -> int:
         )  # fmt: skip
         return {name: float(np.mean(values)) for name, values in scores["joint"].items()}
 
+    optimizer = optax.adam(schedule)
+    if config.clip:
+        optimizer = optax.chain(optax.clip(config.clip), optimizer)
     metric, sign = build.metric(config), 1 if build.higher_is_better(config) else -1
     meta_params = progress.meta_train(
-        training.meta_trainer(learner, optax.adam(schedule)),
+        training.meta_trainer(learner, optimizer),
         domain.sample,
         num_tasks=config.tasks_per_step,
         steps=config.steps,
@@ -78,7 +87,7 @@ def run(config: Train, preset: str) -> int:
     )
     save_params(folder, meta_params)
     rows = [
-        scoring.raw_row(config, test),
+        *scoring.raw_rows(config, test),
         *scoring.learner_rows(config, meta_params, test, inner_steps=config.inner_steps_test),
     ]
     print(table(rows))
