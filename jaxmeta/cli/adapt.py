@@ -38,10 +38,10 @@ def run(options: Adapt) -> int:
     checks.integer("--seed", options.seed, 0)
     read = _regression if build.is_regression(config) else _classification
     support, names, inputs, class_names, (mean, deviation) = read(options, config)
-    ways = len(class_names) if build.is_metric(config) else config.ways
+    ways = config.ways if build.has_head(config) else len(class_names)
     shape = build.Shape(inputs.shape[1:], support.targets.shape[-1] if build.is_regression(config) else config.ways)
     learner = build.learner(config, shape, ways=ways, inner_steps=inner_steps)
-    meta_params = jax.tree.map(jnp.asarray, parameters(folder, learner))
+    meta_params = parameters(folder, config, shape)
 
     @jax.jit
     def predict(meta_params: PyTree, support: Batch, inputs: jax.Array) -> jax.Array:
@@ -65,12 +65,12 @@ def _classification(options: Adapt, config: Train) -> _Read:
     num_classes = len(examples.class_names)
     if num_classes < 2:
         checks.fail(options.support, "at least 2 classes", num_classes, error=checks.DataError)
-    if not build.is_metric(config) and num_classes > config.ways:
-        hint = "use a run of a metric learner, or fewer classes"
+    if build.has_head(config) and num_classes > config.ways:
+        hint = "use a run of a learner without a head, such as protonet, or fewer classes"
         checks.fail(
             options.support, f"at most the {config.ways} classes of the run", num_classes, hint, checks.DataError
         )
-    ways = num_classes if build.is_metric(config) else config.ways
+    ways = config.ways if build.has_head(config) else num_classes
     targets = np.repeat(np.arange(num_classes, dtype=np.int32), np.diff(examples.offsets))
     classes = np.broadcast_to(np.arange(ways) < num_classes, (len(targets), ways))
     support = Batch(jnp.asarray(examples.inputs), jnp.asarray(targets), None, jnp.asarray(classes))

@@ -50,9 +50,22 @@ def higher_is_better(config: Train) -> bool:
     return metric(config) == "accuracy"
 
 
+METRIC = ("protonet", "matching_net", "relation_net", "r2d2")
+
+
+def has_steps(config: Train) -> bool:
+    """Whether the learner adapts by steps; the metric ones read a support set once."""
+    return config.learner not in METRIC
+
+
+def has_head(config: Train) -> bool:
+    """Whether the network has an output for every class, so that ways in test are those in training."""
+    return config.learner not in (*METRIC, "proto_maml")
+
+
 @functools.cache
 def network(config: Train, shape: Shape) -> Model:
-    outputs = None if is_metric(config) else shape.outputs
+    outputs = shape.outputs if has_head(config) else None
     if is_picture(shape):
         height, width, channels = shape.inputs
         return models.conv4(
@@ -63,20 +76,40 @@ def network(config: Train, shape: Shape) -> Model:
     return models.mlp(num_inputs, config.hidden[-1] if outputs is None else outputs, hidden=config.hidden)
 
 
-def is_metric(config: Train) -> bool:
-    """Whether the learner compares embeddings, so that ways in test may differ from those in training."""
-    return config.learner == "protonet"
+def inner_optimizer(config: Train) -> optax.GradientTransformation:
+    rate = config.inner_learning_rate
+    return optax.sgd(rate) if config.inner_optimizer == "sgd" else optax.adam(rate, b1=0, eps_root=1e-10)
+
+
+def training_learner(config: Train, shape: Shape) -> MetaLearner:
+    """The learner that a config trains."""
+    return _learner(config, shape, config.train_ways, config.inner_steps, config.inner_batch_size or None)
+
+
+def learner(config: Train, shape: Shape, *, ways: int, inner_steps: int) -> MetaLearner:
+    """The learner over the same meta_params that is tested; `ways` is what one without a head tells apart."""
+    return _learner(config, shape, ways, inner_steps, None)
 
 
 # Cached, since a program is compiled once for each learner and not once for each that is equal to it.
 @functools.cache
-def learner(config: Train, shape: Shape, *, ways: int, inner_steps: int) -> MetaLearner:
-    """The learner that a config names; `ways` is what a metric learner tells apart."""
-    model, loss = network(config, shape), criterion(config)
-    if config.learner == "protonet":
-        return learners.protonet(model, loss, num_ways=ways)
-    make: Any = {"maml": learners.maml, "fomaml": learners.fomaml}[config.learner]
-    return make(model, loss, optax.sgd(config.inner_learning_rate), num_steps=inner_steps)
+def _learner(config: Train, shape: Shape, ways: int, num_steps: int, batch_size: int | None) -> MetaLearner:
+    model, loss, name = network(config, shape), criterion(config), config.learner
+    given: tuple[Any, ...] = (model, loss)
+    options: dict[str, Any] = {"num_steps": num_steps} if has_steps(config) else {}
+    if not has_head(config):
+        options["num_ways"] = ways
+    if name in ("meta_sgd", "maml_plus_plus"):
+        options["initial_learning_rate"] = config.inner_learning_rate
+    elif name == "learned_optimizer":
+        given += (models.lstm_update_rule(),)
+    elif has_steps(config):
+        given += (inner_optimizer(config),)
+    if name == "reptile":
+        options["batch_size"] = batch_size
+    elif name == "imaml":
+        options["regularization"] = config.regularization
+    return getattr(learners, name)(*given, **options)
 
 
 @functools.cache
@@ -95,4 +128,4 @@ def raw_inputs(config: Train, shape: Shape, ways: int) -> dict[str, MetaLearner]
 
 
 def steps(config: Train, inner_steps: int) -> int:
-    return 0 if is_metric(config) else inner_steps
+    return inner_steps if has_steps(config) else 0

@@ -1,13 +1,16 @@
-"""What a training is made of, and the presets."""
+"""What the commands take."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-LearnerName = Literal["maml", "fomaml", "protonet"]
+LearnerName = Literal[
+    "maml", "fomaml", "reptile", "meta_sgd", "anil", "boil", "maml_plus_plus", "imaml", "cavia", "learned_optimizer",
+    "proto_maml", "protonet", "matching_net", "relation_net", "r2d2",
+]  # fmt: skip
 CriterionName = Literal["cross_entropy", "squared_error"]
 PolarityName = Literal["as_is", "ink", "invert"]
 NormName = Literal["batch", "support", "task", "instance", "layer", "group", "none"]
@@ -49,20 +52,32 @@ class Train:
     """Query examples per class (per task in regression) in evaluation."""
     train_ways: int = 5
     """Classes per training task; only metric learners may differ here."""
+    train_shots: int = 0
+    """Support examples per class in training; 0: as many as in evaluation."""
     train_queries: int = 1
     """Query examples per class in training."""
     steps: int = 2000
     """Meta-training steps."""
     tasks_per_step: int = 32
     """Tasks per meta-training step."""
+    outer_optimizer: Literal["adam", "sgd"] = "adam"
+    """What makes the meta-training steps."""
     learning_rate: float = 1e-3
-    """Adam's rate in the outer loop."""
-    schedule: Literal["constant", "cosine", "halving"] = "constant"
+    """The outer optimizer's rate."""
+    schedule: Literal["constant", "cosine", "linear", "halving"] = "constant"
     """How the outer rate changes over the steps; halving: by a half every 2,000 steps."""
     clip: float = 0.0
     """The largest entry of the outer gradient, beyond which it is cut; 0: any."""
+    inner_optimizer: Literal["sgd", "adam"] = "sgd"
+    """What makes the adaptation steps; adam: without momentum, as Reptile has it."""
     inner_learning_rate: float = 0.4
-    """The rate of gradient descent on the support set."""
+    """Its rate; where rates are learned, what they start from."""
+    inner_batch_size: int = 0
+    """reptile: support examples of an adaptation step in training; 0: all."""
+    regularization: float = 1.0
+    """imaml: how strongly adaptation is held to the initialisation."""
+    num_context_params: int = 50
+    """cavia: how many parameters are a task's own."""
     inner_steps: int = 1
     """Adaptation steps in training."""
     inner_steps_test: int = 3
@@ -167,80 +182,3 @@ class Domains:
 
     data_dir: str | None = None
     """Where the data sets lie; JAXMETA_DATA is the default."""
-
-
-_SINUSOID: dict[str, Any] = {
-    "domain": "sinusoid",
-    "criterion": "squared_error",
-    "shots": 10,
-    "queries": 100,
-    "train_queries": 10,
-    "inner_learning_rate": 0.01,
-    "validation_tasks": 200,
-}
-_PROTONET: dict[str, Any] = {
-    "learner": "protonet",
-    "train_ways": 20,
-    "train_queries": 5,
-    "tasks_per_step": 1,
-    "steps": 6000,
-    "schedule": "cosine",
-}
-# The reference code sums its losses over all examples and divides by K: with a mean loss its inner rate, 0.01, is N
-# times larger, and its clip at 10 is smaller by N*15/K, the queries over the shots.
-_MINI_IMAGENET: dict[str, Any] = {"domain": "mini_imagenet", "picture": (84, 84, 3), "downsampling": "max_pool"}
-_MINI_IMAGENET_MAML: dict[str, Any] = {
-    **_MINI_IMAGENET,
-    "num_filters": 32,
-    "train_queries": 15,
-    "steps": 60_000,
-    "tasks_per_step": 4,
-    "inner_learning_rate": 0.05,
-    "inner_steps": 5,
-    "inner_steps_test": 10,
-}
-_MINI_IMAGENET_PROTONET: dict[str, Any] = {
-    **_MINI_IMAGENET,
-    "learner": "protonet",
-    "norm": "layer",
-    "train_queries": 15,
-    "steps": 20_000,
-    "tasks_per_step": 1,
-    "schedule": "halving",
-}
-_TABULAR: dict[str, Any] = {
-    "domain": "tabular",
-    "ways": 2,
-    "train_ways": 2,
-    "shots": 5,
-    "train_queries": 15,
-    "hidden": (128, 128, 64),
-    "tasks_per_step": 16,
-    "schedule": "cosine",
-}
-_STROKES_MAML: dict[str, Any] = {"domain": "strokes", "norm": "support", "steps": 1000, "inner_steps_test": 5}
-PRESETS: dict[str, Train | Embedded] = {
-    "embedded": Embedded(),
-    "maml-sinusoid": Train(**_SINUSOID, steps=20_000, tasks_per_step=25, inner_steps_test=10),
-    "maml-regression": Train(
-        **_SINUSOID, hidden=(64, 64), steps=10_000, tasks_per_step=32, inner_steps=5, inner_steps_test=5
-    ),
-    # One query a class in test too, as in the paper's code; it matters to norm "batch", whose moments are the queries'.
-    "maml-omniglot-5w1s": Train(queries=1),
-    "protonet-omniglot-5w1s": Train(**_PROTONET, norm="layer"),
-    "maml-strokes": Train(**_STROKES_MAML),
-    "maml-miniimagenet-5w1s": Train(**_MINI_IMAGENET_MAML, queries=1, clip=10 / 75),
-    "maml-miniimagenet-5w5s": Train(**_MINI_IMAGENET_MAML, shots=5, queries=5, clip=10 / 15),
-    "protonet-miniimagenet-5w1s": Train(**_MINI_IMAGENET_PROTONET, train_ways=30),
-    "protonet-miniimagenet-5w5s": Train(**_MINI_IMAGENET_PROTONET, shots=5, train_ways=20),
-    "maml-tabular": Train(**_TABULAR, steps=5000, inner_steps=5, inner_steps_test=5, inner_learning_rate=0.1),
-    "protonet-tabular": Train(**_TABULAR, learner="protonet", steps=10_000),
-    "maml-tabular-regression": Train(
-        **{**_TABULAR, "shots": 20, "criterion": "squared_error"},
-        steps=5000,
-        inner_steps=5,
-        inner_steps_test=5,
-        inner_learning_rate=0.05,
-    ),
-    "protonet-strokes": Train(**{**_PROTONET, "steps": 3000}, domain="strokes", norm="layer"),
-}

@@ -39,7 +39,7 @@ def run(config: Embedded) -> int:
     for made, steps in ((PROTONET, config.protonet_steps), (MAML, config.maml_steps)):
         made = dataclasses.replace(made, steps=steps, seed=config.seed)
         domain = sources.domain(made, "train", ways=made.train_ways, shots=1, queries=made.train_queries)
-        learner = build.learner(made, SHAPE, ways=made.train_ways, inner_steps=made.inner_steps)
+        learner = build.training_learner(made, SHAPE)
         rate = optax.cosine_decay_schedule(made.learning_rate, max(steps, 1))
         learned[made] = progress.meta_train(
             training.meta_trainer(learner, optax.adam(rate)), domain.sample, num_tasks=made.tasks_per_step, steps=steps,
