@@ -21,9 +21,9 @@ SELECT_SEED, TEST_SEED = 1_000_003, 1_000_033
 def check(config: Train) -> None:
     """Raises ValueError for numbers that cannot be."""
     for name, low in (
-        ("ways", 2), ("shots", 1), ("queries", 1), ("train_ways", 2), ("train_queries", 1), ("steps", 0),
-        ("train_shots", 0), ("tasks_per_step", 1), ("inner_batch_size", 0), ("inner_steps", 0), ("inner_steps_test", 0), ("num_tasks", 2), ("validation_tasks", 2),
-        ("num_filters", 1), ("seed", 0),
+        ("ways", 2), ("shots", 1), ("queries", 1), ("train_ways", 2), ("train_shots", 0), ("train_queries", 1),
+        ("steps", 0), ("tasks_per_step", 1), ("inner_batch_size", 0), ("inner_steps", 0), ("inner_steps_test", 0),
+        ("num_context_params", 1), ("num_tasks", 2), ("validation_tasks", 2), ("num_filters", 1), ("seed", 0),
     ):  # fmt: skip
         checks.integer(f"--{name.replace('_', '-')}", getattr(config, name), low)
     for name in ("learning_rate", "inner_learning_rate", "regularization"):
@@ -72,6 +72,7 @@ def run(config: Train, preset: str) -> int:
     select_on = scoring.draw(validation.sample, SELECT_SEED + config.seed, config.validation_tasks)
     learner = build.training_learner(config, test.shape)
     tester = build.learner(config, test.shape, ways=test.facts["ways"], inner_steps=config.inner_steps_test)
+
     def validate(meta_params: PyTree) -> dict[str, float]:
         scores = evaluation.evaluate(
             tester, build.criterion(config), meta_params, select_on, jax.random.key(config.seed),
