@@ -11,9 +11,9 @@ Expected:  joint >= 95 for ProtoNet, R2-D2, Proto-MAML and MAML; >= 90 for FOMAM
 Measured:  results/learners.json and results/learners.md.
 
 The settings are the presets' (`jaxmeta train NAME-omniglot-5w1s`): Conv-4, 64 filters, stride 2, rotations as new
-classes. The outer rate falls with the time that has passed: by a cosine, for Reptile linearly. The parameters are
-those of the best of ten validations, on classes of neither training nor test, while the clock stands. Then 600 tasks of unseen
-characters with 15 queries a class.
+classes. The outer rate falls with the time that has passed: by a cosine, for Reptile linearly. The parameters are those
+of the best of ten validations, on classes of neither training nor test, while the clock stands. Then 600 tasks of
+unseen characters with 15 queries a class.
 """
 
 import argparse
