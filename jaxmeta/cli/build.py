@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from jaxmeta import baselines, criteria, learners, models, tasks
+from jaxmeta import baselines, checks, criteria, learners, models, tasks
 from jaxmeta.cli.config import Train
 from jaxmeta.types import Criterion, MetaLearner, Model
 
@@ -39,7 +39,7 @@ def shape(config: Train, sample: tasks.Sample) -> Shape:
 
 
 def criterion(config: Train) -> Criterion:
-    return {"cross_entropy": criteria.cross_entropy, "squared_error": criteria.squared_error}[config.criterion]
+    return getattr(criteria, config.criterion)
 
 
 def metric(config: Train) -> str:
@@ -66,14 +66,28 @@ def has_head(config: Train) -> bool:
 @functools.cache
 def network(config: Train, shape: Shape) -> Model:
     outputs = shape.outputs if has_head(config) else None
+    context = config.num_context_params if config.learner == "cavia" else 0
     if is_picture(shape):
-        height, width, channels = shape.inputs
-        return models.conv4(
-            (height, width, channels), outputs, num_filters=config.num_filters, norm=config.norm,
-            downsampling=config.downsampling,
-        )  # fmt: skip
-    num_inputs = math.prod(shape.inputs)
+        options: dict[str, Any] = _convolutions(config)
+        if config.learner == "relation_net":
+            return models.conv4_maps(shape.inputs, **options)
+        if context:
+            return models.film_conv4(shape.inputs, shape.outputs, num_context_params=context, **options)
+        return models.conv4(shape.inputs, outputs, **options)
+    if config.learner == "relation_net":
+        checks.fail("--learner relation_net", "pictures, which have feature maps", f"inputs of shape {shape.inputs}")
+    num_inputs = math.prod(shape.inputs) + context
     return models.mlp(num_inputs, config.hidden[-1] if outputs is None else outputs, hidden=config.hidden)
+
+
+def _convolutions(config: Train) -> dict[str, Any]:
+    return {"num_filters": config.num_filters, "norm": config.norm, "downsampling": config.downsampling}
+
+
+def _relation(config: Train, shape: Shape, encoder: Model) -> Model:
+    picture = jax.ShapeDtypeStruct((1, *shape.inputs), "float32")
+    maps = jax.eval_shape(lambda key, picture: encoder.apply(encoder.init(key), picture), jax.random.key(0), picture)
+    return models.relation_module(maps.shape[1:], **_convolutions(config))
 
 
 def inner_optimizer(config: Train) -> optax.GradientTransformation:
@@ -103,12 +117,17 @@ def _learner(config: Train, shape: Shape, ways: int, num_steps: int, batch_size:
         options["initial_learning_rate"] = config.inner_learning_rate
     elif name == "learned_optimizer":
         given += (models.lstm_update_rule(),)
+    elif name == "relation_net":
+        given = (model, _relation(config, shape, model), loss)
     elif has_steps(config):
         given += (inner_optimizer(config),)
     if name == "reptile":
         options["batch_size"] = batch_size
     elif name == "imaml":
         options["regularization"] = config.regularization
+    elif name == "cavia":
+        condition = models.beside if is_picture(shape) else models.concatenate
+        options |= {"num_context_params": config.num_context_params, "condition": condition}
     return getattr(learners, name)(*given, **options)
 
 

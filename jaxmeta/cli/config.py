@@ -11,7 +11,7 @@ LearnerName = Literal[
     "maml", "fomaml", "reptile", "meta_sgd", "anil", "boil", "maml_plus_plus", "imaml", "cavia", "learned_optimizer",
     "proto_maml", "protonet", "matching_net", "relation_net", "r2d2",
 ]  # fmt: skip
-CriterionName = Literal["cross_entropy", "squared_error"]
+CriterionName = Literal["cross_entropy", "relation_score", "squared_error"]
 PolarityName = Literal["as_is", "ink", "invert"]
 NormName = Literal["batch", "support", "task", "instance", "layer", "group", "none"]
 
@@ -29,7 +29,7 @@ class Train:
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
     criterion: CriterionName = "cross_entropy"
-    """The loss: cross_entropy of labels, squared_error of values."""
+    """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values."""
     norm: NormName = "batch"
     """Normalisation of the convolutional network."""
     num_filters: int = 64
