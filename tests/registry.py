@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,8 +27,23 @@ class Net(nnx.Module):
         return self.head(jax.nn.tanh(self.norm(self.first(x[..., 0]), mask)).mean(axis=1))
 
 
+class Small(nn.Module):
+    """A small linen network with the norm under test, without convolutions: compile times are what the suite costs."""
+
+    norm: str
+    num_outputs: int | None
+
+    @nn.compact
+    def __call__(self, x, mask=None):
+        x = x[..., 0]
+        for _ in range(2):
+            x = nn.tanh(models.Norm(self.norm)(nn.Dense(8, use_bias=self.norm == "none")(x), mask))
+        x = x.mean(axis=1)
+        return x if self.num_outputs is None else nn.Dense(self.num_outputs)(x)
+
+
 def linen(norm: str, num_outputs: int | None) -> Model:
-    return models.conv4((SIZE, SIZE, 1), num_outputs, num_filters=8, norm=norm)
+    return models.from_linen(Small(norm, num_outputs), jax.ShapeDtypeStruct((1, SIZE, SIZE, 1), jnp.float32))
 
 
 def nnx_model(norm: str, num_outputs: int | None) -> Model:

@@ -56,12 +56,12 @@ def _run(arguments: list[str]) -> int:
         return 0 if arguments else 2
     command, rest = arguments[0], arguments[1:]
     checks.choice("command", command, COMMANDS)
-    from jaxmeta.cli import config
+    from jaxmeta.cli import config, presets
 
     if command == "train":
         preset = rest.pop(0) if rest and not rest[0].startswith("-") else "embedded"
-        default = config.PRESETS[checks.choice("preset", preset, config.PRESETS)]
-        description = f"{type(default).__doc__} Presets: {', '.join(config.PRESETS)}; embedded if none is named."
+        default = presets.PRESETS[checks.choice("preset", preset, presets.PRESETS)]
+        description = f"{type(default).__doc__} Presets: {', '.join(presets.PRESETS)}; embedded if none is named."
         parsed = _parse(type(default), rest, f"jaxmeta train {preset}", description, default)
         from jaxmeta.cli import embedded, train
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import csv
 import pathlib
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import checks, datasets
+from jaxmeta import checks, datasets, tasks
 from jaxmeta.cli import build
 from jaxmeta.cli.config import Adapt, Train
 from jaxmeta.cli.evaluate import load, parameters
-from jaxmeta.types import Batch, PyTree
+from jaxmeta.types import Batch, Episode, PyTree
+
+
+class _Read(NamedTuple):
+    """What a person gave."""
+
+    support: Batch
+    names: list[str]
+    inputs: np.ndarray
+    class_names: tuple[str, ...]
+    scale: tuple[float, float] = (0.0, 1.0)
+    """Mean and deviation of the values, which the network does not see."""
 
 
 def run(options: Adapt) -> int:
@@ -26,11 +37,11 @@ def run(options: Adapt) -> int:
     checks.integer("--inner-steps", inner_steps, 0)
     checks.integer("--seed", options.seed, 0)
     read = _regression if build.is_regression(config) else _classification
-    support, names, inputs, class_names = read(options, config)
-    ways = len(class_names) if build.is_metric(config) else config.ways
+    support, names, inputs, class_names, (mean, deviation) = read(options, config)
+    ways = config.ways if build.has_head(config) else len(class_names)
     shape = build.Shape(inputs.shape[1:], support.targets.shape[-1] if build.is_regression(config) else config.ways)
     learner = build.learner(config, shape, ways=ways, inner_steps=inner_steps)
-    meta_params = jax.tree.map(jnp.asarray, parameters(folder, learner))
+    meta_params = parameters(folder, config, shape)
 
     @jax.jit
     def predict(meta_params: PyTree, support: Batch, inputs: jax.Array) -> jax.Array:
@@ -39,7 +50,7 @@ def run(options: Adapt) -> int:
         return jax.lax.map(lambda row: learner.predict(meta_params, adapted, row[None])[0], inputs)
 
     outputs = np.asarray(predict(meta_params, support, jnp.asarray(inputs)))
-    rows = _values(outputs) if build.is_regression(config) else _labels(outputs, class_names)
+    rows = _values(outputs * deviation + mean) if build.is_regression(config) else _labels(outputs, class_names)
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -49,50 +60,95 @@ def run(options: Adapt) -> int:
     return 0
 
 
-def _classification(options: Adapt, config: Train) -> tuple[Batch, list[str], np.ndarray, tuple[str, ...]]:
+def _classification(options: Adapt, config: Train) -> _Read:
+    examples, names, inputs = (_tables if config.num_features else _pictures)(options, config)
+    num_classes = len(examples.class_names)
+    if num_classes < 2:
+        checks.fail(options.support, "at least 2 classes", num_classes, error=checks.DataError)
+    if build.has_head(config) and num_classes > config.ways:
+        hint = "use a run of a learner without a head, such as protonet, or fewer classes"
+        checks.fail(
+            options.support, f"at most the {config.ways} classes of the run", num_classes, hint, checks.DataError
+        )
+    ways = config.ways if build.has_head(config) else num_classes
+    targets = np.repeat(np.arange(num_classes, dtype=np.int32), np.diff(examples.offsets))
+    classes = np.broadcast_to(np.arange(ways) < num_classes, (len(targets), ways))
+    support = Batch(jnp.asarray(examples.inputs), jnp.asarray(targets), None, jnp.asarray(classes))
+    return _Read(support, names, inputs, examples.class_names)
+
+
+def _pictures(options: Adapt, config: Train) -> tuple[datasets.Examples, list[str], np.ndarray]:
     form = datasets.Form(*config.picture)
-    examples = datasets.load(options.support, form=form)
+    examples = _load(options, form)
     if examples.inputs.ndim != 4:
-        _no_pictures(options.support, examples.inputs)
+        _other(options.support, "pictures", examples.inputs)
     polarity = options.polarity
     if polarity == "ink":
         # Support and inputs are turned the same way: the support set's own border decides.
         polarity = "invert" if datasets.bright_border(examples.inputs) else "as_is"
     form = form._replace(polarity=polarity)
-    names, inputs = datasets.load_inputs(options.inputs, form=form)
+    names, inputs = _load_inputs(options, form)
     if inputs.ndim != 4:
-        _no_pictures(options.inputs, inputs)
-    num_classes = len(examples.class_names)
-    if num_classes < 2:
-        checks.fail(options.support, "at least 2 classes", num_classes, error=checks.DataError)
-    if not build.is_metric(config) and num_classes > config.ways:
-        hint = "use a run of a metric learner, or fewer classes"
+        _other(options.inputs, "pictures", inputs)
+    pictures = datasets.with_polarity(examples.inputs, form) / np.float32(255)
+    return examples._replace(inputs=pictures), names, inputs / np.float32(255)
+
+
+def _tables(options: Adapt, config: Train) -> tuple[datasets.Examples, list[str], np.ndarray]:
+    examples = _load(options, None)
+    if examples.inputs.ndim != 2:
+        _other(options.support, "a table", examples.inputs)
+    names, inputs = _load_inputs(options, None)
+    support, inputs = _declared(options, config, examples.inputs, inputs)
+    return examples._replace(inputs=support), names, inputs
+
+
+def _load(options: Adapt, form: datasets.Form | None) -> datasets.Examples:
+    return datasets.load(
+        options.support, data_dir=options.data_dir, form=None if _is_csv(options.support) else form,
+        target_column=options.target_column or None,
+    )  # fmt: skip
+
+
+def _load_inputs(options: Adapt, form: datasets.Form | None) -> tuple[list[str], np.ndarray]:
+    return datasets.load_inputs(
+        options.inputs, data_dir=options.data_dir, form=None if _is_csv(options.inputs) else form,
+        target_column=(options.target_column or None) if _is_csv(options.inputs) else None,
+    )  # fmt: skip
+
+
+def _is_csv(path: str) -> bool:
+    return pathlib.PurePath(path).suffix.lower() == ".csv"
+
+
+def _other(path: str, wanted: str, inputs: np.ndarray) -> NoReturn:
+    checks.fail(path, f"{wanted}, as the run was trained on", f"shape {inputs.shape}", error=checks.DataError)
+
+
+def _declared(options: Adapt, config: Train, support: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Brings tables to the form that the run was trained on, by the moments of the support set alone."""
+    if inputs.shape[1:] != support.shape[1:]:
+        wanted, got = f"{support.shape[1]} columns, as in {options.support}", inputs.shape[1:]
         checks.fail(
-            options.support, f"at most the {config.ways} classes of the run", num_classes, hint, checks.DataError
+            options.inputs, wanted, got[0] if len(got) == 1 else f"shape {inputs.shape}", error=checks.DataError
         )
-    ways = num_classes if build.is_metric(config) else config.ways
-    pictures = datasets.with_polarity(examples.inputs, form)
-    targets = np.repeat(np.arange(num_classes, dtype=np.int32), np.diff(examples.offsets))
-    classes = np.broadcast_to(np.arange(ways) < num_classes, (len(targets), ways))
-    support = Batch(jnp.asarray(pictures / np.float32(255)), jnp.asarray(targets), None, jnp.asarray(classes))
-    return support, names, inputs / np.float32(255), examples.class_names
+    if not config.num_features:
+        return support, inputs
+    if support.shape[1] > config.num_features:
+        wanted = f"at most the {config.num_features} columns of the run"
+        checks.fail(options.support, wanted, support.shape[1], error=checks.DataError)
+    episode = Episode(Batch(support, jnp.zeros(len(support))), Batch(inputs, jnp.zeros(len(inputs))))
+    made = tasks.pad_features(tasks.standardize(lambda key: episode), config.num_features)(jax.random.key(0))
+    return np.asarray(made.support.inputs), np.asarray(made.query.inputs)
 
 
-def _no_pictures(path: str, inputs: np.ndarray) -> NoReturn:
-    checks.fail(path, "pictures, as the run was trained on", f"shape {inputs.shape}", error=checks.DataError)
-
-
-def _regression(options: Adapt, config: Train) -> tuple[Batch, list[str], np.ndarray, tuple[str, ...]]:
-    features, targets, _ = datasets.read_table(options.support)
-    try:
-        values = np.array([float(target) for target in targets], np.float32)[:, None]
-    except ValueError as error:
-        checks.fail(options.support, "numbers in the target column", str(error), error=checks.DataError)
-    names, inputs = datasets.load_inputs(options.inputs)
-    if inputs.shape[1:] != features.shape[1:]:
-        wanted = f"{features.shape[1]} columns, as in {options.support}"
-        checks.fail(options.inputs, wanted, inputs.shape[1], error=checks.DataError)
-    return Batch(jnp.asarray(features), jnp.asarray(values)), names, inputs, ()
+def _regression(options: Adapt, config: Train) -> _Read:
+    table = datasets.load_table(options.support, target_column=options.target_column or None)
+    names, inputs = _load_inputs(options, None)
+    rows, inputs = _declared(options, config, table.inputs, inputs)
+    mean, deviation = (table.targets.mean(), table.targets.std()) if config.num_features else (0.0, 1.0)
+    targets = (table.targets - mean) / (deviation or 1)
+    return _Read(Batch(jnp.asarray(rows), jnp.asarray(targets)), names, inputs, (), (mean, deviation))
 
 
 def _labels(logits: np.ndarray, class_names: tuple[str, ...]) -> list[list[str]]:

@@ -1,29 +1,17 @@
-"""From a config to samplers, networks and learners."""
+"""From a config to networks and learners."""
 
 from __future__ import annotations
 
 import functools
 import math
-import pathlib
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import optax
 
-from jaxmeta import baselines, checks, criteria, datasets, learners, models, tasks
+from jaxmeta import baselines, criteria, learners, models, tasks
 from jaxmeta.cli.config import Train
 from jaxmeta.types import Criterion, MetaLearner, Model
-
-PROCEDURAL = ("strokes", "sinusoid")
-
-
-class Domain(NamedTuple):
-    """Samplers of one domain, and what is recorded of it."""
-
-    sample: tasks.Sample
-    split: str
-    checksums: dict[str, str]
 
 
 class Shape(NamedTuple):
@@ -41,60 +29,6 @@ def is_picture(shape: Shape) -> bool:
 
 def is_regression(config: Train) -> bool:
     return config.criterion == "squared_error"
-
-
-def is_builtin(name: str) -> bool:
-    """Whether a domain is known by name, so that no path of anybody's choosing is read."""
-    return name in PROCEDURAL or name in datasets.names()
-
-
-def domain(config: Train, split: str, *, ways: int, shots: int, queries: int) -> Domain:
-    """The sampler of a domain's split: "train", "validation", "test", or "all" where a domain has no splits."""
-    sizes: dict[str, int] = {"num_shots": shots, "num_queries": queries}
-    if (config.domain == "sinusoid") > is_regression(config):
-        checks.fail("--domain", "classes, for cross_entropy", "sinusoid", "use a preset of regression")
-    if config.domain == "sinusoid":
-        return Domain(tasks.sinusoid(**sizes), split, {})
-    if is_regression(config):
-        return _from_file(config.domain, split, sizes)
-    sizes["num_ways"] = ways
-    if config.domain == "strokes":
-        if config.picture[0] != config.picture[1] or config.picture[2] != 1:
-            checks.fail("strokes", "square grey pictures", config.picture, "use --picture 28 28 1")
-        return Domain(tasks.strokes(**sizes, split=split, size=config.picture[0]), split, {})
-    form = datasets.Form(*config.picture)
-    part = split if config.domain not in datasets.names() or split in datasets.names()[config.domain].splits else None
-    if part is None and split != "test":
-        trainable = ", ".join(name for name, known in datasets.names().items() if split in known.splits)
-        checks.fail("--domain", f"a domain with {split} classes: strokes, {trainable}, or a path", repr(config.domain))
-    examples = datasets.load(config.domain, data_dir=config.data_dir, split=part, form=form)
-    checksums = examples.checksums
-    if split == "train" and config.domain == "omniglot":
-        examples = datasets.rotated(examples)
-    # Splits of one name differ from paper to paper.
-    named = f"1100/100/423 {split}" if config.domain == "omniglot" else examples.split
-    return Domain(tasks.few_shot(examples, **sizes), named, checksums)
-
-
-def _from_file(path: str, split: str, sizes: dict[str, int]) -> Domain:
-    """A user's regression tasks; every fifth task is test, every fifth validation."""
-    from jaxmeta.datasets import files, npz
-
-    if pathlib.Path(path).suffix.lower() != ".npz":
-        checks.fail("--domain", "sinusoid or an npz of tasks, for squared_error", repr(path))
-    arrays = npz.read_arrays(pathlib.Path(path), ("inputs", "targets"))
-    if set(arrays) != {"inputs", "targets"}:
-        checks.fail(path, "arrays inputs and targets", " and ".join(arrays) or "neither", error=checks.DataError)
-    inputs, targets = (arrays[name].astype(np.float32) for name in ("inputs", "targets"))
-    if inputs.ndim != 3 or targets.ndim != 3 or inputs.shape[:2] != targets.shape[:2] or len(inputs) < 5:
-        got = f"{inputs.shape} and {targets.shape}"
-        checks.fail(
-            path, "inputs [tasks, n, d] and targets [tasks, n, m], at least 5 tasks", got, error=checks.DataError
-        )
-    kinds = np.array(["train", "train", "train", "validation", "test"])[np.arange(len(inputs)) % 5]
-    chosen = kinds == split
-    checksums = {pathlib.Path(path).name: files.checksum(pathlib.Path(path))}
-    return Domain(tasks.from_arrays((inputs[chosen], targets[chosen]), **sizes), split, checksums)
 
 
 def shape(config: Train, sample: tasks.Sample) -> Shape:
@@ -116,39 +50,82 @@ def higher_is_better(config: Train) -> bool:
     return metric(config) == "accuracy"
 
 
+METRIC = ("protonet", "matching_net", "relation_net", "r2d2")
+
+
+def has_steps(config: Train) -> bool:
+    """Whether the learner adapts by steps; the metric ones read a support set once."""
+    return config.learner not in METRIC
+
+
+def has_head(config: Train) -> bool:
+    """Whether the network has an output for every class, so that ways in test are those in training."""
+    return config.learner not in (*METRIC, "proto_maml")
+
+
 @functools.cache
 def network(config: Train, shape: Shape) -> Model:
-    outputs = None if is_metric(config) else shape.outputs
+    outputs = shape.outputs if has_head(config) else None
     if is_picture(shape):
         height, width, channels = shape.inputs
-        return models.conv4((height, width, channels), outputs, num_filters=config.num_filters, norm=config.norm)
+        return models.conv4(
+            (height, width, channels), outputs, num_filters=config.num_filters, norm=config.norm,
+            downsampling=config.downsampling,
+        )  # fmt: skip
     num_inputs = math.prod(shape.inputs)
     return models.mlp(num_inputs, config.hidden[-1] if outputs is None else outputs, hidden=config.hidden)
 
 
-def is_metric(config: Train) -> bool:
-    """Whether the learner compares embeddings, so that ways in test may differ from those in training."""
-    return config.learner == "protonet"
+def inner_optimizer(config: Train) -> optax.GradientTransformation:
+    rate = config.inner_learning_rate
+    return optax.sgd(rate) if config.inner_optimizer == "sgd" else optax.adam(rate, b1=0, eps_root=1e-10)
+
+
+def training_learner(config: Train, shape: Shape) -> MetaLearner:
+    """The learner that a config trains."""
+    return _learner(config, shape, config.train_ways, config.inner_steps, config.inner_batch_size or None)
+
+
+def learner(config: Train, shape: Shape, *, ways: int, inner_steps: int) -> MetaLearner:
+    """The learner over the same meta_params that is tested; `ways` is what one without a head tells apart."""
+    return _learner(config, shape, ways, inner_steps, None)
 
 
 # Cached, since a program is compiled once for each learner and not once for each that is equal to it.
 @functools.cache
-def learner(config: Train, shape: Shape, *, ways: int, inner_steps: int) -> MetaLearner:
-    """The learner that a config names; `ways` is what a metric learner tells apart."""
-    model, loss = network(config, shape), criterion(config)
-    if config.learner == "protonet":
-        return learners.protonet(model, loss, num_ways=ways)
-    make: Any = {"maml": learners.maml, "fomaml": learners.fomaml}[config.learner]
-    return make(model, loss, optax.sgd(config.inner_learning_rate), num_steps=inner_steps)
+def _learner(config: Train, shape: Shape, ways: int, num_steps: int, batch_size: int | None) -> MetaLearner:
+    model, loss, name = network(config, shape), criterion(config), config.learner
+    given: tuple[Any, ...] = (model, loss)
+    options: dict[str, Any] = {"num_steps": num_steps} if has_steps(config) else {}
+    if not has_head(config):
+        options["num_ways"] = ways
+    if name in ("meta_sgd", "maml_plus_plus"):
+        options["initial_learning_rate"] = config.inner_learning_rate
+    elif name == "learned_optimizer":
+        given += (models.lstm_update_rule(),)
+    elif has_steps(config):
+        given += (inner_optimizer(config),)
+    if name == "reptile":
+        options["batch_size"] = batch_size
+    elif name == "imaml":
+        options["regularization"] = config.regularization
+    return getattr(learners, name)(*given, **options)
 
 
 @functools.cache
-def raw_inputs(config: Train, ways: int) -> tuple[str, MetaLearner]:
-    """The row that says how far raw inputs alone go."""
+def raw_inputs(config: Train, shape: Shape, ways: int) -> dict[str, MetaLearner]:
+    """The rows that say how far raw inputs alone go; for numbers they are linear models, too."""
+    loss = criterion(config)
     if is_regression(config):
-        return "raw inputs, nearest neighbour", baselines.nearest_neighbour(criterion(config))
-    return "raw inputs, nearest centroid", baselines.nearest_centroid(criterion(config), num_ways=ways)
+        return {
+            "raw inputs, nearest neighbour": baselines.nearest_neighbour(loss),
+            "raw inputs, ridge regression": baselines.ridge_regression(loss),
+        }
+    rows = {"raw inputs, nearest centroid": baselines.nearest_centroid(loss, num_ways=ways)}
+    if not is_picture(shape):
+        rows["raw inputs, logistic regression"] = baselines.logistic_regression(loss, num_ways=ways)
+    return rows
 
 
 def steps(config: Train, inner_steps: int) -> int:
-    return 0 if is_metric(config) else inner_steps
+    return inner_steps if has_steps(config) else 0

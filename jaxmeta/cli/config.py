@@ -1,14 +1,18 @@
-"""What a training is made of, and the presets."""
+"""What the commands take."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-LearnerName = Literal["maml", "fomaml", "protonet"]
+LearnerName = Literal[
+    "maml", "fomaml", "reptile", "meta_sgd", "anil", "boil", "maml_plus_plus", "imaml", "cavia", "learned_optimizer",
+    "proto_maml", "protonet", "matching_net", "relation_net", "r2d2",
+]  # fmt: skip
 CriterionName = Literal["cross_entropy", "squared_error"]
+PolarityName = Literal["as_is", "ink", "invert"]
 NormName = Literal["batch", "support", "task", "instance", "layer", "group", "none"]
 
 
@@ -19,18 +23,27 @@ class Train:
     learner: LearnerName = "maml"
     """The algorithm."""
     domain: str = "omniglot"
-    """A name that `jaxmeta domains` lists; a folder of class folders or an npz of pictures; or sinusoid or an npz of
-    tasks, inputs [tasks, n, d] and targets [tasks, n, m] (squared_error)."""
+    """Names that `jaxmeta domains` lists, tfds:NAME, or paths, with commas between several: a folder of class folders,
+    an npz, or a csv; for squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
+    targets [tasks, n, m]."""
+    target_column: str = ""
+    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
     criterion: CriterionName = "cross_entropy"
     """The loss: cross_entropy of labels, squared_error of values."""
     norm: NormName = "batch"
     """Normalisation of the convolutional network."""
     num_filters: int = 64
     """Channels of the convolutional network."""
+    downsampling: Literal["stride", "max_pool"] = "stride"
+    """How the convolutional network halves a picture."""
     hidden: tuple[int, ...] = (40, 40)
     """Widths of the multi-layer perceptron, which takes inputs that are no pictures."""
     picture: tuple[int, int, int] = (28, 28, 1)
     """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
+    polarity: PolarityName = "as_is"
+    """ink: a set with a bright border is inverted, so that glyphs are bright on dark; invert: every set is."""
+    num_features: int = 0
+    """Columns that every table is brought to, with zeros; 0: as many as the widest table of --domain has."""
     ways: int = 5
     """Classes per evaluated task."""
     shots: int = 1
@@ -39,18 +52,32 @@ class Train:
     """Query examples per class (per task in regression) in evaluation."""
     train_ways: int = 5
     """Classes per training task; only metric learners may differ here."""
+    train_shots: int = 0
+    """Support examples per class in training; 0: as many as in evaluation."""
     train_queries: int = 1
     """Query examples per class in training."""
     steps: int = 2000
     """Meta-training steps."""
     tasks_per_step: int = 32
     """Tasks per meta-training step."""
+    outer_optimizer: Literal["adam", "sgd"] = "adam"
+    """What makes the meta-training steps."""
     learning_rate: float = 1e-3
-    """Adam's rate in the outer loop."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """How the outer rate changes over the steps."""
+    """The outer optimizer's rate."""
+    schedule: Literal["constant", "cosine", "linear", "halving"] = "constant"
+    """How the outer rate changes over the steps; halving: by a half every 2,000 steps."""
+    clip: float = 0.0
+    """The largest entry of the outer gradient, beyond which it is cut; 0: any."""
+    inner_optimizer: Literal["sgd", "adam"] = "sgd"
+    """What makes the adaptation steps; adam: without momentum, as Reptile has it."""
     inner_learning_rate: float = 0.4
-    """The rate of gradient descent on the support set."""
+    """Its rate; where rates are learned, what they start from."""
+    inner_batch_size: int = 0
+    """reptile: support examples of an adaptation step in training; 0: all."""
+    regularization: float = 1.0
+    """imaml: how strongly adaptation is held to the initialisation."""
+    num_context_params: int = 50
+    """cavia: how many parameters are a task's own."""
     inner_steps: int = 1
     """Adaptation steps in training."""
     inner_steps_test: int = 3
@@ -94,7 +121,12 @@ class Evaluate:
     run: Annotated[str, tyro.conf.Positional]
     """A run folder."""
     domain: str | None = None
-    """Another domain: a name that `jaxmeta domains` lists, or a path."""
+    """Another domain: a name that `jaxmeta domains` lists, tfds:NAME, or a path; what nothing was trained on is taken
+    whole."""
+    target_column: str = ""
+    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
+    polarity: PolarityName | None = None
+    """Pictures: ink turns dark strokes on light paper into bright on dark; the run's own is the default."""
     norm: NormName | None = None
     """Another normalisation over the same parameters."""
     ways: int | None = None
@@ -124,53 +156,29 @@ class Adapt:
     run: Annotated[str, tyro.conf.Positional]
     """A run folder."""
     support: str
-    """Labelled examples: a folder of class folders of pictures, an npz, or a csv of numbers with a target column."""
+    """Labelled examples: a folder of class folders of pictures, an npz, tfds:NAME, or a csv of numbers with a target
+    column."""
     inputs: str
-    """What to predict: a picture, a folder of pictures, an npz or a csv."""
+    """What to predict: a picture, a folder of pictures, an npz, tfds:NAME or a csv."""
+    target_column: str = ""
+    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
     out: str = "predictions.csv"
     """The file to write."""
-    polarity: Literal["ink", "as_is", "invert"] = "ink"
+    polarity: PolarityName = "ink"
     """Pictures: ink turns dark strokes on light paper into what the run was trained on, bright on dark."""
     inner_steps: int | None = None
     """Adaptation steps; the run's own for evaluation is the default."""
     seed: int = 0
     """Seed of whatever is random in adaptation."""
+    data_dir: str | None = None
+    """Where prepared tensorflow-datasets lie; JAXMETA_DATA is the default."""
     force: bool = False
     """Overwrite the file."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Domains:
-    """Lists the domains that can be evaluated, with their classes and sizes."""
+    """Lists the domains by field, with their classes and sizes: embedded, found on this disk, and others to get."""
 
-
-_SINUSOID: dict[str, Any] = {
-    "domain": "sinusoid",
-    "criterion": "squared_error",
-    "shots": 10,
-    "queries": 100,
-    "train_queries": 10,
-    "inner_learning_rate": 0.01,
-    "validation_tasks": 200,
-}
-_PROTONET: dict[str, Any] = {
-    "learner": "protonet",
-    "train_ways": 20,
-    "train_queries": 5,
-    "tasks_per_step": 1,
-    "steps": 6000,
-    "schedule": "cosine",
-}
-_STROKES_MAML: dict[str, Any] = {"domain": "strokes", "norm": "support", "steps": 1000, "inner_steps_test": 5}
-PRESETS: dict[str, Train | Embedded] = {
-    "embedded": Embedded(),
-    "maml-sinusoid": Train(**_SINUSOID, steps=20_000, tasks_per_step=25, inner_steps_test=10),
-    "maml-regression": Train(
-        **_SINUSOID, hidden=(64, 64), steps=10_000, tasks_per_step=32, inner_steps=5, inner_steps_test=5
-    ),
-    # One query a class in test too, as in the paper's code; it matters to norm "batch", whose moments are the queries'.
-    "maml-omniglot-5w1s": Train(queries=1),
-    "protonet-omniglot-5w1s": Train(**_PROTONET, norm="layer"),
-    "maml-strokes": Train(**_STROKES_MAML),
-    "protonet-strokes": Train(**{**_PROTONET, "steps": 3000}, domain="strokes", norm="layer"),
-}
+    data_dir: str | None = None
+    """Where the data sets lie; JAXMETA_DATA is the default."""

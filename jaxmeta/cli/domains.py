@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from jaxmeta import datasets
 from jaxmeta.cli.config import Domains
 
+_LINE = "{:<30} {:<15} {:>8} {:>9}  {}"
+_ENDLESS = {
+    "sinusoid": ("regression", "a value"),
+    "tabular": ("tables", "any"),
+    "strokes": ("glyph", "endless"),
+}
+
 
 def run(options: Domains) -> int:
-    del options
-    line = "{:<22} {:<23} {:>8} {:>9}  {}"
-    print(line.format("name", "field", "classes", "examples", "source"))
-    print(line.format("sinusoid", "regression", "endless", "endless", "embedded"))
-    print(line.format("strokes", "glyph", "endless", "endless", "embedded"))
-    for name, known in datasets.names().items():
-        source = {"files": "files: --data-dir or JAXMETA_DATA"}.get(known.source, known.source)
-        print(line.format(name, known.field, f"{known.classes:,}", f"{known.examples:,}", source))
-    print("Any .npz, .csv or folder of class folders is a domain too: give its path.")
+    found = datasets.found(options.data_dir)
+    known = datasets.names() | datasets.suggested() | {name: about for name, about in found.items() if ":" in name}
+    print(_LINE.format("name", "field", "classes", "examples", "source"))
+    for name, (field, classes) in _ENDLESS.items():
+        print(_LINE.format(name, field, classes, "endless", "embedded"))
+    fields = (*datasets.FIELDS, "tfds")
+    for name, about in sorted(known.items(), key=lambda item: fields.index(item[1].field)):
+        print(_LINE.format(name, about.field, *_size(about), _source(name, about, found)))
+    print(
+        "found: files lie in --data-dir or JAXMETA_DATA. Any .npz, .csv, folder of class folders, or set of\n"
+        'tensorflow-datasets (tfds:NAME) that is prepared with file_format="array_record" is a domain too.'
+    )
     return 0
+
+
+def _size(about: datasets.Builtin) -> Iterable[str]:
+    return f"{about.classes:,}" if about.classes else "a value", f"{about.examples:,}"
+
+
+def _source(name: str, about: datasets.Builtin, found: dict[str, datasets.Builtin]) -> str:
+    if about.source == "embedded":
+        return "embedded"
+    if name in found:
+        return "found"
+    return {"files": "files, not found", "tfds": "tensorflow-datasets, to be prepared"}[about.source]

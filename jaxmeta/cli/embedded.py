@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from jaxmeta import baselines, checks, statistics, training
-from jaxmeta.cli import build, progress, scoring
+from jaxmeta.cli import build, progress, scoring, sources
 from jaxmeta.cli.config import Embedded, Train
 from jaxmeta.cli.train import TEST_SEED
 from jaxmeta.runs import create, results, save_params, table, write_json
@@ -38,8 +38,8 @@ def run(config: Embedded) -> int:
     learned = {}
     for made, steps in ((PROTONET, config.protonet_steps), (MAML, config.maml_steps)):
         made = dataclasses.replace(made, steps=steps, seed=config.seed)
-        domain = build.domain(made, "train", ways=made.train_ways, shots=1, queries=made.train_queries)
-        learner = build.learner(made, SHAPE, ways=made.train_ways, inner_steps=made.inner_steps)
+        domain = sources.domain(made, "train", ways=made.train_ways, shots=1, queries=made.train_queries)
+        learner = build.training_learner(made, SHAPE)
         rate = optax.cosine_decay_schedule(made.learning_rate, max(steps, 1))
         learned[made] = progress.meta_train(
             training.meta_trainer(learner, optax.adam(rate)), domain.sample, num_tasks=made.tasks_per_step, steps=steps,
@@ -51,7 +51,7 @@ def run(config: Embedded) -> int:
     for name in DOMAINS:
         drawn = scoring.test(
             dataclasses.replace(PROTONET, domain=name), seed=TEST_SEED + config.seed, num_tasks=config.num_tasks,
-            ways=MAML.ways, shots=max(SHOTS), queries=QUERIES,
+            ways=MAML.ways, shots=max(SHOTS), queries=QUERIES, seen=None,
         )  # fmt: skip
         checksums |= {f"{name}: {file}": value for file, value in drawn.checksums.items()}
         for shots in SHOTS:
@@ -78,7 +78,7 @@ def _recorded(config: Embedded) -> dict:
 def _rows(learned: dict[Train, PyTree], test: scoring.Test) -> list[dict]:
     (protonet, protonet_params), (maml, maml_params) = learned.items()
     return [
-        scoring.raw_row(protonet, test),
+        *scoring.raw_rows(protonet, test),
         scoring.row(maml, "from scratch", _scratch(), {}, test, tested=SCRATCH_STEPS),
         *scoring.learner_rows(protonet, protonet_params, test, inner_steps=0),
         *scoring.learner_rows(maml, maml_params, test, inner_steps=maml.inner_steps_test),

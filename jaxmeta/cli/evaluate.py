@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing
 from typing import Any
 
@@ -10,10 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks
-from jaxmeta.cli import build, scoring, train
+from jaxmeta.cli import build, scoring, sources, train
 from jaxmeta.cli.config import Evaluate, Train
 from jaxmeta.runs import RunFolder, create, results, table, write_json
-from jaxmeta.types import MetaLearner, PyTree
+from jaxmeta.types import PyTree
 
 
 def load(path: str) -> tuple[RunFolder, Train]:
@@ -48,9 +49,18 @@ def load(path: str) -> tuple[RunFolder, Train]:
     return run, config
 
 
-def parameters(run: RunFolder, learner: MetaLearner) -> PyTree:
+def parameters(run: RunFolder, config: Train, shape: build.Shape) -> PyTree:
     """The run's meta_params, held against the shapes that its config asks for."""
-    return run.meta_params(jax.eval_shape(learner.init, jax.random.key(0)))
+    learner = build.training_learner(config, shape)
+    return jax.tree.map(jnp.asarray, run.meta_params(jax.eval_shape(learner.init, jax.random.key(0))))
+
+
+def trained_on(run: RunFolder) -> frozenset[str] | None:
+    """The checksums of the data that a run was trained on, or None if it does not say."""
+    try:
+        return frozenset(map(str, json.loads((run.path / "results.json").read_text())["data"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def run(options: Evaluate) -> int:
@@ -65,20 +75,22 @@ def run(options: Evaluate) -> int:
     checks.integer("--seed", options.seed, 0)
     inner_steps = config.inner_steps_test if options.inner_steps is None else options.inner_steps
     checks.integer("--inner-steps", inner_steps, 0)
-    if not build.is_metric(config) and not build.is_regression(config) and sizes["ways"] != config.ways:
+    if build.has_head(config) and not build.is_regression(config) and sizes["ways"] != config.ways:
         checks.fail("--ways", f"the {config.ways} outputs of the trained head", sizes["ways"], "or use a metric run")
-    if options.domain is None and not build.is_builtin(config.domain):
+    if options.domain is None and not sources.is_builtin(config.domain):
         # A run folder may be a stranger's, and the file of that name anybody's.
         checks.fail("--domain", f"the path of {config.domain!r}, which the run was trained on", "none")
+    domain = options.domain or config.domain
+    own = config.target_column if sources.name(domain) == config.domain else ""
     target = dataclasses.replace(
-        config, domain=options.domain or config.domain, norm=options.norm or config.norm, data_dir=options.data_dir
-    )
-    test = scoring.test(target, seed=options.seed, num_tasks=options.num_tasks, **sizes)
-    learner = build.learner(target, test.shape, ways=test.facts["ways"], inner_steps=inner_steps)
-    meta_params = jax.tree.map(jnp.asarray, parameters(folder, learner))
+        config, domain=domain, target_column=options.target_column or own, data_dir=options.data_dir,
+        norm=options.norm or config.norm, polarity=options.polarity or config.polarity,
+    )  # fmt: skip
+    test = scoring.test(target, seed=options.seed, num_tasks=options.num_tasks, seen=trained_on(folder), **sizes)
+    meta_params = parameters(folder, target, test.shape)
     out = create(options.out or folder.path / "evaluation", force=options.force)
     rows = [
-        scoring.raw_row(target, test),
+        *scoring.raw_rows(target, test),
         *scoring.learner_rows(target, meta_params, test, inner_steps=inner_steps),
     ]
     print(table(rows))

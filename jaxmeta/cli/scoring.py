@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import evaluation, tasks
-from jaxmeta.cli import build
+from jaxmeta.cli import build, sources
 from jaxmeta.cli.config import Train
 from jaxmeta.runs import report_row
 from jaxmeta.types import Episode, MetaLearner, PyTree
@@ -29,11 +29,13 @@ def draw(sample: tasks.Sample, seed: int, num_tasks: int) -> Episode:
     return jax.jit(lambda key: tasks.episodes(sample, key, jnp.arange(num_tasks)))(jax.random.key(seed))
 
 
-def test(config: Train, *, seed: int, num_tasks: int, ways: int, shots: int, queries: int) -> Test:
-    """Draws the test tasks of a config's domain."""
-    domain = build.domain(config, "test", ways=ways, shots=shots, queries=queries)
+def test(
+    config: Train, *, seed: int, num_tasks: int, ways: int, shots: int, queries: int, seen: frozenset[str] | None
+) -> Test:
+    """Draws the test tasks of a config's domain; `seen` are the checksums of what was trained on, if they are known."""
+    domain = sources.domain(config, "test", ways=ways, shots=shots, queries=queries, seen=seen)
     facts = {
-        "domain": name(config.domain),
+        "domain": sources.name(config.domain),
         "split": domain.split,
         "ways": 0 if build.is_regression(config) else ways,
         "shots": shots,
@@ -55,11 +57,6 @@ def with_shots(test: Test, shots: int) -> Test:
     return test._replace(episodes=test.episodes._replace(support=support), facts=test.facts | {"shots": shots})
 
 
-def name(domain: str) -> str:
-    """A path's last component: no file records a directory."""
-    return domain.replace("\\", "/").rstrip("/").rpartition("/")[2]
-
-
 def row(
     config: Train, method: str, learner: MetaLearner, meta_params: PyTree, test: Test, *, trained: int = 0, tested: int
 ) -> dict[str, Any]:
@@ -76,10 +73,10 @@ def row(
     return report_row(jax.device_get(scores), build.metric(config), method=method, **facts)
 
 
-def raw_row(config: Train, test: Test) -> dict[str, Any]:
+def raw_rows(config: Train, test: Test) -> list[dict[str, Any]]:
     """What raw inputs alone reach: zero is not chance."""
-    method, learner = build.raw_inputs(config, test.facts["ways"])
-    return row(config, method, learner, {}, test, tested=0) | {"norm": None}
+    methods = build.raw_inputs(config, test.shape, test.facts["ways"])
+    return [row(config, method, learner, {}, test, tested=0) | {"norm": None} for method, learner in methods.items()]
 
 
 def learner_rows(config: Train, meta_params: PyTree, test: Test, *, inner_steps: int) -> list[dict[str, Any]]:

@@ -52,6 +52,11 @@ def wanted(name: str) -> str:
     return ", or ".join(map(str, LAYOUTS[name]))
 
 
+def lies(folder: pathlib.Path, name: str) -> bool:
+    """Whether a folder holds a benchmark in a layout that is known."""
+    return any(all((folder / layout.root / each).exists() for each in layout.needs) for layout in LAYOUTS[name])
+
+
 def load(folder: pathlib.Path, name: str, split: str | None, form: pictures.Form | None) -> examples.Examples | None:
     """Reads a benchmark, or returns None if the folder holds it in no layout that is known.
 

@@ -10,27 +10,28 @@ from jaxmeta.datasets import splits
 class Builtin(NamedTuple):
     """What is known of a built-in domain before it is read."""
 
-    field: str
+    field: str  # one of FIELDS
     classes: int  # 0: a value for each row instead, read by `load_table`
     examples: int
-    source: str  # "embedded": comes with a package; "files": read from the data folder
+    source: str  # "embedded": comes with a package; "files": read from the data folder; "tfds": tensorflow-datasets
     splits: tuple[str, ...] = ()  # what `load` takes as a split, besides None
 
 
+FIELDS = ("glyph", "natural", "remote sensing", "medical", "plants", "clothing", "emoji", "text")
 STYLES = ("noto", "twemoji", "fluent3d", "openmoji")
 
 _ALL = splits.SPLITS
 _FILES = "files"
 
 BUILTINS = {
-    "omniglot": Builtin("handwritten characters", 1623, 32460, _FILES, (*_ALL, "train+validation")),
-    "mnist": Builtin("handwritten digits", 10, 70000, _FILES, ("train", "test")),
+    "omniglot": Builtin("glyph", 1623, 32460, _FILES, (*_ALL, "train+validation")),
+    "mnist": Builtin("glyph", 10, 70000, _FILES, ("train", "test")),
     "fashion_mnist": Builtin("clothing", 10, 70000, _FILES, ("train", "test")),
-    "digits": Builtin("handwritten digits", 10, 1797, "embedded"),
-    "digits_moved": Builtin("handwritten digits", 10, 1797, "embedded"),
+    "digits": Builtin("glyph", 10, 1797, "embedded"),
+    "digits_moved": Builtin("glyph", 10, 1797, "embedded"),
     "breast_cancer": Builtin("medical", 2, 569, "embedded"),
-    "diabetes": Builtin("medical, regression", 0, 442, "embedded"),
-    "fonts": Builtin("printed characters", 94, 3620, "embedded", _ALL),
+    "diabetes": Builtin("medical", 0, 442, "embedded"),
+    "fonts": Builtin("glyph", 94, 3620, "embedded", _ALL),
     "emoji_styles": Builtin("emoji", 1299, 5196, _FILES, _ALL),
     **{f"emoji_styles:{style}": Builtin("emoji", 1299, 1299, _FILES, _ALL) for style in STYLES},
     "caltech101": Builtin("natural", 101, 5975, _FILES, _ALL),
@@ -45,4 +46,25 @@ BUILTINS = {
     "isic": Builtin("medical", 7, 10015, _FILES),
     "chestx": Builtin("medical", 7, 25847, _FILES),
     "crop_disease": Builtin("plants", 38, 43456, _FILES),
+}
+
+# Sets of tensorflow-datasets that `load` can read once they are prepared: one picture or text and one label each.
+# The sizes are those of all splits together, rows without a label left out.
+SUGGESTED = {
+    "tfds:emnist/balanced": Builtin("glyph", 47, 131600, "tfds"),
+    "tfds:kmnist": Builtin("glyph", 10, 70000, "tfds"),
+    "tfds:cifar100": Builtin("natural", 100, 60000, "tfds"),
+    "tfds:dtd": Builtin("natural", 47, 5640, "tfds"),
+    "tfds:oxford_iiit_pet": Builtin("natural", 37, 7349, "tfds"),
+    "tfds:stanford_dogs": Builtin("natural", 120, 20580, "tfds"),
+    "tfds:resisc45": Builtin("remote sensing", 45, 31500, "tfds"),
+    "tfds:eurosat/rgb": Builtin("remote sensing", 10, 27000, "tfds"),
+    "tfds:colorectal_histology": Builtin("medical", 8, 5000, "tfds"),
+    "tfds:malaria": Builtin("medical", 2, 27558, "tfds"),
+    "tfds:oxford_flowers102": Builtin("plants", 102, 8189, "tfds"),
+    "tfds:plant_village": Builtin("plants", 38, 54303, "tfds"),
+    "tfds:plant_leaves": Builtin("plants", 22, 4502, "tfds"),
+    "tfds:deep_weeds": Builtin("plants", 9, 17509, "tfds"),
+    "tfds:ag_news_subset": Builtin("text", 4, 127600, "tfds"),
+    "tfds:imdb_reviews/plain_text": Builtin("text", 2, 50000, "tfds"),
 }

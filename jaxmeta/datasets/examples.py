@@ -20,7 +20,7 @@ class Examples(NamedTuple):
     offsets: np.ndarray  # [C + 1] int32; class c is inputs[offsets[c]:offsets[c + 1]]
     class_names: tuple[str, ...]
     name: str  # the domain, e.g. "omniglot"; for a path its last component's stem, never a directory
-    split: str  # "train", "validation", "test", "train+validation", "all"
+    split: str  # "train", "validation", "test", "train+validation", "all"; "train rows" if examples were shared out
     checksums: dict[str, str]  # {file name without directories: sha256}
 
 

@@ -45,6 +45,41 @@ def names() -> dict[str, catalogue.Builtin]:
     return dict(catalogue.BUILTINS)
 
 
+def suggested() -> dict[str, catalogue.Builtin]:
+    """Returns sets of tensorflow-datasets that `load` reads once they are prepared, and what is known of them."""
+    return dict(catalogue.SUGGESTED)
+
+
+def found(data_dir: files.PathLike | None = None) -> dict[str, catalogue.Builtin]:
+    """Returns the domains whose files lie in the data folder, prepared tensorflow-datasets among them.
+
+    Nothing is read but the descriptions of tensorflow-datasets; a file may yet turn out to be damaged.
+
+    Args:
+      data_dir: as for `load`.
+    """
+    data_dir = data_dir or os.environ.get("JAXMETA_DATA")
+    if not data_dir:
+        return {}
+    local = {name: about for name, about in catalogue.BUILTINS.items() if about.source == "files"}
+    return {name: about for name, about in local.items() if _lies(name, pathlib.Path(data_dir))} | tfds.found(data_dir)
+
+
+def _lies(name: str, data_dir: pathlib.Path) -> bool:
+    base = name.partition(":")[0]
+    # Several benchmarks and IDX sets have the same file names, so those count in a folder of their own alone.
+    plain = base == "omniglot" or base in reduced.NPZ
+    for folder in (data_dir / base, *([data_dir] if plain else [])):
+        if (
+            (base in reduced.NPZ and (folder / reduced.NPZ[base]).is_file())
+            or (base in benchmarks.LAYOUTS and benchmarks.lies(folder, base))
+            or (base == "omniglot" and omniglot.find(folder, None))
+            or (base in _CLASS_NAMES and folder.is_dir() and _idx_splits(folder, None))
+        ):
+            return True
+    return False
+
+
 def load(
     name_or_path: files.PathLike,
     *,
@@ -128,18 +163,24 @@ def load_table(name_or_path: files.PathLike, *, target_column: str | None = None
 
 
 def load_inputs(
-    path: files.PathLike, *, form: pictures.Form | None = None, target_column: str | None = None
+    path: files.PathLike,
+    *,
+    data_dir: files.PathLike | None = None,
+    form: pictures.Form | None = None,
+    target_column: str | None = None,
 ) -> tuple[list[str], np.ndarray]:
     """Loads examples without labels.
 
     Args:
       path: a picture file, a folder of pictures (also below it), an npz with `images` or `inputs` [N, ...], or a csv
-        of features; a column that its header calls a target is left out.
+        of features; a column that its header calls a target is left out. Or "tfds:NAME", whose labels are left out.
+      data_dir: where prepared tensorflow-datasets lie, as for `load`.
       form: the size, channels and polarity of pictures. None keeps their own, which must then be one.
       target_column: the name of another column that is left out, if the header of a csv has it.
 
     Returns:
-      names: N texts; a picture's path relative to the folder, a row's position in an npz or csv.
+      names: N texts; a picture's path relative to the folder, a row's position in an npz or csv; "CLASS/0", "CLASS/1"
+        and so on of tensorflow-datasets.
       inputs: pictures uint8 [N, height, width, channels], or vectors float32 [N, d].
 
     Raises:
@@ -148,6 +189,10 @@ def load_inputs(
       ImportError: if pictures need the `data` extra.
     """
     pictures.check_form(form)
+    if isinstance(path, str) and path.startswith(tfds.PREFIX):
+        loaded = tfds.load(path.removeprefix(tfds.PREFIX), data_dir, None, form)
+        sizes = zip(loaded.class_names, np.diff(loaded.offsets).tolist(), strict=True)
+        return [f"{name}/{index}" for name, size in sizes for index in range(size)], loaded.inputs
     path = _existing(path, "a picture, a folder of pictures, an npz or a csv")
     if path.is_dir():
         return folders.unlabelled(path, form)

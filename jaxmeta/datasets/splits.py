@@ -1,4 +1,4 @@
-"""Splits of classes that are the same everywhere and for ever: dealt out in the order of a hash of their names."""
+"""Splits that are the same everywhere and for ever: dealt out in the order of a hash of names or contents."""
 
 from __future__ import annotations
 
@@ -66,6 +66,50 @@ def by_class(
         checks.fail(f"split of {everything.name}", f"at least {MIN_CLASSES} classes to share out", count, hint)
     parts = deal(groups or everything.class_names, halves(count))
     return examples.select(everything, parts[split], split)
+
+
+def share_rows(inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Shares out rows by their contents, a half, a quarter and a quarter; equal rows stay on one side.
+
+    Args:
+      inputs: [N, ...].
+
+    Returns:
+      {split: sorted indices into inputs}.
+    """
+    names = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest() for row in inputs]
+    return {split: np.array(indices, int) for split, indices in deal(names, halves(len(names))).items()}
+
+
+def by_example(everything: examples.Examples, split: str | None) -> examples.Examples:
+    """Returns the examples of one split, a half, a quarter or a quarter of every class; None takes everything.
+
+    For sets with too few classes to be shared out: tasks of the splits then ask about the same classes, and about
+    examples that the others never saw.
+
+    Args:
+      everything: the whole set.
+      split: "train", "validation", "test" or None; the result's is "train rows" and so on.
+
+    Raises:
+      ValueError: if there is no such split, or it gets no example.
+    """
+    checks.choice("split", split, (None, *SPLITS))
+    if split is None:
+        return everything
+    sizes = np.diff(everything.offsets)
+    keep = np.concatenate(
+        [start + share_rows(everything.inputs[start : start + size])[split]
+         for start, size in zip(everything.offsets[:-1].tolist(), sizes.tolist(), strict=True)]
+    )  # fmt: skip
+    return examples.from_labels(
+        everything.inputs[keep],
+        np.repeat(np.arange(len(sizes)), sizes)[keep],
+        everything.class_names,
+        name=everything.name,
+        split=f"{split} rows",
+        checksums=everything.checksums,
+    )
 
 
 def by_source(everything: examples.Examples, split: str | None, sources: Sequence[str]) -> examples.Examples:

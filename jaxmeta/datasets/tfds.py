@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import pathlib
 import re
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.datasets import cache, examples, files, npz, pictures
+from jaxmeta.datasets import cache, catalogue, examples, files, npz, pictures
 
 PREFIX = "tfds:"
 _NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.]+)?")  # no namespace: those are looked for on the network
@@ -123,6 +124,29 @@ def prepare(name: str, data_dir: files.PathLike, manual_dir: files.PathLike) -> 
             checks.fail(what, wanted, "none installed", "pip install tensorflow", ImportError)
         checks.fail(what, f"its published files in {manual_dir}", _line(error), error=checks.DataError)
     return pathlib.Path(builder.data_dir)
+
+
+def found(data_dir: files.PathLike) -> dict[str, catalogue.Builtin]:
+    """Returns the prepared sets below a folder that `load` can read at random places, without importing their library.
+
+    The field is "tfds" unless the catalogue knows better; classes are 0 if their names were not written.
+    """
+    sets: dict[str, catalogue.Builtin] = {}
+    for path in sorted([*pathlib.Path(data_dir).glob("*/*/dataset_info.json"),
+                        *pathlib.Path(data_dir).glob("*/*/*/dataset_info.json")]):  # fmt: skip
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["fileFormat"] != FORMAT:
+                continue
+            count = sum(int(length) for part in content["splits"] for length in part.get("shardLengths", ()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        name = PREFIX + path.parent.parent.relative_to(data_dir).as_posix()
+        labels = list(path.parent.glob("*.labels.txt"))
+        classes = len(labels[0].read_text(encoding="utf-8").splitlines()) if len(labels) == 1 else 0
+        field = catalogue.SUGGESTED[name].field if name in catalogue.SUGGESTED else "tfds"
+        sets[name] = catalogue.Builtin(field, classes, count, "tfds")
+    return sets
 
 
 def _tfds() -> Any:

@@ -1,0 +1,155 @@
+"""Every learner on Omniglot 5-way 1-shot, each trained for the same time.
+
+Paper:     what each reports after its own, far longer training: MAML 98.7, FOMAML 98.3, Reptile 97.7 (query set
+           together), Meta-SGD 99.5, MAML++ 99.5, iMAML 99.2, ProtoNet 98.8, Relation Net 99.6 (R2-D2, ANIL, BOIL,
+           Matching Nets, Proto-MAML, CAVIA and learned optimizers report other settings or none on Omniglot).
+Command:   python experiments/learners.py --data-dir PATH --train-seconds 300   (PATH holds the published zips)
+Hardware:  2 cores of an AMD EPYC, no accelerator.
+Time:      6 minutes a row, compilation and evaluation included; rows that results/learners.json holds are kept.
+Expected:  joint >= 95 for ProtoNet, R2-D2, Proto-MAML and MAML; >= 90 for FOMAML, Meta-SGD, ANIL, Matching Net and
+           Relation Net; >= 80 for the others.
+Measured:  results/learners.json and results/learners.md.
+
+The settings are the presets' (`jaxmeta train NAME-omniglot-5w1s`): Conv-4, 64 filters, stride 2, rotations as new
+classes. The outer rate falls with the time that has passed: by a cosine, for Reptile linearly. The parameters are those
+of the best of ten validations, on classes of neither training nor test, while the clock stands. Then 600 tasks of
+unseen characters with 15 queries a class.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import pathlib
+import platform
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxmeta
+from jaxmeta import evaluation, training
+from jaxmeta.cli import build, presets, scoring, sources
+from jaxmeta.cli.config import Train
+from jaxmeta.statistics import mean_interval
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+SUFFIX, VALIDATIONS = "-omniglot-5w1s", 10
+SIZES = {"ways": 5, "shots": 1, "queries": 15}
+
+
+def rows() -> dict[str, Train]:
+    """Every preset of this task; learners without a head with both norms."""
+    found = {}
+    for name, preset in presets.PRESETS.items():
+        if name.endswith(SUFFIX) and isinstance(preset, Train):
+            for norm in ("batch",) if build.has_head(preset) else ("batch", "layer"):
+                found[f"{name.removesuffix(SUFFIX)}, {norm}"] = dataclasses.replace(preset, norm=norm)
+    return found
+
+
+def train(config: Train, seconds: float) -> tuple[dict, dict]:
+    """Trains for the given time, and returns the best meta_params with what is to be told of the training."""
+    domain = sources.domain(
+        config, "train", ways=config.train_ways, shots=config.train_shots or 1, queries=config.train_queries
+    )
+    select_on = scoring.draw(sources.domain(config, "validation", **SIZES).sample, 1, 100)
+    shape = build.shape(config, domain.sample)
+    optimizer = optax.inject_hyperparams({"adam": optax.adam, "sgd": optax.sgd}[config.outer_optimizer])(
+        learning_rate=config.learning_rate
+    )
+    trainer = training.meta_trainer(build.training_learner(config, shape), optimizer)
+    tester = build.learner(config, shape, ways=5, inner_steps=config.inner_steps_test)
+    init_key, train_key = jax.random.split(jax.random.key(config.seed))
+    state, size = trainer.init(init_key), 10
+    program = jax.jit(training.many_updates(trainer, domain.sample, num_tasks=config.tasks_per_step, num_updates=size))
+    start = time.perf_counter()
+    program = program.lower(state, train_key).compile()
+    compiled = time.perf_counter() - start
+    spent, curve, best = 0.0, [], (-1.0, state.meta_params)
+    while spent < seconds:
+        part = spent / seconds
+        fall = (1 + math.cos(math.pi * part)) / 2 if config.outer_optimizer == "adam" else 1 - part
+        hyperparams = {"learning_rate": jnp.asarray(config.learning_rate * fall, jnp.float32)}
+        state = state._replace(optimizer_state=state.optimizer_state._replace(hyperparams=hyperparams))
+        start = time.perf_counter()
+        state, metrics = program(state, train_key)
+        loss = float(metrics["loss"].mean())
+        spent += time.perf_counter() - start
+        if spent >= seconds * (len(curve) + 1) / VALIDATIONS:
+            scores = evaluation.evaluate(
+                tester, build.criterion(config), state.meta_params, select_on, jax.random.key(0),
+                columns={"joint": evaluation.as_is},
+            )  # fmt: skip
+            accuracy = float(scores["joint"]["accuracy"].mean())
+            best = max(best, (accuracy, state.meta_params), key=lambda pair: pair[0])
+            curve.append([int(state.step), round(loss, 4), round(accuracy, 4)])
+            print(
+                f"  {spent:4.0f} s, step {curve[-1][0]:>6}: loss {loss:.4f}, validation {100 * accuracy:.1f}",
+                flush=True,
+            )
+    told = {"steps": int(state.step), "seconds": round(spent, 1), "compile_seconds": round(compiled, 1), "curve": curve}
+    return best[1], told
+
+
+def test(config: Train, meta_params: dict) -> dict:
+    drawn = scoring.test(config, seed=2, num_tasks=600, seen=None, **SIZES)
+    learner = build.learner(config, drawn.shape, ways=5, inner_steps=config.inner_steps_test)
+    scores = evaluation.evaluate(learner, build.criterion(config), meta_params, drawn.episodes, jax.random.key(0))
+    return {
+        column: [round(100 * float(value), 2) for value in mean_interval(np.asarray(scores[column]["accuracy"]))]
+        for column in ("joint", "single")
+    }
+
+
+def markdown(results: dict) -> str:
+    lines = [
+        "| learner, norm | steps | tasks a step | inner steps, training / test | joint | single |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in results["rows"].items():
+        cells = [f"{mean:.1f} [{low:.1f}, {high:.1f}]" for mean, low, high in (row["joint"], row["single"])]
+        steps = " / ".join(map(str, row["inner_steps"])) if row["inner_steps"] else "-"
+        lines.append(f"| {name} | {row['steps']:,} | {row['tasks_per_step']} | {steps} | {cells[0]} | {cells[1]} |")
+    lines += [
+        "",
+        f"Accuracy in %, mean and 95% interval over 600 tasks. {results['train_seconds']:g} s of training each;",
+    ]
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return "\n".join([*lines, f"{results['device']}; {versions}.", ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--train-seconds", type=float, default=300)
+    parser.add_argument("--rows", nargs="*", help="some of the rows, such as 'maml, batch'; all are the default")
+    parser.add_argument("--out", type=pathlib.Path, default=RESULTS, help="where learners.json and learners.md are")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / "learners.json"
+    versions = {"jaxmeta": jaxmeta.__version__, "jax": jax.__version__, "python": platform.python_version()}
+    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    results = {"train_seconds": options.train_seconds, "device": device, "versions": versions, "rows": {}}
+    if path.exists():
+        results = json.loads(path.read_text())
+        if results["train_seconds"] != options.train_seconds:
+            parser.error(f"{path} holds rows of {results['train_seconds']} s; remove it, or give another --out")
+    for name, preset in rows().items():
+        if name in results["rows"] or (options.rows and name not in options.rows):
+            continue
+        print(name, flush=True)
+        config = dataclasses.replace(preset, data_dir=options.data_dir)
+        meta_params, told = train(config, options.train_seconds)
+        steps = [config.inner_steps, config.inner_steps_test] if build.has_steps(config) else None
+        told |= {"tasks_per_step": config.tasks_per_step, "inner_steps": steps}
+        results["rows"][name] = told | test(config, meta_params)
+        path.write_text(json.dumps(results, indent=1) + "\n")
+        (options.out / "learners.md").write_text(markdown(results))
+    print(markdown(results))
+
+
+if __name__ == "__main__":
+    main()
