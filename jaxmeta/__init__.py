@@ -4,7 +4,7 @@ from importlib.metadata import version as _version
 
 from jaxmeta import baselines, criteria, datasets, inner, models, statistics, tasks
 from jaxmeta.evaluation import evaluate
-from jaxmeta.learners import fomaml, maml, protonet
+from jaxmeta.learners import cavia, fomaml, imaml, maml, matching_net, proto_maml, protonet, r2d2, relation_net
 from jaxmeta.training import MetaState, MetaTrainer, meta_trainer
 from jaxmeta.types import Batch, Episode, MetaLearner, Model, query_loss
 
@@ -18,16 +18,22 @@ __all__ = [
     "MetaTrainer",
     "Model",
     "baselines",
+    "cavia",
     "criteria",
     "datasets",
     "evaluate",
     "fomaml",
+    "imaml",
     "inner",
     "maml",
+    "matching_net",
     "meta_trainer",
     "models",
+    "proto_maml",
     "protonet",
     "query_loss",
+    "r2d2",
+    "relation_net",
     "statistics",
     "tasks",
 ]

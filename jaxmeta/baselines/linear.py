@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import checks
+from jaxmeta import checks, inner
 from jaxmeta.criteria import silence_absent
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, PyTree, query_loss
 
@@ -122,11 +122,7 @@ def ridge_regression(criterion: Criterion, *, penalty: float = 1.0) -> MetaLearn
         targets = jnp.where(keep > 0, support.targets, 0)
         centre, level = rows.sum(axis=0) / count, targets.sum(axis=0) / count
         rows, targets = (rows - centre) * keep, (targets - level) * keep
-        # The smaller of the two equal systems: features by features, or rows by rows.
-        if rows.shape[1] <= rows.shape[0]:
-            weights = _solve(rows.T @ rows, penalty, rows.T @ targets)
-        else:
-            weights = rows.T @ _solve(rows @ rows.T, penalty, targets)
+        weights = inner.ridge(rows, targets, penalty)
         return Linear(weights, level - centre @ weights)
 
     def predict(meta_params: PyTree, adapted: Linear, inputs: PyTree, mask: Array | None = None) -> Array:
@@ -146,7 +142,3 @@ def _rows(support: Batch) -> tuple[Array, Array]:
     rows = support.inputs.reshape(len(support.inputs), -1)
     real = jnp.ones(len(rows), bool) if support.mask is None else support.mask
     return jnp.where(real[:, None], rows, 0), real.astype(rows.dtype)
-
-
-def _solve(matrix: Array, penalty: float, right: Array) -> Array:
-    return jax.scipy.linalg.solve(matrix + penalty * jnp.eye(len(matrix), dtype=matrix.dtype), right, assume_a="pos")

@@ -1,6 +1,6 @@
 """Criteria: how a predictor is scored on data."""
 
-from jaxmeta.criteria.classification import cross_entropy, silence_absent
+from jaxmeta.criteria.classification import cross_entropy, relation_score, silence_absent
 from jaxmeta.criteria.regression import squared_error
 
-__all__ = ["cross_entropy", "silence_absent", "squared_error"]
+__all__ = ["cross_entropy", "relation_score", "silence_absent", "squared_error"]

@@ -29,19 +29,55 @@ def cross_entropy(predictor: Predictor, batch: Batch, key: Array) -> tuple[Array
       TypeError: if the targets are no integers.
     """
     del key
-    logits = predictor(batch.inputs, batch.mask)
-    targets = batch.targets
-    if not jnp.issubdtype(targets.dtype, jnp.integer):
-        checks.fail("cross_entropy", "integer targets", targets.dtype, error=TypeError)
-    if logits.ndim != 2 or targets.shape != logits.shape[:1]:
-        checks.fail("cross_entropy", "logits [n, num_ways] for targets [n]", f"{logits.shape} for {targets.shape}")
-    logits = silence_absent(logits, batch.classes)
+    logits, chosen = _logits("cross_entropy", predictor, batch)
     # The log-probability of the target class by a mask: a gather's second derivative is a slow scatter on CPU.
-    chosen = jax.nn.one_hot(targets, logits.shape[-1], dtype=bool)
     losses = jax.nn.logsumexp(logits, axis=-1) - jnp.where(chosen, logits, 0).sum(axis=-1)
     loss = masked_mean(losses, batch.mask)
-    accuracy = masked_mean(jnp.argmax(logits, axis=-1) == targets, batch.mask)
-    return loss, {"loss": loss, "accuracy": accuracy}
+    return loss, {"loss": loss, "accuracy": _accuracy(logits, batch)}
+
+
+def relation_score(predictor: Predictor, batch: Batch, key: Array) -> tuple[Array, Metrics]:
+    """Mean squared error of sigmoid(score) against 1 for a query's own class and 0 for the others.
+
+    The mean is over the pairs of a query that is not padding and a class that `batch.classes` has.
+
+    Args:
+      predictor: maps inputs [n, ...] to raw scores [n, num_ways]; `relation_net` has them.
+      batch: targets [n] are integers in [0, num_ways).
+      key: not used.
+
+    Returns:
+      The mean over pairs, and {"loss": the same, "accuracy": a fraction}.
+
+    Raises:
+      ValueError: if the scores are not [n, num_ways], or not as many as the episode has classes.
+      TypeError: if the targets are no integers.
+
+    References:
+      Sung et al., Learning to Compare: Relation Network for Few-Shot Learning, 2018, equation 2 (a sum there, a mean
+      in its reference code).
+    """
+    del key
+    scores, chosen = _logits("relation_score", predictor, batch)
+    errors = jnp.square(jax.nn.sigmoid(scores) - chosen)
+    counted = jnp.ones(errors.shape, bool) if batch.classes is None else batch.classes
+    counted = counted if batch.mask is None else counted & batch.mask[:, None]
+    loss = masked_mean(errors.ravel(), counted.ravel())
+    return loss, {"loss": loss, "accuracy": _accuracy(scores, batch)}
+
+
+def _logits(what: str, predictor: Predictor, batch: Batch) -> tuple[Array, Array]:
+    """Returns the logits with absent classes silenced, and which of them are the targets', [n, num_ways] bool."""
+    logits, targets = predictor(batch.inputs, batch.mask), batch.targets
+    if not jnp.issubdtype(targets.dtype, jnp.integer):
+        checks.fail(what, "integer targets", targets.dtype, error=TypeError)
+    if logits.ndim != 2 or targets.shape != logits.shape[:1]:
+        checks.fail(what, "logits [n, num_ways] for targets [n]", f"{logits.shape} for {targets.shape}")
+    return silence_absent(logits, batch.classes), jax.nn.one_hot(targets, logits.shape[-1], dtype=bool)
+
+
+def _accuracy(logits: Array, batch: Batch) -> Array:
+    return masked_mean(jnp.argmax(logits, axis=-1) == batch.targets, batch.mask)
 
 
 def silence_absent(logits: Array, classes: Array | None) -> Array:

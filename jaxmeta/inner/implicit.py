@@ -8,7 +8,7 @@ import optax
 from jax.scipy.sparse.linalg import cg
 
 from jaxmeta import checks
-from jaxmeta.inner.loop import InnerLoss, Solve, Trace, nested, unroll
+from jaxmeta.inner.loop import InnerLoss, Solve, Trace, nested, transformation, unroll
 from jaxmeta.types import Array, Metrics, PyTree
 
 
@@ -46,6 +46,7 @@ def implicit(
     if not 0 < regularization < float("inf"):
         checks.fail("implicit: regularization", "a positive number", regularization)
     num_cg_steps = checks.integer("implicit: num_cg_steps", num_cg_steps, 1)
+    optimizer = transformation("implicit: optimizer", optimizer)
 
     def held(params: PyTree, data: tuple[PyTree, PyTree], key: Array) -> tuple[Array, Metrics]:
         data, anchor = data

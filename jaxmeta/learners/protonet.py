@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks
 from jaxmeta.criteria import silence_absent
+from jaxmeta.learners.support import embed, memberships
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss
 
 
@@ -48,12 +48,8 @@ def protonet(encoder: Model, criterion: Criterion, *, num_ways: int) -> MetaLear
     def adapt(meta_params: PyTree, support: Batch, key: Array) -> Adapted:
         del key
         context = encoder.context(meta_params, support)
-        embeddings = encoder.apply(meta_params, support.inputs, support.mask, context)
-        if embeddings.ndim != 2:
-            checks.fail("protonet", "embeddings [n, dim]", embeddings.shape, "flatten the encoder's outputs")
-        members = jax.nn.one_hot(support.targets, num_ways, dtype=embeddings.dtype)
-        if support.mask is not None:
-            members = members * support.mask[:, None]
+        embeddings = embed("protonet", encoder, meta_params, support, context)
+        members = memberships(support, num_ways).astype(embeddings.dtype)
         counts = members.sum(axis=0)
         prototypes = members.T @ embeddings / jnp.maximum(counts, 1)[:, None]
         return Adapted(prototypes, counts > 0, context)

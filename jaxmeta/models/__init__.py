@@ -1,8 +1,21 @@
 """Networks, and the adapters that make a `Model` of anyone's."""
 
 from jaxmeta.models.adapters import from_functions, from_linen, from_nnx
+from jaxmeta.models.conditioning import FiLM, beside, concatenate
 from jaxmeta.models.convolution import Conv, convolve, max_pool
-from jaxmeta.models.networks import MLP, Conv4, conv4, flat, mlp
+from jaxmeta.models.networks import (
+    MLP,
+    Conv4,
+    Conv4Maps,
+    FiLMConv4,
+    RelationModule,
+    conv4,
+    conv4_maps,
+    film_conv4,
+    flat,
+    mlp,
+    relation_module,
+)
 from jaxmeta.models.normalization import NORMS, Context, Moments, NnxNorm, Norm
 from jaxmeta.models.resnet import ResNet12, resnet12
 
@@ -12,17 +25,26 @@ __all__ = [
     "Context",
     "Conv",
     "Conv4",
+    "Conv4Maps",
+    "FiLM",
+    "FiLMConv4",
     "Moments",
     "NnxNorm",
     "Norm",
+    "RelationModule",
     "ResNet12",
+    "beside",
+    "concatenate",
     "conv4",
+    "conv4_maps",
     "convolve",
+    "film_conv4",
     "flat",
     "from_functions",
     "from_linen",
     "from_nnx",
     "max_pool",
     "mlp",
+    "relation_module",
     "resnet12",
 ]
