@@ -5,6 +5,7 @@ from jaxmeta.models.convolution import Conv, convolve, max_pool
 from jaxmeta.models.networks import MLP, Conv4, conv4, flat, mlp
 from jaxmeta.models.normalization import NORMS, Context, Moments, NnxNorm, Norm
 from jaxmeta.models.resnet import ResNet12, resnet12
+from jaxmeta.models.update_rules import UpdateRule, gradient_descent_rule, lstm_update_rule
 
 __all__ = [
     "MLP",
@@ -16,12 +17,15 @@ __all__ = [
     "NnxNorm",
     "Norm",
     "ResNet12",
+    "UpdateRule",
     "conv4",
     "convolve",
     "flat",
     "from_functions",
     "from_linen",
     "from_nnx",
+    "gradient_descent_rule",
+    "lstm_update_rule",
     "max_pool",
     "mlp",
     "resnet12",
