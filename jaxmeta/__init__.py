@@ -4,7 +4,24 @@ from importlib.metadata import version as _version
 
 from jaxmeta import baselines, criteria, datasets, inner, models, statistics, tasks
 from jaxmeta.evaluation import evaluate
-from jaxmeta.learners import cavia, fomaml, imaml, maml, matching_net, proto_maml, protonet, r2d2, relation_net
+from jaxmeta.learners import (
+    anil,
+    boil,
+    cavia,
+    fomaml,
+    imaml,
+    learned_optimizer,
+    maml,
+    maml_plus_plus,
+    matching_net,
+    meta_sgd,
+    partial_maml,
+    proto_maml,
+    protonet,
+    r2d2,
+    relation_net,
+    reptile,
+)
 from jaxmeta.training import MetaState, MetaTrainer, meta_trainer
 from jaxmeta.types import Batch, Episode, MetaLearner, Model, query_loss
 
@@ -17,7 +34,9 @@ __all__ = [
     "MetaState",
     "MetaTrainer",
     "Model",
+    "anil",
     "baselines",
+    "boil",
     "cavia",
     "criteria",
     "datasets",
@@ -25,15 +44,20 @@ __all__ = [
     "fomaml",
     "imaml",
     "inner",
+    "learned_optimizer",
     "maml",
+    "maml_plus_plus",
     "matching_net",
+    "meta_sgd",
     "meta_trainer",
     "models",
+    "partial_maml",
     "proto_maml",
     "protonet",
     "query_loss",
     "r2d2",
     "relation_net",
+    "reptile",
     "statistics",
     "tasks",
 ]

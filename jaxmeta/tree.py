@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
+from jaxmeta import checks
 from jaxmeta.types import Array, PyTree
 
 
@@ -31,3 +34,45 @@ def leading_axis(tree: PyTree) -> int:
 def norm(tree: PyTree) -> Array:
     """The Euclidean norm of all leaves together."""
     return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
+
+
+def paths(tree: PyTree) -> list[str]:
+    """Where each leaf stands, such as "Dense_0/kernel", in the order of the leaves."""
+    return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in jax.tree.leaves_with_path(tree)]
+
+
+def mask(what: str, tree: PyTree, chosen: Callable[[str], bool] | PyTree) -> PyTree:
+    """Marks the leaves that are chosen.
+
+    Args:
+      what: names the argument in errors.
+      tree: any pytree.
+      chosen: (path) -> bool, with paths as `paths` gives them; or a pytree of bools of the tree's structure.
+
+    Returns:
+      A pytree of bools of the tree's structure.
+
+    Raises:
+      ValueError: if the structures differ or nothing is chosen; it lists the paths that there are.
+    """
+    structure, names = jax.tree.structure(tree), paths(tree)
+    if callable(chosen):
+        chosen = structure.unflatten([bool(chosen(name)) for name in names])
+    if jax.tree.structure(chosen) != structure:
+        checks.fail(
+            what, f"a path function, or bools at {', '.join(names)}", f"{', '.join(paths(chosen)) or 'nothing'}"
+        )
+    if not any(map(bool, jax.tree.leaves(chosen))):
+        checks.fail(what, f"at least one of {', '.join(names)}", "none of them")
+    return chosen
+
+
+def split(tree: PyTree, mask: PyTree) -> tuple[PyTree, PyTree]:
+    """Two trees, the leaves that mask marks and the others; None stands where a leaf is in the other tree."""
+    marked = jax.tree.map(lambda keep, leaf: leaf if keep else None, mask, tree)
+    return marked, jax.tree.map(lambda keep, leaf: None if keep else leaf, mask, tree)
+
+
+def merge(marked: PyTree, rest: PyTree) -> PyTree:
+    """Puts together what `split` took apart."""
+    return jax.tree.map(lambda a, b: b if a is None else a, marked, rest, is_leaf=lambda leaf: leaf is None)

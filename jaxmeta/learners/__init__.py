@@ -2,11 +2,34 @@
 
 from jaxmeta.learners.cavia import cavia
 from jaxmeta.learners.imaml import imaml
+from jaxmeta.learners.learned_optimizer import learned_optimizer
 from jaxmeta.learners.maml import fomaml, maml
+from jaxmeta.learners.maml_plus_plus import annealed_step_weights, maml_plus_plus
 from jaxmeta.learners.matching_net import matching_net
+from jaxmeta.learners.meta_sgd import meta_sgd
+from jaxmeta.learners.partial_maml import anil, boil, partial_maml
 from jaxmeta.learners.proto_maml import proto_maml
 from jaxmeta.learners.protonet import protonet
 from jaxmeta.learners.r2d2 import r2d2
 from jaxmeta.learners.relation_net import relation_net
+from jaxmeta.learners.reptile import reptile
 
-__all__ = ["cavia", "fomaml", "imaml", "maml", "matching_net", "proto_maml", "protonet", "r2d2", "relation_net"]
+__all__ = [
+    "anil",
+    "annealed_step_weights",
+    "boil",
+    "cavia",
+    "fomaml",
+    "imaml",
+    "learned_optimizer",
+    "maml",
+    "maml_plus_plus",
+    "matching_net",
+    "meta_sgd",
+    "partial_maml",
+    "proto_maml",
+    "protonet",
+    "r2d2",
+    "relation_net",
+    "reptile",
+]

@@ -18,6 +18,7 @@ from jaxmeta.models.networks import (
 )
 from jaxmeta.models.normalization import NORMS, Context, Moments, NnxNorm, Norm
 from jaxmeta.models.resnet import ResNet12, resnet12
+from jaxmeta.models.update_rules import UpdateRule, gradient_descent_rule, lstm_update_rule
 
 __all__ = [
     "MLP",
@@ -33,6 +34,7 @@ __all__ = [
     "Norm",
     "RelationModule",
     "ResNet12",
+    "UpdateRule",
     "beside",
     "concatenate",
     "conv4",
@@ -43,6 +45,8 @@ __all__ = [
     "from_functions",
     "from_linen",
     "from_nnx",
+    "gradient_descent_rule",
+    "lstm_update_rule",
     "max_pool",
     "mlp",
     "relation_module",

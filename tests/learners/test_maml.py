@@ -3,41 +3,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from proofs import KEY, assert_close, assert_exact, episode, meta_gradient, network
 
 from jaxmeta import criteria, fomaml, inner, maml, models, tree
 from jaxmeta.types import Batch, Episode, Model
-
-KEY = jax.random.key(0)
 
 
 @pytest.fixture(autouse=True)
 def _float64():
     with jax.enable_x64(True):
         yield
-
-
-def network():
-    """A smooth network, so that finite differences have digits."""
-
-    def init(key):
-        keys = jax.random.split(key, 2)
-        return {
-            "w": jax.random.normal(keys[0], (2, 6), jnp.float64),
-            "b": jnp.full(6, 0.1, jnp.float64),
-            "v": jax.random.normal(keys[1], (6, 3), jnp.float64),
-        }
-
-    return Model(init, lambda params, x, mask=None, context=(): jnp.tanh(x @ params["w"] + params["b"]) @ params["v"])
-
-
-def episode():
-    x = jax.random.normal(jax.random.key(1), (14, 2), jnp.float64)
-    y = jnp.arange(14) % 3
-    return Episode(Batch(x[:6], y[:6]), Batch(x[6:], y[6:]))
-
-
-def meta_gradient(learner, params):
-    return jax.jit(jax.grad(lambda params: learner.loss(params, episode(), KEY)[0]))(params)
 
 
 OPTIMIZERS = {
@@ -51,13 +26,7 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("num_steps", [1, 3])
 def test_meta_gradient_against_finite_differences(optimizer, num_steps):
     learner = maml(network(), criteria.cross_entropy, OPTIMIZERS[optimizer](), num_steps=num_steps)
-    params = learner.init(KEY)
-    flat, unflatten = jax.flatten_util.ravel_pytree(params)
-    loss = jax.jit(lambda flat: learner.loss(unflatten(flat), episode(), KEY)[0])
-    step = 1e-5
-    differences = np.array([(loss(flat + step * e) - loss(flat - step * e)) / (2 * step) for e in np.eye(len(flat))])
-    exact = np.array(jax.flatten_util.ravel_pytree(meta_gradient(learner, params))[0])
-    assert np.linalg.norm(exact - differences) <= 1e-6 * np.linalg.norm(exact)
+    assert_exact(learner, learner.init(KEY))
 
 
 def test_against_a_loop_by_hand():
@@ -75,11 +44,7 @@ def test_against_a_loop_by_hand():
 
     learner = maml(model, criteria.cross_entropy, optax.sgd(0.3), num_steps=3)
     params = learner.init(KEY)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12),
-        meta_gradient(learner, params),
-        jax.jit(jax.grad(by_hand))(params),
-    )
+    assert_close(meta_gradient(learner, params), jax.jit(jax.grad(by_hand))(params))
 
 
 def test_closed_form_on_a_quadratic():
@@ -106,11 +71,10 @@ def test_zero_steps_is_the_query_gradient_and_first_order_is_the_one_at_the_adap
     first = fomaml(model, criteria.cross_entropy, optax.sgd(0.3), num_steps=2)
     second = maml(model, criteria.cross_entropy, optax.sgd(0.3), num_steps=2)
     params = none.init(KEY)
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)  # noqa: E731
-    jax.tree.map(close, meta_gradient(none, params), query_gradient(params))
+    assert_close(meta_gradient(none, params), query_gradient(params))
     adapted = first.adapt(params, support, KEY).params
-    jax.tree.map(close, adapted, second.adapt(params, support, KEY).params)
-    jax.tree.map(close, meta_gradient(first, params), query_gradient(adapted))
+    assert_close(adapted, second.adapt(params, support, KEY).params)
+    assert_close(meta_gradient(first, params), query_gradient(adapted))
     gap = jax.tree.map(jnp.subtract, meta_gradient(first, params), meta_gradient(second, params))
     assert tree.norm(gap) > 0.05 * tree.norm(meta_gradient(second, params))
 
