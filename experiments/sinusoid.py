@@ -70,7 +70,7 @@ def figure(meta_params: dict, random_params: dict) -> None:
     inputs = jax.random.uniform(jax.random.key(5), (10, 1), minval=-5, maxval=5)
     support = Batch(inputs, amplitude * jnp.sin(inputs - phase))
     episode = Episode(support, Batch(grid, amplitude * jnp.sin(grid - phase)))
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), sharey=True, layout="constrained")
     panels = {"MAML initialisation": meta_params, "random initialisation": random_params}
     for axis, (title, params) in zip(axes, panels.items(), strict=True):
         axis.plot(grid, episode.query.targets, color="black", label="truth")
@@ -82,7 +82,7 @@ def figure(meta_params: dict, random_params: dict) -> None:
         axis.plot(inputs, support.targets, "k^", label="10 support examples")
         axis.set(title=title, xlabel="x")
     axes[0].set_ylabel("y")
-    axes[1].legend(fontsize=8, loc="lower right")
+    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=5)
     figure.savefig(RESULTS / "sinusoid.png", dpi=110)
 
 
