@@ -1,6 +1,8 @@
 """Networks, and the adapters that make a `Model` of anyone's."""
 
-from jaxmeta.models.adapters import from_functions, from_linen, from_nnx
+from typing import TYPE_CHECKING, Any
+
+from jaxmeta.models.adapters import from_functions, from_linen
 from jaxmeta.models.conditioning import FiLM, beside, concatenate
 from jaxmeta.models.convolution import Conv, convolve, max_pool
 from jaxmeta.models.networks import (
@@ -16,9 +18,12 @@ from jaxmeta.models.networks import (
     mlp,
     relation_module,
 )
-from jaxmeta.models.normalization import NORMS, Context, Moments, NnxNorm, Norm
+from jaxmeta.models.normalization import NORMS, Moments, Norm
 from jaxmeta.models.resnet import ResNet12, resnet12
 from jaxmeta.models.update_rules import UpdateRule, gradient_descent_rule, lstm_update_rule
+
+if TYPE_CHECKING:
+    from jaxmeta.models.nnx import Context, NnxNorm, from_nnx
 
 __all__ = [
     "MLP",
@@ -52,3 +57,12 @@ __all__ = [
     "relation_module",
     "resnet12",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports nnx once it is used."""
+    if name in ("Context", "NnxNorm", "from_nnx"):
+        from jaxmeta.models import nnx
+
+        return getattr(nnx, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

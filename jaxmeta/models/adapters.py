@@ -1,4 +1,4 @@
-"""From Flax modules and plain functions to `Model`."""
+"""From linen modules and plain functions to `Model`; `jaxmeta.models.nnx` has the adapter of nnx."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-from flax import nnx
 from flax.errors import InvalidRngError
 
 from jaxmeta import checks
-from jaxmeta.models.normalization import Context
 from jaxmeta.types import Array, Batch, Model, PyTree, no_context
 
-_STATELESS = "models hold no running averages; use jaxmeta.models.Norm, or another norm without state"
-_NO_NOISE = "dropout is not supported: noise that only training has enters through the inputs; remove the layer"
+STATELESS = "models hold no running averages; use jaxmeta.models.Norm, or another norm without state"
+NO_NOISE = "dropout is not supported: noise that only training has enters through the inputs; remove the layer"
 
 
 def from_functions(
@@ -74,11 +72,11 @@ def from_linen(module: nn.Module, example_inputs: PyTree) -> Model:
         jax.eval_shape(lambda given, inputs: call(given, inputs, None, mutable=True), shapes, example_inputs)
     except InvalidRngError as error:
         raise ValueError(
-            f"from_linen: {type(module).__name__} asks for random numbers when applied; {_NO_NOISE}"
+            f"from_linen: {type(module).__name__} asks for random numbers when applied; {NO_NOISE}"
         ) from error
     if extra := sorted(set(shapes) - {"params", "context"}):
         checks.fail(
-            f"from_linen: {type(module).__name__}", 'the collections "params" and "context" alone', extra, _STATELESS
+            f"from_linen: {type(module).__name__}", 'the collections "params" and "context" alone', extra, STATELESS
         )
 
     def init(key: Array) -> PyTree:
@@ -91,44 +89,3 @@ def from_linen(module: nn.Module, example_inputs: PyTree) -> Model:
         return call({"params": params}, support.inputs, support.mask, mutable=["context"])[1]["context"]
 
     return Model(init, apply, context if "context" in shapes else no_context)
-
-
-def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
-    """Makes a Model of an nnx module.
-
-    The module's variables are `nnx.Param` and, if it has some, `models.Context`, which hold None until the module
-    writes them from a support set. `mask` is passed on if the module's `__call__` names it.
-
-    Args:
-      make: (rngs) -> module.
-
-    Raises:
-      ValueError: if the module has other variables (running averages, dropout's random state).
-    """
-    graph, shapes, empty, rest = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, Context, ...)
-    if jax.tree.leaves(rest):
-        kinds = sorted({type(leaf).__name__ for _, leaf in nnx.to_flat_state(rest)})
-        hint = _NO_NOISE if any("Rng" in kind for kind in kinds) else _STATELESS
-        checks.fail("from_nnx", "the variable types Param and Context alone", kinds, hint)
-    masked = "mask" in inspect.signature(type(nnx.merge(graph, shapes, empty, rest)).__call__).parameters
-
-    def bind(params: PyTree, context: PyTree) -> Any:
-        state = nnx.clone(shapes)
-        nnx.replace_by_pure_dict(state, params)
-        return nnx.merge(graph, state, context or empty, rest, copy=True)
-
-    def call(module: Any, inputs: PyTree, mask: Array | None) -> PyTree:
-        return module(inputs, mask=mask) if masked else module(inputs)
-
-    def init(key: Array) -> PyTree:
-        return nnx.to_pure_dict(nnx.state(make(nnx.Rngs(key)), nnx.Param))
-
-    def apply(params: PyTree, inputs: PyTree, mask: Array | None = None, context: PyTree = ()) -> PyTree:
-        return call(bind(params, context), inputs, mask)
-
-    def context(params: PyTree, support: Batch) -> PyTree:
-        module = bind(params, ())
-        call(module, support.inputs, support.mask)
-        return nnx.state(module, Context)
-
-    return Model(init, apply, context if nnx.to_flat_state(empty) else no_context)

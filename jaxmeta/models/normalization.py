@@ -1,4 +1,4 @@
-"""One masked normalisation layer for every mode, in linen and in nnx, over the same arithmetic."""
+"""One masked normalisation layer for every mode; `jaxmeta.models.nnx` has it for nnx, over the same arithmetic."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from jaxmeta import checks
 from jaxmeta.types import Array
@@ -118,32 +117,3 @@ class Norm(nn.Module):
         return y * self.param("scale", nn.initializers.ones, channels) + self.param(
             "bias", nn.initializers.zeros, channels
         )
-
-
-class Context(nnx.Variable):
-    """The nnx variable type of what a module takes from a support set; `from_nnx` fills it or leaves it empty."""
-
-
-class NnxNorm(nnx.Module):
-    """`Norm` as an nnx layer; its Context variable holds None until a support set is given."""
-
-    def __init__(self, channels: int, *, kind: str = "batch", groups: int = 8, eps: float = 1e-5):
-        self.kind, self.groups, self.eps = checks.choice("norm", kind, NORMS), groups, eps
-        if kind != "none":
-            self.scale, self.bias = nnx.Param(jnp.ones(channels)), nnx.Param(jnp.zeros(channels))
-        if kind == "task":
-            self.blend_scale, self.blend_offset = nnx.Param(jnp.zeros(())), nnx.Param(jnp.zeros(()))
-        if kind in ("support", "task"):
-            self.moments = Context(None)
-
-    def __call__(self, x: Array, mask: Array | None = None) -> Array:
-        if self.kind == "none":
-            return x
-        task = self.kind == "task"
-        blend = (self.blend_scale[...], self.blend_offset[...]) if task else (jnp.zeros(()), jnp.zeros(()))
-        has_context = self.kind in ("support", "task")
-        given = self.moments.get_value() if has_context else None
-        y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps)
-        if has_context and given is None:
-            self.moments.set_value(moments)
-        return y * self.scale[...] + self.bias[...]
