@@ -1,4 +1,4 @@
-"""What the proofs of the gradient-based learners share: a smooth task, and finite differences in double precision."""
+"""What the proofs of the learners share: a smooth task, and finite differences in double precision."""
 
 import jax
 import jax.numpy as jnp
@@ -48,22 +48,34 @@ def assert_close(a, b, rtol=1e-10, atol=1e-12):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), a, b)
 
 
-def assert_exact(learner, meta_params, *, step=1e-5):
+def finite_differences(loss, params, *, step=1e-5):
+    """Returns the gradient of loss(params) as jax has it and by central differences, both flat; wants float64."""
+    flat, unflatten = jax.flatten_util.ravel_pytree(params)
+    assert flat.dtype == jnp.float64
+
+    @jax.jit
+    def both(flat):
+        value = lambda flat: loss(unflatten(flat))  # noqa: E731
+        ahead, behind = (jax.lax.map(lambda e, sign=sign: value(flat + sign * step * e), jnp.eye(len(flat)))
+                         for sign in (1, -1))  # fmt: skip
+        return jax.grad(value)(flat), (ahead - behind) / (2 * step)
+
+    return tuple(map(np.asarray, both(flat)))
+
+
+def check_gradient(loss, params, *, tolerance=1e-6):
+    """Fails unless the gradient of every leaf is the finite differences', relative to the whole gradient's norm."""
+    exact, differences = finite_differences(loss, params)
+    assert np.linalg.norm(exact - differences) <= tolerance * np.linalg.norm(exact)
+    return exact
+
+
+def assert_exact(learner, meta_params):
     """The meta-gradient of every leaf against central differences, to 1e-6 of the norm of the whole gradient.
 
     No leaf may hide: each one's share of the norm must be far above that error.
     """
-    flat, unflatten = jax.flatten_util.ravel_pytree(meta_params)
-
-    @jax.jit
-    def both(flat):
-        loss = lambda flat: learner.loss(unflatten(flat), episode(), KEY)[0]  # noqa: E731
-        difference = lambda e: (loss(flat + step * e) - loss(flat - step * e)) / (2 * step)  # noqa: E731
-        return jax.grad(loss)(flat), jax.lax.map(difference, jnp.eye(len(flat), dtype=flat.dtype))
-
-    exact, differences = both(flat)
-    assert exact.dtype == jnp.float64
-    size = np.linalg.norm(differences)
-    assert np.linalg.norm(exact - differences) <= 1e-6 * size
+    exact = check_gradient(lambda meta_params: learner.loss(meta_params, episode(), KEY)[0], meta_params)
+    _, unflatten = jax.flatten_util.ravel_pytree(meta_params)
     for path, leaf in jax.tree.leaves_with_path(unflatten(exact)):
-        assert np.linalg.norm(leaf) > 1e-5 * size, jax.tree_util.keystr(path)
+        assert np.linalg.norm(leaf) > 1e-5 * np.linalg.norm(exact), jax.tree_util.keystr(path)

@@ -1,5 +1,7 @@
 """Every learner over every kind of model, with a tiny builder each; the protocol tests run over all of them."""
 
+import functools
+import math
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -13,41 +15,47 @@ from jaxmeta import criteria, datasets, learners, models, tasks
 from jaxmeta.types import Criterion, MetaLearner, Model
 
 SIZE, WAYS = 8, 3
+PICTURE = (SIZE, SIZE, 1)
+Outputs = int | str | None
+"""Size of the head, "map" for feature maps [n, height, 1, channels], or None for features [n, dim]."""
 
 
 class Net(nnx.Module):
     """A small nnx network with the norm under test."""
 
-    def __init__(self, norm: str, num_outputs: int, rngs: nnx.Rngs):
-        self.first = nnx.Linear(SIZE, 8, rngs=rngs)
+    def __init__(self, norm: str, num_outputs: Outputs, inputs: tuple[int, int, int], rngs: nnx.Rngs):
+        self.first = nnx.Linear(math.prod(inputs[1:]), 8, rngs=rngs)
         self.norm = models.NnxNorm(8, kind=norm)
-        self.head = nnx.Linear(8, num_outputs, rngs=rngs)
+        self.head = None if num_outputs == "map" else nnx.Linear(8, num_outputs or 6, rngs=rngs)
 
     def __call__(self, x, mask=None):
-        return self.head(jax.nn.tanh(self.norm(self.first(x[..., 0]), mask)).mean(axis=1))
+        x = jax.nn.tanh(self.norm(self.first(x.reshape(*x.shape[:2], -1)), mask))
+        return x[:, :, None] if self.head is None else self.head(x.mean(axis=1))
 
 
 class Small(nn.Module):
     """A small linen network with the norm under test, without convolutions: compile times are what the suite costs."""
 
     norm: str
-    num_outputs: int | None
+    num_outputs: Outputs
 
     @nn.compact
     def __call__(self, x, mask=None):
-        x = x[..., 0]
+        x = x.reshape(*x.shape[:2], -1)
         for _ in range(2):
             x = nn.tanh(models.Norm(self.norm)(nn.Dense(8, use_bias=self.norm == "none")(x), mask))
+        if self.num_outputs == "map":
+            return x[:, :, None]
         x = x.mean(axis=1)
         return x if self.num_outputs is None else nn.Dense(self.num_outputs)(x)
 
 
-def linen(norm: str, num_outputs: int | None) -> Model:
-    return models.from_linen(Small(norm, num_outputs), jax.ShapeDtypeStruct((1, SIZE, SIZE, 1), jnp.float32))
+def linen(norm: str, num_outputs: Outputs, inputs: tuple[int, int, int] = PICTURE) -> Model:
+    return models.from_linen(Small(norm, num_outputs), jax.ShapeDtypeStruct((1, *inputs), jnp.float32))
 
 
-def nnx_model(norm: str, num_outputs: int | None) -> Model:
-    return models.from_nnx(lambda rngs: Net(norm, num_outputs or 6, rngs))
+def nnx_model(norm: str, num_outputs: Outputs, inputs: tuple[int, int, int] = PICTURE) -> Model:
+    return models.from_nnx(lambda rngs: Net(norm, num_outputs, inputs, rngs))
 
 
 MODELS = {"linen": linen, "nnx": nnx_model}
@@ -65,7 +73,48 @@ def _protonet(model):
     return learners.protonet(model(None), criteria.cross_entropy, num_ways=WAYS)
 
 
-LEARNERS = {"maml": _maml, "fomaml": _fomaml, "protonet": _protonet}
+def _matching_net(model):
+    return learners.matching_net(model(None), criteria.cross_entropy, num_ways=WAYS)
+
+
+def _relation_net(model):
+    # Maps are [n, SIZE, 1, 8].
+    return learners.relation_net(model("map"), model(1, (SIZE, 1, 16)), criteria.relation_score, num_ways=WAYS)
+
+
+def _r2d2(model):
+    return learners.r2d2(model(None), criteria.cross_entropy, num_ways=WAYS)
+
+
+def _proto_maml(model):
+    return learners.proto_maml(model(None), criteria.cross_entropy, optax.sgd(0.1), num_ways=WAYS, num_steps=2)
+
+
+def _imaml(model):
+    return learners.imaml(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=3, regularization=2.0)
+
+
+def _cavia(model):
+    def condition(pictures, context_params):
+        # Constant channels would be taken out by most of the norms.
+        return pictures * (1 + context_params[:, None])
+
+    return learners.cavia(
+        model(WAYS), criteria.cross_entropy, optax.sgd(1.0), num_steps=2, num_context_params=SIZE, condition=condition
+    )
+
+
+LEARNERS = {
+    "maml": _maml,
+    "fomaml": _fomaml,
+    "imaml": _imaml,
+    "cavia": _cavia,
+    "proto_maml": _proto_maml,
+    "protonet": _protonet,
+    "matching_net": _matching_net,
+    "relation_net": _relation_net,
+    "r2d2": _r2d2,
+}
 
 
 class Case(NamedTuple):
@@ -74,7 +123,7 @@ class Case(NamedTuple):
 
 
 def case(name: str, model: str = "linen", norm: str = "support") -> Case:
-    learner = LEARNERS[name](lambda outputs: MODELS[model](norm, outputs))
+    learner = LEARNERS[name](functools.partial(MODELS[model], norm))
     return Case(learner, criteria.cross_entropy)
 
 

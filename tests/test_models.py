@@ -89,6 +89,11 @@ def test_resnet12_by_hand():
         (lambda: models.from_nnx(lambda rngs: nnx.Dropout(0.5, rngs=rngs)), "dropout"),
         (lambda: models.conv4((28, 28, 1), 5, norm="batches"), "one of batch, support"),
         (lambda: models.conv4((8, 8, 1), 5, downsampling="max_pool"), "16 x 16"),
+        (lambda: models.conv4_maps((3, 8, 1), downsampling="max_pool"), "conv4_maps: shape: .*4 x 4 with max_pool"),
+        (lambda: models.relation_module((7, 7)), r"relation_module: shape: .*got \(7, 7\)"),
+        (lambda: models.relation_module((7, 7, 4), norm="batches"), "relation_module: norm: .*one of batch, support"),
+        (lambda: models.relation_module((7, 7, 4), hidden=0), "hidden"),
+        (lambda: models.film_conv4((8, 8, 1), 2, num_context_params=3, downsampling="max_pool"), "16 x 16"),
         (lambda: models.mlp(0, 1), "num_inputs"),
         (lambda: models.resnet12((15, 84, 3), 5), "16 x 16"),
         (lambda: models.resnet12((84, 84, 3), 5, widths=()), "at least one block"),
@@ -112,3 +117,17 @@ def test_task_norm_by_hand():
     mean = (batch_mean + own_mean) / 2
     var = (batch_var + (batch_mean - mean) ** 2 + own_var + (own_mean - mean) ** 2) / 2
     np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("downsampling", ["stride", "max_pool"])
+def test_the_networks_of_relation_net(downsampling):
+    """As published: 28 x 28 glyphs are halved twice; two blocks with 64 filters, then 8 hidden units."""
+    encoder = models.conv4_maps((28, 28, 1), downsampling=downsampling)
+    maps = jax.eval_shape(encoder.apply, jax.eval_shape(encoder.init, KEY), jnp.zeros((2, 28, 28, 1)))
+    assert maps.shape == (2, 7, 7, 64)
+    relation = models.relation_module(maps.shape[1:], downsampling=downsampling)
+    params = jax.eval_shape(relation.init, KEY)
+    assert params["Conv_0"]["kernel"].shape == (3, 3, 128, 64)
+    rest = {"stride": 2, "max_pool": 1}[downsampling]
+    assert params["Dense_0"]["kernel"].shape == (rest * rest * 64, 8)
+    assert jax.eval_shape(relation.apply, params, jnp.zeros((3, 7, 7, 128))).shape == (3, 1)

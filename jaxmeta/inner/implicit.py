@@ -65,7 +65,9 @@ def implicit(
             return jax.lax.stop_gradient(descend(start, (data, params), key))
 
         def inverse(hessian: PyTree, vector: PyTree) -> PyTree:
-            return cg(hessian, vector, maxiter=num_cg_steps)[0]
+            # `cg` itself cannot be transposed here: its start hangs on the vector through a joint device_put.
+            steps = lambda product, b: cg(product, b, maxiter=num_cg_steps)[0]  # noqa: E731
+            return jax.lax.custom_linear_solve(hessian, vector, steps, symmetric=True)
 
         return jax.lax.custom_root(stationary, params, minimum, inverse, has_aux=True)
 

@@ -66,7 +66,7 @@ def matching_net(encoder: Model, criterion: Criterion, *, num_ways: int) -> Meta
     num_ways = checks.integer("matching_net: num_ways", num_ways, 2)
 
     def init(key: Array) -> MetaParams:
-        return MetaParams(encoder.init(key), jnp.array(math.log(_TEMPERATURE)))
+        return MetaParams(encoder.init(key), jnp.array(math.log(_TEMPERATURE), float))
 
     def adapt(meta_params: MetaParams, support: Batch, key: Array) -> Adapted:
         del key

@@ -66,7 +66,7 @@ def r2d2(encoder: Model, criterion: Criterion, *, num_ways: int) -> MetaLearner:
     num_ways = checks.integer("r2d2: num_ways", num_ways, 2)
 
     def init(key: Array) -> MetaParams:
-        return MetaParams(encoder.init(key), jnp.zeros(()), jnp.array(_SCALE), jnp.zeros(()))
+        return MetaParams(encoder.init(key), jnp.zeros(()), jnp.array(_SCALE, float), jnp.zeros(()))
 
     def adapt(meta_params: MetaParams, support: Batch, key: Array) -> Adapted:
         del key
