@@ -69,6 +69,27 @@ def _fomaml(model):
     return learners.fomaml(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2)
 
 
+def _reptile(model):
+    return learners.reptile(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=3)
+
+
+def _meta_sgd(model):
+    return learners.meta_sgd(model(WAYS), criteria.cross_entropy, num_steps=2, initial_learning_rate=0.1)
+
+
+def _anil(model):
+    return learners.anil(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2)
+
+
+def _maml_plus_plus(model):
+    return learners.maml_plus_plus(model(WAYS), criteria.cross_entropy, num_steps=2, initial_learning_rate=0.1)
+
+
+def _learned_optimizer(model):
+    rule = models.lstm_update_rule(hidden=4, initial_learning_rate=0.1)
+    return learners.learned_optimizer(model(WAYS), criteria.cross_entropy, rule, num_steps=2)
+
+
 def _protonet(model):
     return learners.protonet(model(None), criteria.cross_entropy, num_ways=WAYS)
 
@@ -114,6 +135,11 @@ LEARNERS = {
     "matching_net": _matching_net,
     "relation_net": _relation_net,
     "r2d2": _r2d2,
+    "reptile": _reptile,
+    "meta_sgd": _meta_sgd,
+    "anil": _anil,
+    "maml_plus_plus": _maml_plus_plus,
+    "learned_optimizer": _learned_optimizer,
 }
 
 

@@ -6,9 +6,9 @@ import jaxmeta
 
 def test_names():
     assert set(jaxmeta.__all__) == {
-        "Batch", "Episode", "MetaLearner", "MetaState", "MetaTrainer", "Model", "baselines", "criteria", "datasets",
-        "evaluate", "fomaml", "inner", "maml", "meta_trainer", "models", "protonet", "query_loss", "statistics",
-        "tasks",
+        "Batch", "Episode", "MetaLearner", "MetaState", "MetaTrainer", "Model", "anil", "baselines", "boil", "criteria",
+        "datasets", "evaluate", "fomaml", "inner", "learned_optimizer", "maml", "maml_plus_plus", "meta_sgd",
+        "meta_trainer", "models", "partial_maml", "protonet", "query_loss", "reptile", "statistics", "tasks",
     }  # fmt: skip
     for name in jaxmeta.__all__:
         assert getattr(jaxmeta, name).__doc__
