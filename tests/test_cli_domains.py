@@ -107,6 +107,20 @@ def test_adapting_to_a_csv_looks_at_the_support_alone(tables, tmp_path, capsys):
     capsys.readouterr()
 
 
+def test_class_names_are_text_and_nothing_else(tables, tmp_path, capsys):
+    names = ["../../up", "<script>alert(1)</script>", "a,b"]
+    lines = [f'"{name}",{index},{number}' for number, name in enumerate(names) for index in range(3)]
+    (tmp_path / "odd.csv").write_text("class,a,b\n" + "\n".join(lines) + "\n")
+    odd, before = str(tmp_path / "odd.csv"), sorted(tmp_path.parent.rglob("*"))
+    out = tmp_path / "p.csv"
+    assert cli.main(["adapt", str(tables), "--support", odd, "--inputs", odd, "--out", str(out)]) == 0
+    predicted = {row["prediction"] for row in csv.DictReader(out.read_text().splitlines())}
+    assert predicted
+    assert predicted <= set(names)
+    assert sorted(tmp_path.parent.rglob("*")) == sorted([*before, out])
+    capsys.readouterr()
+
+
 def test_values_of_a_csv(tmp_path, capsys):
     rng = np.random.default_rng(0)
     x = rng.normal(5, 100, (80, 3))
@@ -217,12 +231,21 @@ def test_suggested_sets_are_known_to_tensorflow_datasets():
         ("tfds:no_such_set", [], 2, "tfds:no_such_set"),
         ("tabular,", [], 2, "domain"),
         ("breast_cancer", [], 2, "a domain with train classes"),
-        ("{}/few.csv", [], 2, "class 'x'"),
+        (
+            "{}/few.csv",
+            [],
+            2,
+            "few.csv, train rows: few_shot: num_shots + num_queries: expected at most 2, the examples",
+        ),
+        ("{}/text.csv", [], 1, "text.csv, row 3, column 2 (b): expected a finite number, got 'high'"),
+        ("{}/ragged.csv", [], 1, "ragged.csv, row 2: expected 3 columns, got 2"),
     ],
 )
 def test_bad_domains_are_one_line(files, tmp_path, monkeypatch, capsys, domain, flags, code, message):
     write_patients(files / "patients.csv")
     (files / "few.csv").write_text("1,x\n2,y\n3,x\n4,y\n")
+    (files / "text.csv").write_text("a,b,label\n1,2,x\n3,high,y\n")
+    (files / "ragged.csv").write_text("a,b,label\n1,x\n")
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", "protonet-tabular", "--domain", domain.format(files), *flags]) == code
     err = capsys.readouterr().err
