@@ -177,7 +177,7 @@ TASKS = {
     "tabular_regression": lambda: tasks.tabular_regression(num_features=4, num_shots=4, num_queries=3),
     "variable": lambda: tasks.variable(pictures(), max_ways=4, max_shots=3, num_queries=2, min_ways=2),
     "mixture": lambda: tasks.mixture(
-        [tasks.standardize(tasks.tabular(num_features=4, num_ways=2, num_shots=2, num_queries=1)) for _ in range(2)]
+        [tasks.standardize(tasks.few_shot(pictures(), num_ways=2, num_shots=2, num_queries=1)) for _ in range(2)]
     ),
     "augmented": lambda: tasks.augmented(
         tasks.few_shot(pictures(), num_ways=3, num_shots=2, num_queries=1), tasks.shift(1)

@@ -115,14 +115,18 @@ def _classification(config: Train, split: str, ways: int, sizes: dict[str, int],
     else:
         _check_pictures(config)
     checksums = examples.checksums
-    if not known and (split != "test" or _may_be_seen(checksums, seen)):
-        few = len(examples.class_names) < datasets.MIN_CLASSES
-        examples = datasets.by_example(examples, split) if few else datasets.by_class(examples, split)
-    if split == "train" and config.domain == "omniglot":
-        examples = datasets.rotated(examples)
+    try:
+        if not known and (split != "test" or _may_be_seen(checksums, seen)):
+            few = len(examples.class_names) < datasets.MIN_CLASSES
+            examples = datasets.by_example(examples, split) if few else datasets.by_class(examples, split)
+        if split == "train" and config.domain == "omniglot":
+            examples = datasets.rotated(examples)
+        sample = tasks.few_shot(examples, **sizes)
+    except ValueError as error:
+        raise ValueError(f"--domain {name(config.domain)}, {examples.split}: {error}") from error
     # Splits of one name differ from paper to paper.
     named = f"1100/100/423 {split}" if config.domain == "omniglot" else examples.split
-    return Domain(_declared(config, tasks.few_shot(examples, **sizes)), named, checksums)
+    return Domain(_declared(config, sample), named, checksums)
 
 
 def _regression(config: Train, split: str, ways: int, sizes: dict[str, int], seen: frozenset[str] | None) -> Domain:

@@ -9,9 +9,14 @@ from jaxmeta.datasets import Form, fonts, pictures, splits
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory):
+def drawings(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def printed(drawings):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAXMETA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("JAXMETA_CACHE", drawings)
         return datasets.load("fonts")
 
 
@@ -47,7 +52,8 @@ def test_typefaces_without_a_character_leave_it_out():
     assert fonts._characters(folder / "STIXSizOneSymReg.ttf") == set()
 
 
-def test_splits(printed):
+def test_splits(printed, drawings, monkeypatch):
+    monkeypatch.setenv("JAXMETA_CACHE", drawings)
     parts = [datasets.load("fonts", split=split) for split in splits.SPLITS]
     assert [len(part.class_names) for part in parts] == [48, 23, 23]
     assert set().union(*(part.class_names for part in parts)) == set(printed.class_names)

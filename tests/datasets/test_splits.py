@@ -58,6 +58,26 @@ def test_sources_stay_together():
     assert splits.by_source(everything, None, sources) is everything
 
 
+def test_rows_of_every_class_are_shared_out():
+    rows = np.arange(60) // 2  # every row twice
+    everything = datasets.from_labels(rows[:, None], rows % 3, ["a", "b", "c"], name="table")
+    parts = [splits.by_example(everything, split) for split in splits.SPLITS]
+    assert [part.split for part in parts] == ["train rows", "validation rows", "test rows"]
+    assert [part.class_names for part in parts] == [("a", "b", "c")] * 3
+    held = [set(part.inputs[:, 0].tolist()) for part in parts]
+    assert sum(map(len, held)) == len(set.union(*held)) == 30
+    assert all(len(part.inputs) == 2 * len(rows) for part, rows in zip(parts, held, strict=True))
+    for part in parts:
+        labels = np.repeat(np.arange(3), np.diff(part.offsets))
+        np.testing.assert_array_equal(part.inputs[:, 0] % 3, labels)
+        assert np.diff(part.offsets).min() >= 4
+    assert splits.by_example(everything, None) is everything
+    backward = splits.by_example(datasets.from_labels(rows[::-1, None], rows[::-1] % 3, name="table"), "test")
+    assert set(backward.inputs[:, 0].tolist()) == held[2]
+    with pytest.raises(ValueError, match="split: expected one of None"):
+        splits.by_example(everything, "dev")
+
+
 def test_too_few_classes():
     with pytest.raises(
         ValueError, match=r"split of many: expected at least 8 classes to share out, got 7; .*None"
