@@ -81,6 +81,10 @@ def _anil(model):
     return learners.anil(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2)
 
 
+def _boil(model):
+    return learners.boil(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2)
+
+
 def _maml_plus_plus(model):
     return learners.maml_plus_plus(model(WAYS), criteria.cross_entropy, num_steps=2, initial_learning_rate=0.1)
 
@@ -138,6 +142,7 @@ LEARNERS = {
     "reptile": _reptile,
     "meta_sgd": _meta_sgd,
     "anil": _anil,
+    "boil": _boil,
     "maml_plus_plus": _maml_plus_plus,
     "learned_optimizer": _learned_optimizer,
 }
