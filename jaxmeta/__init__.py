@@ -3,6 +3,7 @@
 from importlib.metadata import version as _version
 
 from jaxmeta import baselines, criteria, datasets, inner, models, statistics, tasks
+from jaxmeta.audit import audit
 from jaxmeta.evaluation import evaluate
 from jaxmeta.learners import fomaml, maml, protonet
 from jaxmeta.training import MetaState, MetaTrainer, meta_trainer
@@ -17,6 +18,7 @@ __all__ = [
     "MetaState",
     "MetaTrainer",
     "Model",
+    "audit",
     "baselines",
     "criteria",
     "datasets",
