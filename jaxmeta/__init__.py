@@ -3,6 +3,7 @@
 from importlib.metadata import version as _version
 
 from jaxmeta import baselines, criteria, datasets, inner, models, statistics, tasks
+from jaxmeta.audit import audit
 from jaxmeta.evaluation import evaluate
 from jaxmeta.learners import (
     anil,
@@ -35,6 +36,7 @@ __all__ = [
     "MetaTrainer",
     "Model",
     "anil",
+    "audit",
     "baselines",
     "boil",
     "cavia",

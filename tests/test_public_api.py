@@ -6,9 +6,10 @@ import jaxmeta
 
 def test_names():
     assert set(jaxmeta.__all__) == {
-        "Batch", "Episode", "MetaLearner", "MetaState", "MetaTrainer", "Model", "anil", "baselines", "boil", "criteria",
-        "datasets", "evaluate", "fomaml", "inner", "learned_optimizer", "maml", "maml_plus_plus", "meta_sgd",
-        "meta_trainer", "models", "partial_maml", "protonet", "query_loss", "reptile", "statistics", "tasks",
+        "Batch", "Episode", "MetaLearner", "MetaState", "MetaTrainer", "Model", "anil", "audit", "baselines", "boil",
+        "cavia", "criteria", "datasets", "evaluate", "fomaml", "imaml", "inner", "learned_optimizer", "maml",
+        "maml_plus_plus", "matching_net", "meta_sgd", "meta_trainer", "models", "partial_maml", "proto_maml",
+        "protonet", "query_loss", "r2d2", "relation_net", "reptile", "statistics", "tasks",
     }  # fmt: skip
     for name in jaxmeta.__all__:
         assert getattr(jaxmeta, name).__doc__

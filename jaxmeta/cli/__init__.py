@@ -13,7 +13,7 @@ from typing import Any
 
 from jaxmeta import checks
 
-COMMANDS = ("train", "evaluate", "adapt", "domains")
+COMMANDS = ("train", "evaluate", "adapt", "domains", "audit")
 USAGE = f"usage: jaxmeta {{{','.join(COMMANDS)}}} ...; jaxmeta COMMAND --help says more"
 
 
@@ -66,11 +66,12 @@ def _run(arguments: list[str]) -> int:
         from jaxmeta.cli import embedded, train
 
         return embedded.run(parsed) if preset == "embedded" else train.run(parsed, preset)
-    kinds = {"evaluate": config.Evaluate, "adapt": config.Adapt, "domains": config.Domains}
+    kinds = {"evaluate": config.Evaluate, "adapt": config.Adapt, "domains": config.Domains, "audit": config.Audit}
     parsed = _parse(kinds[command], rest, f"jaxmeta {command}", kinds[command].__doc__)
-    from jaxmeta.cli import adapt, domains, evaluate
+    from jaxmeta.cli import adapt, audit, domains, evaluate
 
-    return {"evaluate": evaluate.run, "adapt": adapt.run, "domains": domains.run}[command](parsed)
+    commands = {"evaluate": evaluate.run, "adapt": adapt.run, "domains": domains.run, "audit": audit.run}
+    return commands[command](parsed)
 
 
 def _parse(kind: Any, arguments: list[str], program: str, description: str | None, default: Any = None) -> Any:

@@ -182,3 +182,31 @@ class Domains:
 
     data_dir: str | None = None
     """Where the data sets lie; JAXMETA_DATA is the default."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """Audits a learner of your own: exact or first order, severed, transductive, leaking. It runs the code it names."""
+
+    learner: Annotated[str, tyro.conf.Positional]
+    """MODULE:NAME, importable from the current directory: a MetaLearner, a pair (learner, sampler), or a function that
+    returns one of them; if it takes num_steps, memory is measured too. Importing it runs it: name no code you do not
+    trust."""
+    domain: Literal["sinusoid", "strokes", "tabular"] = "sinusoid"
+    """The tasks, unless a sampler comes with the learner."""
+    ways: int = 3
+    """Classes per task."""
+    shots: int = 2
+    """Support examples per class (per task in regression)."""
+    queries: int = 2
+    """Query examples per class (per task in regression)."""
+    features: int = 8
+    """Columns of the domain tabular."""
+    promise: tuple[str, ...] = ()
+    """CHECK=WORD, any number of them, such as gradient=first_order queries=transductive; WORD none: no promise."""
+    json: str | None = None
+    """A file for the findings."""
+    seed: int = 0
+    """Seed of everything random."""
+    force: bool = False
+    """Overwrite the file."""
