@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax
 import optax
 
-from jaxmeta.learners.maml import Adapted, maml
+from jaxmeta.learners.maml import maml
+from jaxmeta.learners.network import Adapted
 from jaxmeta.types import Array, Criterion, MetaLearner, Model, PyTree, query_loss
 
 

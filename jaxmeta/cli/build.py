@@ -68,12 +68,13 @@ def network(config: Train, shape: Shape) -> Model:
     outputs = shape.outputs if has_head(config) else None
     context = config.num_context_params if config.learner == "cavia" else 0
     if is_picture(shape):
-        options: dict[str, Any] = _convolutions(config)
+        (height, width, channels), options = shape.inputs, _convolutions(config)
+        picture = height, width, channels
         if config.learner == "relation_net":
-            return models.conv4_maps(shape.inputs, **options)
+            return models.conv4_maps(picture, **options)
         if context:
-            return models.film_conv4(shape.inputs, shape.outputs, num_context_params=context, **options)
-        return models.conv4(shape.inputs, outputs, **options)
+            return models.film_conv4(picture, shape.outputs, num_context_params=context, **options)
+        return models.conv4(picture, outputs, **options)
     if config.learner == "relation_net":
         checks.fail("--learner relation_net", "pictures, which have feature maps", f"inputs of shape {shape.inputs}")
     num_inputs = math.prod(shape.inputs) + context
@@ -116,7 +117,7 @@ def _learner(config: Train, shape: Shape, ways: int, num_steps: int, batch_size:
     if name in ("meta_sgd", "maml_plus_plus"):
         options["initial_learning_rate"] = config.inner_learning_rate
     elif name == "learned_optimizer":
-        given += (models.lstm_update_rule(),)
+        given += (models.lstm_update_rule(initial_learning_rate=config.inner_learning_rate),)
     elif name == "relation_net":
         given = (model, _relation(config, shape, model), loss)
     elif has_steps(config):

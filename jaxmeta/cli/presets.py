@@ -6,9 +6,15 @@ from typing import Any
 
 from jaxmeta.cli.config import Embedded, Train
 
-_STEPS = {"tasks_per_step": 32, "inner_steps": 1, "inner_steps_test": 3, "inner_learning_rate": 0.4}
-_EPISODES = {"train_ways": 20, "train_queries": 5, "tasks_per_step": 1, "schedule": "cosine", "steps": 6000}
-_PAIRS = {**_EPISODES, "train_ways": 5, "train_queries": 10, "tasks_per_step": 2}
+_STEPS: dict[str, Any] = {"tasks_per_step": 32, "inner_steps": 1, "inner_steps_test": 3, "inner_learning_rate": 0.4}
+_EPISODES: dict[str, Any] = {
+    "train_ways": 20,
+    "train_queries": 5,
+    "tasks_per_step": 1,
+    "schedule": "cosine",
+    "steps": 6000,
+}
+_PAIRS: dict[str, Any] = {**_EPISODES, "train_ways": 5, "train_queries": 10, "tasks_per_step": 2}
 
 # 5-way 1-shot on 28 x 28 glyphs. What the papers have where nothing is said in the other tables; rates are for mean
 # losses.
@@ -74,7 +80,14 @@ _TABULAR: dict[str, Any] = {
     "domain": "tabular", "ways": 2, "train_ways": 2, "shots": 5, "train_queries": 15, "hidden": (128, 128, 64),
     "tasks_per_step": 16, "schedule": "cosine",
 }  # fmt: skip
-_TABULAR_STEPS = {"steps": 5000, "inner_steps": 5, "inner_steps_test": 5}
+_TABULAR_STEPS: dict[str, Any] = {"steps": 5000, "inner_steps": 5, "inner_steps_test": 5}
+
+
+def _train(*parts: dict[str, Any], **last: Any) -> Train:
+    merged: dict[str, Any] = {}
+    for part in (*parts, last):
+        merged |= part
+    return Train(**merged)
 
 
 def _named(learner: str, domain: str) -> str:
@@ -83,34 +96,31 @@ def _named(learner: str, domain: str) -> str:
 
 def _omniglot(learner: str, settings: dict[str, Any]) -> Train:
     # One query a class in test too, as in the paper's code; it matters to norm "batch", whose moments are the queries'.
-    queries = {"queries": 1} if learner == "maml" else {}
-    norm = "layer" if settings.get("train_ways") else "batch"
-    return Train(**{"learner": learner, "norm": norm, **queries, **settings})
+    queries = 1 if learner == "maml" else 15
+    norm = "layer" if "train_ways" in settings else "batch"
+    return _train({"learner": learner, "norm": norm, "queries": queries}, settings)
 
 
 def _strokes(learner: str, settings: dict[str, Any]) -> Train:
-    metric = "train_ways" in settings
-    steps = {"norm": "layer", "steps": 3000} if metric else {"norm": "support", "steps": 1000}
-    return Train(**{"learner": learner, "domain": "strokes", **settings, **steps})
+    norm, steps = ("layer", 3000) if "train_ways" in settings else ("support", 1000)
+    return _train(settings, learner=learner, domain="strokes", norm=norm, steps=steps)
 
 
 PRESETS: dict[str, Train | Embedded] = {
     "embedded": Embedded(),
-    "maml-regression": Train(
-        **_SINUSOID | {"hidden": (64, 64), "steps": 10_000, "tasks_per_step": 32, "inner_steps": 5,
-                       "inner_steps_test": 5},
+    "maml-regression": _train(
+        _SINUSOID, hidden=(64, 64), steps=10_000, tasks_per_step=32, inner_steps=5, inner_steps_test=5
     ),
     **{_named(learner, "omniglot-5w1s"): _omniglot(learner, settings) for learner, settings in _GLYPHS.items()},
     **{_named(learner, "strokes"): _strokes(learner, settings) for learner, settings in _GLYPHS.items()},
-    **{_named(learner, "sinusoid"): Train(**_SINUSOID | {"learner": learner} | waves)
-       for learner, waves in _WAVES.items()},
-    "maml-miniimagenet-5w1s": Train(**_MINI_IMAGENET_MAML, queries=1, clip=10 / 75),
-    "maml-miniimagenet-5w5s": Train(**_MINI_IMAGENET_MAML, shots=5, queries=5, clip=10 / 15),
-    "protonet-miniimagenet-5w1s": Train(**_MINI_IMAGENET_PROTONET, train_ways=30),
-    "protonet-miniimagenet-5w5s": Train(**_MINI_IMAGENET_PROTONET, shots=5, train_ways=20),
-    "maml-tabular": Train(**_TABULAR, **_TABULAR_STEPS, inner_learning_rate=0.1),
-    "maml-tabular-regression": Train(
-        **_TABULAR | {"shots": 20, "criterion": "squared_error"}, **_TABULAR_STEPS, inner_learning_rate=0.05
+    **{_named(learner, "sinusoid"): _train(_SINUSOID, {"learner": learner}, own) for learner, own in _WAVES.items()},
+    "maml-miniimagenet-5w1s": _train(_MINI_IMAGENET_MAML, queries=1, clip=10 / 75),
+    "maml-miniimagenet-5w5s": _train(_MINI_IMAGENET_MAML, shots=5, queries=5, clip=10 / 15),
+    "protonet-miniimagenet-5w1s": _train(_MINI_IMAGENET_PROTONET, train_ways=30),
+    "protonet-miniimagenet-5w5s": _train(_MINI_IMAGENET_PROTONET, shots=5, train_ways=20),
+    "maml-tabular": _train(_TABULAR, _TABULAR_STEPS, inner_learning_rate=0.1),
+    "maml-tabular-regression": _train(
+        _TABULAR, _TABULAR_STEPS, shots=20, criterion="squared_error", inner_learning_rate=0.05
     ),
-    "protonet-tabular": Train(**_TABULAR, learner="protonet", steps=10_000),
-}  # fmt: skip
+    "protonet-tabular": _train(_TABULAR, learner="protonet", steps=10_000),
+}

@@ -77,6 +77,11 @@ def steer(
     return optax.GradientTransformationExtraArgs(init, updates)  # pyright: ignore[reportArgumentType]
 
 
+def steered(loss: InnerLoss) -> InnerLoss:
+    """The inner loss of the params of a `Steered`."""
+    return lambda given, data, key: loss(given.params, data, key)
+
+
 def unroll(
     loss: InnerLoss,
     optimizer: optax.GradientTransformation,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import optax
 
 from jaxmeta import inner
-from jaxmeta.learners.maml import Adapted
-from jaxmeta.types import Array, Criterion, MetaLearner, Metrics, Model, PyTree, query_loss
+from jaxmeta.learners.network import Adapted, adapted_network, support_loss
+from jaxmeta.types import Array, Criterion, MetaLearner, Model, PyTree, query_loss
 
 
 def imaml(
@@ -47,20 +47,17 @@ def imaml(
       Rajeswaran et al., Meta-Learning with Implicit Gradients, 2019, Algorithms 1 and 2.
     """
 
-    def support_loss(params: PyTree, support: PyTree, key: Array) -> tuple[Array, Metrics]:
-        # No context: the rows of the support set are their own moments.
-        return criterion(lambda inputs, mask=None: model.apply(params, inputs, mask), support, key)
-
     solve = inner.implicit(
-        support_loss, inner_optimizer, num_steps, regularization=regularization, num_cg_steps=num_cg_steps
+        support_loss(model, criterion),
+        inner_optimizer,
+        num_steps,
+        regularization=regularization,
+        num_cg_steps=num_cg_steps,
     )
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
         params, _ = solve(meta_params, support, key)
         return Adapted(params, model.context(params, support))
 
-    def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> PyTree:
-        del meta_params
-        return model.apply(adapted.params, inputs, mask, adapted.context)
-
+    predict = adapted_network(model)
     return MetaLearner(model.init, adapt, predict, query_loss(adapt, predict, criterion))

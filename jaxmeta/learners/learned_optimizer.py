@@ -7,9 +7,9 @@ from typing import NamedTuple
 import jax
 
 from jaxmeta import inner
-from jaxmeta.learners.maml import Adapted
+from jaxmeta.learners.network import Adapted, adapted_network, support_loss
 from jaxmeta.models import UpdateRule
-from jaxmeta.types import Array, Criterion, MetaLearner, Metrics, Model, PyTree, query_loss
+from jaxmeta.types import Array, Criterion, MetaLearner, Model, PyTree, query_loss
 
 
 class MetaParams(NamedTuple):
@@ -63,11 +63,8 @@ def learned_optimizer(
     def update(gradients: PyTree, state: PyTree, steered: inner.Steered, loss: Array) -> tuple[PyTree, PyTree]:
         return update_rule.update(steered.by, gradients, state, steered.params, loss)
 
-    def support_loss(steered: inner.Steered, support: PyTree, key: Array) -> tuple[Array, Metrics]:
-        return criterion(lambda inputs, mask=None: model.apply(steered.params, inputs, mask), support, key)
-
     optimizer = inner.steer(lambda steered: update_rule.init_state(steered.by, steered.params), update)
-    solve = inner.unroll(support_loss, optimizer, num_steps, gradient=gradient)
+    solve = inner.unroll(inner.steered(support_loss(model, criterion)), optimizer, num_steps, gradient=gradient)
 
     def init(key: Array) -> MetaParams:
         params_key, rule_key = jax.random.split(key)
@@ -78,8 +75,5 @@ def learned_optimizer(
         (params, _), _ = solve(inner.Steered(*meta_params), support, key)
         return Adapted(params, model.context(params, support))
 
-    def predict(meta_params: MetaParams, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> PyTree:
-        del meta_params
-        return model.apply(adapted.params, inputs, mask, adapted.context)
-
+    predict = adapted_network(model)
     return MetaLearner(init, adapt, predict, query_loss(adapt, predict, criterion))

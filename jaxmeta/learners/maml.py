@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import optax
 
 from jaxmeta import inner
-from jaxmeta.types import Array, Criterion, MetaLearner, Metrics, Model, PyTree, query_loss
-
-
-class Adapted(NamedTuple):
-    """One task's own network."""
-
-    params: PyTree
-    """The model's params after the inner steps."""
-    context: PyTree
-    """The model's context, computed once with those params."""
+from jaxmeta.learners.network import Adapted, adapted_network, support_loss
+from jaxmeta.types import Array, Criterion, MetaLearner, Model, PyTree, query_loss
 
 
 def maml(
@@ -51,20 +41,13 @@ def maml(
       are N times larger.
     """
 
-    def support_loss(params: PyTree, support: PyTree, key: Array) -> tuple[Array, Metrics]:
-        # No context: the rows of the support set are their own moments.
-        return criterion(lambda inputs, mask=None: model.apply(params, inputs, mask), support, key)
-
-    solve = inner.unroll(support_loss, inner_optimizer, num_steps, gradient=gradient)
+    solve = inner.unroll(support_loss(model, criterion), inner_optimizer, num_steps, gradient=gradient)
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
         params, _ = solve(meta_params, support, key)
         return Adapted(params, model.context(params, support))
 
-    def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> PyTree:
-        del meta_params
-        return model.apply(adapted.params, inputs, mask, adapted.context)
-
+    predict = adapted_network(model)
     return MetaLearner(model.init, adapt, predict, query_loss(adapt, predict, outer_criterion or criterion))
 
 

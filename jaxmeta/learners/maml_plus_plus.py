@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks, inner
-from jaxmeta.learners.maml import Adapted
+from jaxmeta.learners.network import Adapted, adapted_network, support_loss
 from jaxmeta.types import (
     Array,
     Criterion,
@@ -90,9 +90,7 @@ def maml_plus_plus(
 
         return jax.tree.map(change, steered.by, gradients), step + 1
 
-    def support_loss(steered: inner.Steered, support: PyTree, key: Array) -> tuple[Array, Metrics]:
-        return criterion(lambda inputs, mask=None: model.apply(steered.params, inputs, mask), support, key)
-
+    inner_loss = inner.steered(support_loss(model, criterion))
     optimizer = inner.steer(lambda steered: jnp.zeros((), jnp.int32), update)
 
     def init(key: Array) -> MetaParams:
@@ -105,13 +103,11 @@ def maml_plus_plus(
         return Adapted(params, model.context(params, support))
 
     def adapt(meta_params: MetaParams, support: PyTree, key: Array) -> Adapted:
-        solve = inner.unroll(support_loss, optimizer, num_steps, gradient=gradient)
+        solve = inner.unroll(inner_loss, optimizer, num_steps, gradient=gradient)
         (params, _), _ = solve(inner.Steered(*meta_params), support, key)
         return finish(params, support)
 
-    def predict(meta_params: MetaParams, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> PyTree:
-        del meta_params
-        return model.apply(adapted.params, inputs, mask, adapted.context)
+    predict = adapted_network(model)
 
     def loss(meta_params: MetaParams, episode: Episode, key: Array) -> tuple[Array, Metrics]:
         adapt_key, query_key = jax.random.split(key)
@@ -120,7 +116,7 @@ def maml_plus_plus(
             adapted = finish(steered.params, episode.support)
             return criterion(adapted_predictor(predict, meta_params, adapted), episode.query, query_key)
 
-        solve = inner.unroll(support_loss, optimizer, num_steps, gradient=gradient, observe=query)
+        solve = inner.unroll(inner_loss, optimizer, num_steps, gradient=gradient, observe=query)
         _, trace = solve(inner.Steered(*meta_params), episode.support, adapt_key)
         losses, metrics = trace.observed
         return losses @ weights.astype(losses.dtype), jax.tree.map(lambda leaf: leaf[-1], metrics)

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks, inner
-from jaxmeta.learners.maml import Adapted
-from jaxmeta.types import Array, Criterion, MetaLearner, Metrics, Model, PyTree, query_loss
+from jaxmeta.learners.network import Adapted, adapted_network, support_loss
+from jaxmeta.types import Array, Criterion, MetaLearner, Model, PyTree, query_loss
 
 
 class MetaParams(NamedTuple):
@@ -60,11 +60,8 @@ def meta_sgd(
         del loss
         return jax.tree.map(lambda rate, slope: -rate * slope, steered.by, gradients), state
 
-    def support_loss(steered: inner.Steered, support: PyTree, key: Array) -> tuple[Array, Metrics]:
-        return criterion(lambda inputs, mask=None: model.apply(steered.params, inputs, mask), support, key)
-
     optimizer = inner.steer(lambda steered: (), update)
-    solve = inner.unroll(support_loss, optimizer, num_steps, gradient=gradient)
+    solve = inner.unroll(inner.steered(support_loss(model, criterion)), optimizer, num_steps, gradient=gradient)
 
     def init(key: Array) -> MetaParams:
         params = model.init(key)
@@ -74,8 +71,5 @@ def meta_sgd(
         (params, _), _ = solve(inner.Steered(*meta_params), support, key)
         return Adapted(params, model.context(params, support))
 
-    def predict(meta_params: MetaParams, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> PyTree:
-        del meta_params
-        return model.apply(adapted.params, inputs, mask, adapted.context)
-
+    predict = adapted_network(model)
     return MetaLearner(init, adapt, predict, query_loss(adapt, predict, criterion))

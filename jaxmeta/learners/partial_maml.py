@@ -10,7 +10,7 @@ import jax
 import optax
 
 from jaxmeta import checks, inner, tree
-from jaxmeta.learners.maml import Adapted
+from jaxmeta.learners.network import Adapted
 from jaxmeta.types import Array, Criterion, MetaLearner, Metrics, Model, PyTree, query_loss
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta import checks, inner, tree
-from jaxmeta.learners.maml import Adapted
+from jaxmeta.learners.network import Adapted, adapted_network, support_loss
 from jaxmeta.types import Array, Criterion, Episode, MetaLearner, Metrics, Model, PyTree
 
 
@@ -50,19 +50,14 @@ def reptile(
     if batch_size is not None:
         batch_size = checks.integer("reptile: batch_size", batch_size, 1)
 
-    def support_loss(params: PyTree, support: PyTree, key: Array) -> tuple[Array, Metrics]:
-        return criterion(lambda inputs, mask=None: model.apply(params, inputs, mask), support, key)
-
     select = None if batch_size is None else _minibatch(batch_size)
-    solve = inner.unroll(support_loss, inner_optimizer, num_steps, select=select)
+    solve = inner.unroll(support_loss(model, criterion), inner_optimizer, num_steps, select=select)
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
         params, _ = solve(meta_params, support, key)
         return Adapted(params, model.context(params, support))
 
-    def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> PyTree:
-        del meta_params
-        return model.apply(adapted.params, inputs, mask, adapted.context)
+    predict = adapted_network(model)
 
     def loss(meta_params: PyTree, episode: Episode, key: Array) -> tuple[Array, Metrics]:
         # Stopped before the solve and not after it: no derivative of an inner step is ever traced.

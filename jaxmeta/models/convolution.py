@@ -25,6 +25,9 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1) -> Array:
       [n, ceil(height / stride), ceil(width / stride), features].
     """
 
+    dtype = jnp.result_type(x, kernel)
+    x, kernel = x.astype(dtype), kernel.astype(dtype)
+
     def plain(x: Array, kernel: Array) -> Array:
         return jax.lax.conv_general_dilated(
             x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -72,5 +75,5 @@ class Conv(nn.Module):
         if x.ndim != 4:
             checks.fail("convolution", "pictures [n, height, width, channels]", f"shape {x.shape}")
         shape = (self.size, self.size, x.shape[-1], self.features)
-        x = convolve(x, self.param("kernel", nn.initializers.lecun_normal(), shape), stride=self.stride)
-        return x + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else x
+        x = convolve(x, self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32), stride=self.stride)
+        return x + self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32) if self.use_bias else x

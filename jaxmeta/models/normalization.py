@@ -106,14 +106,13 @@ class Norm(nn.Module):
             return x
         zero, task = nn.initializers.zeros, self.kind == "task"
         blend = (
-            self.param("blend_scale", zero, ()) if task else jnp.zeros(()),
-            self.param("blend_offset", zero, ()) if task else jnp.zeros(()),
+            self.param("blend_scale", zero, (), jnp.float32) if task else jnp.zeros(()),
+            self.param("blend_offset", zero, (), jnp.float32) if task else jnp.zeros(()),
         )
         given = self.get_variable("context", "moments") if self.has_variable("context", "moments") else None
         y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps)
         if moments is not None and self.is_mutable_collection("context"):
             self.put_variable("context", "moments", moments)
         channels = (x.shape[-1],)
-        return y * self.param("scale", nn.initializers.ones, channels) + self.param(
-            "bias", nn.initializers.zeros, channels
-        )
+        scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
+        return y * scale + self.param("bias", nn.initializers.zeros, channels, jnp.float32)
