@@ -109,7 +109,8 @@ class RelationModule(nn.Module):
     def __call__(self, x: Array, mask: Array | None = None) -> Array:
         for _ in range(2):
             x = _block(x, mask, self.num_filters, self.norm, self.downsampling)
-        return nn.Dense(1)(nn.relu(nn.Dense(self.hidden)(x.reshape(x.shape[0], -1))))
+        x = nn.relu(nn.Dense(self.hidden)(x.reshape(x.shape[0], -1)))
+        return nn.Dense(1)(x)
 
 
 def mlp(
