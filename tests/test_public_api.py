@@ -6,9 +6,9 @@ import jaxmeta
 
 def test_names():
     assert set(jaxmeta.__all__) == {
-        "Batch", "Episode", "MetaLearner", "MetaState", "MetaTrainer", "Model", "baselines", "criteria", "datasets",
-        "evaluate", "fomaml", "inner", "maml", "meta_trainer", "models", "protonet", "query_loss", "statistics",
-        "tasks",
+        "Batch", "Episode", "MetaLearner", "MetaState", "MetaTrainer", "Model", "baselines", "cavia", "criteria",
+        "datasets", "evaluate", "fomaml", "imaml", "inner", "maml", "matching_net", "meta_trainer", "models",
+        "proto_maml", "protonet", "query_loss", "r2d2", "relation_net", "statistics", "tasks",
     }  # fmt: skip
     for name in jaxmeta.__all__:
         assert getattr(jaxmeta, name).__doc__
