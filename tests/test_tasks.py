@@ -136,7 +136,8 @@ def test_what_a_sampler_refuses(build, message):
 
 def test_tasks_of_different_size():
     arrays = [(np.full((n, 2), n, np.float32), np.arange(n, dtype=np.float32)) for n in (4, 9, 6)]
-    episode = tasks.episodes(tasks.from_arrays(arrays, num_shots=2, num_queries=2), KEY, jnp.arange(50))
+    sample = tasks.from_arrays(arrays, num_shots=2, num_queries=2)
+    episode = jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(50)))()
     values = np.concatenate([episode.support.targets, episode.query.targets], 1)
     for row, size in zip(values, np.array(episode.support.inputs[:, 0, 0]), strict=True):
         assert len(set(row)) == 4
