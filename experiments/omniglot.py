@@ -57,14 +57,15 @@ def markdown(runs: dict[str, dict]) -> str:
     def cell(column: dict) -> str:
         return f"{100 * column['mean']:.1f} [{100 * column['low']:.1f}, {100 * column['high']:.1f}]"
 
-    lines = ["| method | norm | training | joint | single |", "|---|---|---|---|---|"]
+    lines = ["| method | norm | queries a class | training | joint | single |", "|---|---|---|---|---|---|"]
     for run in runs.values():
         for row in run["rows"]:
             own = row["method"] in ("maml", "protonet")
             how = f"{run['steps']:,} steps, {run['seconds']:.0f} s" if own else "-"
-            lines.append(
-                f"| {row['method']} | {row['norm'] or '-'} | {how} | {cell(row['joint'])} | {cell(row['single'])} |"
-            )
+            cells = [row["method"], row["norm"] or "-", row["queries"], how, cell(row["joint"]), cell(row["single"])]
+            line = f"| {' | '.join(map(str, cells))} |"
+            # Raw inputs are the same in both runs of a learner.
+            lines += [] if line in lines else [line]
     first = next(iter(runs.values()))
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
     return "\n".join(
