@@ -172,7 +172,7 @@ def page(rows: list[dict], seconds: float) -> str:
         "# Diagnosis from a handful of patients",
         "",
         f"`python experiments/diagnosis.py`, {seconds:.0f} s of CPU. Mean and 95% interval over {NUM_TASKS} tasks; the"
-        " gain over the better linear model is paired. Accuracy: higher is better; variance left unexplained: lower is.",
+        " gain over the better linear model is paired. Accuracy: higher is better; variance unexplained: lower.",
         "",
         "| task | examples | method | mean | gain over the linear model |",
         "|---|---|---|---|---|",

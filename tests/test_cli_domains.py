@@ -62,8 +62,9 @@ def tables(files):
 def pictures(files):
     """A run that was trained on a folder of class folders."""
     folder = write_glyphs(files / "glyphs", 8)
-    arguments = ["train", "protonet-strokes", "--domain", str(folder), "--picture", "8", "8", "1"]
+    arguments = ["train", "protonet-strokes", "--domain", str(folder), "--picture", "16", "16", "1"]
     sizes = ["--ways", "2", "--train-ways", "3", "--train-queries", "2", "--num-filters", "4", "--polarity", "ink"]
+    sizes += ["--downsampling", "max_pool", "--clip", "0.5", "--schedule", "halving"]
     assert cli.main([*arguments, *TINY, *sizes, "--out", str(files / "pictures")]) == 0
     return files / "pictures"
 

@@ -31,6 +31,21 @@ def test_max_pool_drops_the_odd_row():
     np.testing.assert_array_equal(convolution.max_pool(x)[0, :, :, 0], [[7, 9, 11]])
 
 
+def test_max_pool_is_a_window_maximum_with_its_gradient():
+    x = jax.random.randint(jax.random.key(0), (2, 6, 4, 3), 0, 4).astype(float)  # with many ties
+    weights = jnp.arange(2 * 3 * 2 * 3, dtype=float).reshape(2, 3, 2, 3)
+    window = lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")  # noqa: E731
+    np.testing.assert_array_equal(convolution.max_pool(x), window(x))
+    gradient = jax.grad(lambda x: (convolution.max_pool(x) * weights).sum())(x)
+    np.testing.assert_array_equal(gradient.reshape(2, 3, 2, 2, 2, 3).sum((2, 4)), weights)
+    assert (gradient != 0).sum() == weights.size - 1
+    distinct = jax.random.permutation(jax.random.key(1), x.size).reshape(x.shape).astype(float)
+    ours, theirs = (
+        jax.grad(lambda x, pool=pool: (pool(x) * weights).sum())(distinct) for pool in (convolution.max_pool, window)
+    )
+    np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("downsampling", ["stride", "max_pool"])
 def test_conv4_shapes(downsampling):
     model = models.conv4((28, 28, 1), 5, num_filters=4, downsampling=downsampling)

@@ -55,11 +55,15 @@ def _patches(x: Array, size: int, stride: int) -> Array:
 def max_pool(x: Array) -> Array:
     """Maximum over 2x2 windows, [n, h, w, c] -> [n, h // 2, w // 2, c]; an odd last row or column is dropped.
 
-    A reshape and a maximum are faster than `reduce_window`, above all in the backward pass.
+    A reshape and two comparisons are faster than `reduce_window`, above all in the backward pass. The gradient goes to
+    the first of equals; that of `max` is shared among the entries that equal the maximum, and is 0 / 0 where the
+    compiler rounds the maximum otherwise than its recomputed entries.
     """
     n, height, width, channels = x.shape
-    x = x[:, : height // 2 * 2, : width // 2 * 2]
-    return x.reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
+    x = x[:, : height // 2 * 2, : width // 2 * 2].reshape(n, height // 2, 2, width // 2, 2, channels)
+    larger = lambda first, second: jnp.where(first >= second, first, second)  # noqa: E731
+    x = larger(x[:, :, 0], x[:, :, 1])
+    return larger(x[:, :, :, 0], x[:, :, :, 1])
 
 
 class Conv(nn.Module):
