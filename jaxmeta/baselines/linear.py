@@ -59,6 +59,11 @@ def logistic_regression(criterion: Criterion, *, num_ways: int, penalty: float =
     def adapt(meta_params: PyTree, support: Batch, key: Array) -> Classifier:
         del meta_params, key
         rows, real = _rows(support)
+        basis = None
+        if rows.shape[1] > rows.shape[0]:
+            # The weights lie in the span of the rows: fewer unknowns, and the same square.
+            basis, coordinates = jnp.linalg.qr(rows.T)
+            rows = coordinates.T
         members = jax.nn.one_hot(support.targets, num_ways, dtype=rows.dtype) * real[:, None]
         present = members.sum(axis=0) > 0
         strength = jnp.where(present.sum() == 2, 2 * penalty, penalty)
@@ -88,7 +93,7 @@ def logistic_regression(criterion: Criterion, *, num_ways: int, penalty: float =
 
         start = Linear(jnp.zeros((rows.shape[1], num_ways), rows.dtype), jnp.zeros(num_ways, rows.dtype))
         fitted, _ = jax.lax.scan(step, start, length=_NEWTON_STEPS)
-        return Classifier(*fitted, present)
+        return Classifier(fitted.weights if basis is None else basis @ fitted.weights, fitted.bias, present)
 
     def predict(meta_params: PyTree, adapted: Classifier, inputs: PyTree, mask: Array | None = None) -> Array:
         del meta_params, mask
