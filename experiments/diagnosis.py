@@ -178,7 +178,7 @@ def page(rows: list[dict], seconds: float) -> str:
     lines = [
         "# Diagnosis from a handful of patients",
         "",
-        f"`python experiments/diagnosis.py`, {seconds:.0f} s of CPU. Means and 95% intervals over {NUM_TASKS} tasks. Gains",
+        f"`python experiments/diagnosis.py`, {seconds:.0f} s of CPU. Means and 95% intervals, {NUM_TASKS} tasks. Gains",
         "are paired, over the linear model with its default penalty and with the penalty that is best in hindsight.",
         "Accuracy: higher is better; variance left unexplained: lower is better.",
         "",
