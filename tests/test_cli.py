@@ -1,4 +1,5 @@
 import csv
+import importlib.util
 import json
 
 import numpy as np
@@ -177,3 +178,10 @@ def test_domains(capsys):
     assert cli.main(["domains"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in datasets.names())
+
+
+def test_without_the_extra_the_line_that_installs_it(monkeypatch, capsys):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tyro" else find_spec(name))
+    assert cli.main(["train"]) == 2
+    assert "pip install 'jaxmeta[cli,data]'" in capsys.readouterr().err
