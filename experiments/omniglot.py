@@ -5,7 +5,8 @@ Paper:     Finn et al., Model-Agnostic Meta-Learning, 2017, Table 1 (98.7 +- 0.4
            Table 1 (first-order MAML, queries together 98.4 and one at a time 21.6; MetaBN, our "support", 91.8).
 Command:   python experiments/omniglot.py --data-dir PATH   (PATH holds the published zips, or the npz of them)
 Hardware:  2 cores of an AMD EPYC, no accelerator.
-Time:      about 25 minutes; `seconds` in results/omniglot.json for each row, taken beside other work but for ProtoNet "batch".
+Time:      about 25 minutes; `seconds` in results/omniglot.json for each row, taken beside other work but for ProtoNet
+           "batch".
 Expected:  MAML "batch" >= 95 joint after 2,000 iterations; "support" with equal columns; ProtoNet >= 97 joint, and with
            "layer" in both columns.
 Measured:  results/omniglot.json and results/omniglot.md.
