@@ -72,8 +72,10 @@ def train(config: Train, seconds: float) -> tuple[dict, dict]:
     while spent < seconds:
         part = spent / seconds
         fall = (1 + math.cos(math.pi * part)) / 2 if config.outer_optimizer == "adam" else 1 - part
-        hyperparams = {"learning_rate": jnp.asarray(config.learning_rate * fall, jnp.float32)}
-        state = state._replace(optimizer_state=state.optimizer_state._replace(hyperparams=hyperparams))
+        outer = state.optimizer_state
+        rate = jnp.asarray(config.learning_rate * fall, jnp.float32)
+        outer = outer._replace(hyperparams=outer.hyperparams | {"learning_rate": rate})
+        state = state._replace(optimizer_state=outer)
         start = time.perf_counter()
         state, metrics = program(state, train_key)
         loss = float(metrics["loss"].mean())
