@@ -8,9 +8,10 @@ Time:      see `seconds` in results/meta_sgd.json.
 Expected:  Meta-SGD ahead of MAML on the same tasks, paired interval apart from 0; both near the paper's.
 Measured:  results/meta_sgd.json and results/meta_sgd.md.
 
-The paper's settings: waves of amplitude 0.1 to 5, frequency 0.8 to 1.2 and phase 0 to pi, x in [-5, 5]; 40-40 ReLU;
-60,000 iterations of 4 tasks, Adam 1e-3; 1 step in training and in test; MAML's rate 0.01, Meta-SGD's rates start from
-random values in [0.005, 0.1] there and from 0.05 here. Tested on 600 waves instead of 100, 100 points each.
+The paper's settings as remembered, not checked against its text: waves of amplitude 0.1 to 5, frequency 0.8 to 1.2 and
+phase 0 to pi, x in [-5, 5]; 40-40 ReLU; 60,000 iterations of 4 tasks, Adam 1e-3; 1 step in training and in test; MAML's
+rate 0.01, Meta-SGD's rates start from random values in [0.005, 0.1] there and from 0.05 here. Tested on 600 waves, 100
+points each.
 """
 
 import json

@@ -115,7 +115,7 @@ def test_single_equals_joint_for_every_norm_but_batch_and_padding_changes_nothin
     scale = max(1, np.abs(joint).max())
     assert np.abs(joint - masked).max() < 3e-6 * scale
     gap = np.abs(joint - alone).max()
-    assert gap > 1e-4 if norm == "batch" else gap < 3e-6 * scale
+    assert gap > 1e-3 if norm == "batch" else gap < 3e-6 * scale
 
 
 @pytest.mark.parametrize("norm", NORMS)

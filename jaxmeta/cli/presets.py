@@ -16,8 +16,8 @@ _EPISODES: dict[str, Any] = {
 }
 _PAIRS: dict[str, Any] = {**_EPISODES, "train_ways": 5, "train_queries": 10, "tasks_per_step": 2}
 
-# 5-way 1-shot on 28 x 28 glyphs. What the papers have where nothing is said in the other tables; rates are for mean
-# losses.
+# 5-way 1-shot on 28 x 28 glyphs; rates are for mean losses. MAML's and Reptile's are the papers' but for fewer
+# steps. The others are first settings: only those of maml and protonet were measured (experiments/omniglot.py).
 _GLYPHS: dict[str, dict[str, Any]] = {
     "maml": _STEPS,
     "fomaml": _STEPS,
