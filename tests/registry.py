@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -11,8 +12,8 @@ import numpy as np
 import optax
 from flax import nnx
 
-from jaxmeta import criteria, datasets, learners, models, tasks
-from jaxmeta.types import Criterion, MetaLearner, Model
+from jaxmeta import baselines, criteria, datasets, learners, models, tasks
+from jaxmeta.types import Criterion, Episode, MetaLearner, Model
 
 SIZE, WAYS = 8, 3
 PICTURE = (SIZE, SIZE, 1)
@@ -148,14 +149,52 @@ LEARNERS = {
 }
 
 
+PRETRAINED = {"num_features": 8, "num_classes": WAYS, "num_ways": WAYS}
+
+
+def _fine_tune(model):
+    return baselines.fine_tune(model(None), criteria.cross_entropy, optax.sgd(0.1), **PRETRAINED, num_steps=2)
+
+
+def _linear_probe(model):
+    return baselines.linear_probe(model(None), criteria.cross_entropy, optax.sgd(0.1), **PRETRAINED, num_steps=2)
+
+
+def _baseline_plus_plus(model):
+    return baselines.baseline_plus_plus(model(None), criteria.cross_entropy, optax.sgd(0.1), **PRETRAINED, num_steps=2)
+
+
+def _simple_shot(model):
+    return baselines.simple_shot(model(None), criteria.cross_entropy, **PRETRAINED)
+
+
+BASELINES = {
+    "fine_tune": _fine_tune,
+    "linear_probe": _linear_probe,
+    "baseline_plus_plus": _baseline_plus_plus,
+    "simple_shot": _simple_shot,
+}
+
+
+def _whole(episode: Episode) -> Episode:
+    return episode
+
+
+def _labelled(episode: Episode) -> Episode:
+    """A batch as `tasks.labelled_batches` makes them."""
+    return Episode((), episode.support._replace(classes=None))
+
+
 class Case(NamedTuple):
     learner: MetaLearner
     criterion: Criterion
+    training: Callable[[Episode], Episode]
+    """What its own training sampler would make of an episode."""
 
 
 def case(name: str, model: str = "linen", norm: str = "support") -> Case:
-    learner = LEARNERS[name](functools.partial(MODELS[model], norm))
-    return Case(learner, criteria.cross_entropy)
+    learner = (LEARNERS | BASELINES)[name](functools.partial(MODELS[model], norm))
+    return Case(learner, criteria.cross_entropy, _labelled if name in BASELINES else _whole)
 
 
 def _across():

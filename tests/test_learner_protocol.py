@@ -13,6 +13,7 @@ from jaxmeta.models import NORMS
 from jaxmeta.types import Batch, Episode
 
 PAIRS = [(name, model) for name in registry.LEARNERS for model in registry.MODELS]
+PAIRS += [(name, "linen") for name in registry.BASELINES]
 KEY = jax.random.key(0)
 
 
@@ -42,9 +43,10 @@ def test_signatures(name, model):
 
 @pytest.mark.parametrize(("name", "model"), PAIRS)
 def test_loss_and_gradient(name, model):
-    learner = registry.case(name, model).learner
+    case = registry.case(name, model)
+    learner = case.learner
     meta_params = learner.init(KEY)
-    episodes, keys = drawn(), jax.random.split(KEY, 4)
+    episodes, keys = case.training(drawn()), jax.random.split(KEY, 4)
 
     @jax.jit
     def compute(meta_params):
@@ -67,7 +69,7 @@ def test_loss_and_gradient(name, model):
 def test_training_lowers_the_loss_without_compiling_twice(name, model):
     case = registry.case(name, model)
     trainer = meta_trainer(case.learner, optax.adam(1e-2))
-    episodes = drawn()
+    episodes = case.training(drawn())
     compiled = []
 
     @jax.jit

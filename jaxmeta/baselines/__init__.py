@@ -1,7 +1,24 @@
 """What meta-learning must beat, as MetaLearners."""
 
+from jaxmeta.baselines.baseline_plus_plus import baseline_plus_plus
+from jaxmeta.baselines.fine_tune import fine_tune, linear_probe
 from jaxmeta.baselines.from_scratch import from_scratch
 from jaxmeta.baselines.linear import logistic_regression, ridge_regression
+from jaxmeta.baselines.pretrained import Population, Pretrained, with_population
 from jaxmeta.baselines.raw import nearest_centroid, nearest_neighbour
+from jaxmeta.baselines.simple_shot import simple_shot
 
-__all__ = ["from_scratch", "logistic_regression", "nearest_centroid", "nearest_neighbour", "ridge_regression"]
+__all__ = [
+    "Population",
+    "Pretrained",
+    "baseline_plus_plus",
+    "fine_tune",
+    "from_scratch",
+    "linear_probe",
+    "logistic_regression",
+    "nearest_centroid",
+    "nearest_neighbour",
+    "ridge_regression",
+    "simple_shot",
+    "with_population",
+]

@@ -1,7 +1,7 @@
 """Task distributions: key -> Episode, pure and jittable."""
 
 from jaxmeta.tasks.across import across
-from jaxmeta.tasks.finite import few_shot, from_arrays
+from jaxmeta.tasks.finite import few_shot, from_arrays, labelled_batches
 from jaxmeta.tasks.mixture import mixture
 from jaxmeta.tasks.sampling import Sample, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
@@ -19,6 +19,7 @@ __all__ = [
     "few_shot",
     "flip",
     "from_arrays",
+    "labelled_batches",
     "mixture",
     "pad_features",
     "shift",

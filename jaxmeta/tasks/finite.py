@@ -64,6 +64,31 @@ def few_shot(examples: Any, *, num_ways: int, num_shots: int, num_queries: int) 
     return sample
 
 
+def labelled_batches(examples: Any, *, batch_size: int) -> Sample:
+    """Batches of labelled examples of all classes, for supervised pre-training.
+
+    Args:
+      examples: has `inputs` [N, ...] sorted by class and `offsets` [C + 1], as `datasets.load` returns.
+      batch_size: distinct examples in a batch, at most N.
+
+    Returns:
+      sample: key -> Episode((), Batch); targets [batch_size] are integers in [0, C), every example equally likely.
+
+    Raises:
+      ValueError: if there are fewer examples than batch_size.
+    """
+    total = len(examples.inputs)
+    batch_size = checks.integer("labelled_batches: batch_size", batch_size, 1, total)
+    inputs = jnp.asarray(examples.inputs)
+    targets = jnp.asarray(np.repeat(np.arange(len(examples.offsets) - 1), np.diff(examples.offsets)), jnp.int32)
+
+    def sample(key: Array) -> Episode:
+        rows = distinct(key, total, batch_size)
+        return Episode((), Batch(as_floats(inputs[rows]), targets[rows]))
+
+    return sample
+
+
 def as_floats(inputs: Array) -> Array:
     """Pictures stored as uint8 as float32 in [0, 1]; all else as it is."""
     return inputs.astype(jnp.float32) / 255 if inputs.dtype == jnp.uint8 else inputs
