@@ -51,16 +51,22 @@ def higher_is_better(config: Train) -> bool:
 
 
 METRIC = ("protonet", "matching_net", "relation_net", "r2d2")
+PRETRAINED = ("fine_tune", "linear_probe", "baseline_plus_plus", "simple_shot")
 
 
 def has_steps(config: Train) -> bool:
-    """Whether the learner adapts by steps; the metric ones read a support set once."""
-    return config.learner not in METRIC
+    """Whether the learner adapts by steps; the others read a support set once."""
+    return config.learner not in (*METRIC, "simple_shot")
 
 
 def has_head(config: Train) -> bool:
     """Whether the network has an output for every class, so that ways in test are those in training."""
-    return config.learner not in (*METRIC, "proto_maml")
+    return config.learner not in (*METRIC, *PRETRAINED, "proto_maml")
+
+
+def is_pretrained(config: Train) -> bool:
+    """Whether training is supervised, on labelled batches of all source classes."""
+    return config.learner in PRETRAINED
 
 
 @functools.cache
@@ -91,9 +97,16 @@ def _relation(config: Train, shape: Shape, encoder: Model) -> Model:
     return models.relation_module(maps.shape[1:], **_convolutions(config))
 
 
+def _num_features(shape: Shape, encoder: Model) -> int:
+    inputs = jax.ShapeDtypeStruct((1, *shape.inputs), "float32")
+    return jax.eval_shape(lambda key, x: encoder.apply(encoder.init(key), x), jax.random.key(0), inputs).shape[1]
+
+
 def inner_optimizer(config: Train) -> optax.GradientTransformation:
     rate = config.inner_learning_rate
-    return optax.sgd(rate) if config.inner_optimizer == "sgd" else optax.adam(rate, b1=0, eps_root=1e-10)
+    if config.inner_optimizer == "adam":
+        return optax.adam(rate, b1=0, eps_root=1e-10)
+    return optax.sgd(rate, momentum=0.9 if config.inner_optimizer == "momentum" else None)
 
 
 def training_learner(config: Train, shape: Shape) -> MetaLearner:
@@ -114,6 +127,8 @@ def _learner(config: Train, shape: Shape, ways: int, num_steps: int, batch_size:
     options: dict[str, Any] = {"num_steps": num_steps} if has_steps(config) else {}
     if not has_head(config):
         options["num_ways"] = ways
+    if is_pretrained(config):
+        options |= {"num_features": _num_features(shape, model), "num_classes": config.num_classes}
     if name in ("meta_sgd", "maml_plus_plus"):
         options["initial_learning_rate"] = config.inner_learning_rate
     elif name == "learned_optimizer":
@@ -129,7 +144,7 @@ def _learner(config: Train, shape: Shape, ways: int, num_steps: int, batch_size:
     elif name == "cavia":
         condition = models.beside if is_picture(shape) else models.concatenate
         options |= {"num_context_params": config.num_context_params, "condition": condition}
-    return getattr(learners, name)(*given, **options)
+    return getattr(learners if hasattr(learners, name) else baselines, name)(*given, **options)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import tyro
 LearnerName = Literal[
     "maml", "fomaml", "reptile", "meta_sgd", "anil", "boil", "maml_plus_plus", "imaml", "cavia", "learned_optimizer",
     "proto_maml", "protonet", "matching_net", "relation_net", "r2d2",
+    "fine_tune", "linear_probe", "baseline_plus_plus", "simple_shot", "from_scratch",
 ]  # fmt: skip
 CriterionName = Literal["cross_entropy", "relation_score", "squared_error"]
 PolarityName = Literal["as_is", "ink", "invert"]
@@ -56,6 +57,10 @@ class Train:
     """Support examples per class in training; 0: as many as in evaluation."""
     train_queries: int = 1
     """Query examples per class in training."""
+    num_classes: int = 0
+    """Baselines that are pre-trained: classes to tell apart; 0: as many as --domain has."""
+    batch_size: int = 64
+    """Baselines that are pre-trained: examples of a training step."""
     steps: int = 2000
     """Meta-training steps."""
     tasks_per_step: int = 32
@@ -68,8 +73,8 @@ class Train:
     """How the outer rate changes over the steps; halving: by a half every 2,000 steps."""
     clip: float = 0.0
     """The largest entry of the outer gradient, beyond which it is cut; 0: any."""
-    inner_optimizer: Literal["sgd", "adam"] = "sgd"
-    """What makes the adaptation steps; adam: without momentum, as Reptile has it."""
+    inner_optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
+    """What makes the adaptation steps; momentum: sgd with 0.9 of it; adam: without momentum, as Reptile has it."""
     inner_learning_rate: float = 0.4
     """Its rate; where rates are learned, what they start from."""
     inner_batch_size: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import typing
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import checks
+from jaxmeta import baselines, checks
 from jaxmeta.cli import build, scoring, sources, train
 from jaxmeta.cli.config import Evaluate, Train
 from jaxmeta.runs import RunFolder, create, results, table, write_json
@@ -51,8 +52,12 @@ def load(path: str) -> tuple[RunFolder, Train]:
 
 def parameters(run: RunFolder, config: Train, shape: build.Shape) -> PyTree:
     """The run's meta_params, held against the shapes that its config asks for."""
-    learner = build.training_learner(config, shape)
-    return jax.tree.map(jnp.asarray, run.meta_params(jax.eval_shape(learner.init, jax.random.key(0))))
+    like = jax.eval_shape(build.training_learner(config, shape).init, jax.random.key(0))
+    if build.is_pretrained(config):
+        pictures = jax.ShapeDtypeStruct((1, *shape.inputs), "float32")
+        finish = functools.partial(baselines.with_population, build.network(config, shape))
+        like = jax.eval_shape(finish, like, pictures)
+    return jax.tree.map(jnp.asarray, run.meta_params(like))
 
 
 def trained_on(run: RunFolder) -> frozenset[str] | None:
@@ -77,6 +82,8 @@ def run(options: Evaluate) -> int:
     checks.integer("--inner-steps", inner_steps, 0)
     if build.has_head(config) and not build.is_regression(config) and sizes["ways"] != config.ways:
         checks.fail("--ways", f"the {config.ways} outputs of the trained head", sizes["ways"], "or use a metric run")
+    if build.is_pretrained(config) and options.norm not in (None, config.norm):
+        checks.fail("--norm", f"{config.norm}, whose statistics of the source the run has", options.norm)
     if options.domain is None and not sources.is_builtin(config.domain):
         # A run folder may be a stranger's, and the file of that name anybody's.
         checks.fail("--domain", f"the path of {config.domain!r}, which the run was trained on", "none")

@@ -80,11 +80,11 @@ def raw_rows(config: Train, test: Test) -> list[dict[str, Any]]:
 
 
 def learner_rows(config: Train, meta_params: PyTree, test: Test, *, inner_steps: int) -> list[dict[str, Any]]:
-    """The untrained network and the meta-trained one, adapted alike."""
+    """The untrained network, if there is anything to train, and the trained one, adapted alike."""
     learner = build.learner(config, test.shape, ways=test.facts["ways"], inner_steps=inner_steps)
     untrained = learner.init(jax.random.split(jax.random.key(config.seed))[0])
     steps = {"trained": build.steps(config, config.inner_steps), "tested": build.steps(config, inner_steps)}
-    return [
-        row(config, f"{config.learner}, untrained", learner, untrained, test, **steps | {"trained": 0}),
-        row(config, config.learner, learner, meta_params, test, **steps),
-    ]
+    trained = row(config, config.learner, learner, meta_params, test, **steps)
+    if not jax.tree.leaves(untrained):
+        return [trained]
+    return [row(config, f"{config.learner}, untrained", learner, untrained, test, **steps | {"trained": 0}), trained]

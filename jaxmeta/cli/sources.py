@@ -7,6 +7,8 @@ import os
 import pathlib
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks, datasets, tasks
@@ -14,6 +16,7 @@ from jaxmeta.cli.config import Train
 
 PROCEDURAL = ("strokes", "sinusoid", "tabular")
 TABULAR_FEATURES = 30
+STROKES = 1000  # classes, where supervised training wants a number
 _TABLES = ("tabular", "breast_cancer", "diabetes")
 
 
@@ -99,10 +102,20 @@ def _classification(config: Train, split: str, ways: int, sizes: dict[str, int],
         _check_width(config, 1)
         return Domain(_declared(config, tasks.tabular(num_features=config.num_features, **sizes)), split, {})
     if config.domain == "strokes":
-        _check_pictures(config)
-        if config.picture[0] != config.picture[1] or config.picture[2] != 1:
-            checks.fail("strokes", "square grey pictures", config.picture, "use --picture 28 28 1")
+        _check_strokes(config)
         return Domain(tasks.strokes(**sizes, split=split, size=config.picture[0]), split, {})
+    examples = _examples(config, split, seen)
+    try:
+        sample = tasks.few_shot(examples, **sizes)
+    except ValueError as error:
+        raise ValueError(f"--domain {name(config.domain)}, {examples.split}: {error}") from error
+    # Splits of one name differ from paper to paper.
+    named = f"1100/100/423 {split}" if config.domain == "omniglot" else examples.split
+    return Domain(_declared(config, sample), named, examples.checksums)
+
+
+def _examples(config: Train, split: str, seen: frozenset[str] | None) -> datasets.Examples:
+    """A split of one domain of labelled examples; in training with Omniglot's rotations as classes of their own."""
     known = datasets.names().get(config.domain)
     part = split if known and split in known.splits else None
     if known and part is None and split != "test":
@@ -114,19 +127,34 @@ def _classification(config: Train, split: str, ways: int, sizes: dict[str, int],
         _check_width(config, examples.inputs.shape[1])
     else:
         _check_pictures(config)
-    checksums = examples.checksums
     try:
-        if not known and (split != "test" or _may_be_seen(checksums, seen)):
+        if not known and (split != "test" or _may_be_seen(examples.checksums, seen)):
             few = len(examples.class_names) < datasets.MIN_CLASSES
             examples = datasets.by_example(examples, split) if few else datasets.by_class(examples, split)
-        if split == "train" and config.domain == "omniglot":
-            examples = datasets.rotated(examples)
-        sample = tasks.few_shot(examples, **sizes)
+        return datasets.rotated(examples) if split == "train" and config.domain == "omniglot" else examples
     except ValueError as error:
         raise ValueError(f"--domain {name(config.domain)}, {examples.split}: {error}") from error
-    # Splits of one name differ from paper to paper.
-    named = f"1100/100/423 {split}" if config.domain == "omniglot" else examples.split
-    return Domain(_declared(config, sample), named, checksums)
+
+
+def labelled(config: Train, split: str) -> datasets.Examples:
+    """The pictures of a split of a config's domains with all their classes, as supervised training wants them."""
+    if config.num_features:
+        checks.fail("--domain", "pictures, for a learner that is pre-trained", repr(name(config.domain)))
+    made = []
+    for part in parts(config.domain):
+        own = dataclasses.replace(config, domain=part)
+        made.append(_drawn_strokes(own, split) if part == "strokes" else _examples(own, split, None))
+    return made[0] if len(made) == 1 else datasets.union(made, name=name(config.domain), split=split)
+
+
+def _drawn_strokes(config: Train, split: str) -> datasets.Examples:
+    """Strokes have classes without end; as many as a data set has are drawn once."""
+    _check_strokes(config)
+    sample = tasks.strokes(num_ways=10, num_shots=20, num_queries=1, split=split, size=config.picture[0])
+    drawn = jax.jit(lambda key: tasks.episodes(sample, key, jnp.arange(STROKES // 10)).support.inputs)
+    pictures = np.rint(255 * np.asarray(drawn(jax.random.key(0)))).astype(np.uint8)
+    pictures = pictures.reshape(STROKES * 20, *pictures.shape[2:])
+    return datasets.from_labels(pictures, np.repeat(np.arange(STROKES), 20), name="strokes", split=split, checksums={})
 
 
 def _regression(config: Train, split: str, ways: int, sizes: dict[str, int], seen: frozenset[str] | None) -> Domain:
@@ -207,6 +235,12 @@ def _load(config: Train, part: str, split: str | None) -> datasets.Examples:
     if _suffix(part) == ".npz" and (plain := load(None)).inputs.ndim == 2:
         return plain
     return load(form)
+
+
+def _check_strokes(config: Train) -> None:
+    _check_pictures(config)
+    if config.picture[0] != config.picture[1] or config.picture[2] != 1:
+        checks.fail("strokes", "square grey pictures", config.picture, "use --picture 28 28 1")
 
 
 def _check_pictures(config: Train) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import pathlib
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import optax
 
-from jaxmeta import checks, datasets, evaluation, training
+from jaxmeta import baselines, checks, datasets, evaluation, tasks, training
 from jaxmeta.cli import build, progress, scoring, sources
 from jaxmeta.cli.config import Train
 from jaxmeta.runs import create, results, save_params, table, write_json
 from jaxmeta.types import PyTree
 
 SELECT_SEED, TEST_SEED = 1_000_003, 1_000_033
+POPULATION = 1024  # pictures of the source whose moments a pre-trained network keeps
 
 
 def check(config: Train) -> None:
@@ -23,7 +25,8 @@ def check(config: Train) -> None:
     for name, low in (
         ("ways", 2), ("shots", 1), ("queries", 1), ("train_ways", 2), ("train_shots", 0), ("train_queries", 1),
         ("steps", 0), ("tasks_per_step", 1), ("inner_batch_size", 0), ("inner_steps", 0), ("inner_steps_test", 0),
-        ("num_context_params", 1), ("num_tasks", 2), ("validation_tasks", 2), ("num_filters", 1), ("seed", 0),
+        ("num_context_params", 1), ("num_classes", 0), ("batch_size", 1),
+        ("num_tasks", 2), ("validation_tasks", 2), ("num_filters", 1), ("seed", 0),
     ):  # fmt: skip
         checks.integer(f"--{name.replace('_', '-')}", getattr(config, name), low)
     for name in ("learning_rate", "inner_learning_rate", "regularization"):
@@ -33,6 +36,8 @@ def check(config: Train) -> None:
     if not 0 <= config.clip < float("inf"):
         checks.fail("--clip", "a number of at least 0", config.clip)
     datasets.check_form(datasets.Form(*config.picture))
+    if config.learner == "from_scratch" and config.steps:
+        checks.fail("--steps", "0, since from_scratch learns nothing before a task", config.steps)
     if not build.has_head(config) and build.is_regression(config):
         checks.fail("--learner", "one with a head for --criterion squared_error, such as maml", config.learner)
     if build.has_head(config) and not build.is_regression(config) and config.train_ways != config.ways:
@@ -58,24 +63,65 @@ def recorded(config: Train) -> dict:
     return {name: value for name, value in content.items() if name not in ("data_dir", "out", "force")}
 
 
-def run(config: Train, preset: str) -> int:
-    check(config)
+class Source(NamedTuple):
+    """What a config trains on."""
+
+    sample: tasks.Sample
+    checksums: dict[str, str]
+    pictures: jax.Array | None
+    """[n, height, width, channels] of which a pre-trained network takes its statistics; None for other learners."""
+
+
+def source(config: Train) -> tuple[Train, Source]:
+    """Opens the training domain; returns the config with the sizes that its data alone can tell."""
     config = dataclasses.replace(config, num_features=config.num_features or sources.columns(config))
-    domain = sources.domain(
-        config, "train", ways=config.train_ways, shots=config.train_shots or config.shots, queries=config.train_queries
-    )
-    sizes: dict[str, Any] = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
-    validation = sources.domain(config, "validation", **sizes)
-    test = scoring.test(config, seed=TEST_SEED + config.seed, num_tasks=config.num_tasks, seen=None, **sizes)
-    folder = create(config.out or f"runs/{preset}", force=config.force)
+    if not build.is_pretrained(config):
+        domain = sources.domain(
+            config, "train", ways=config.train_ways, shots=config.train_shots or config.shots,
+            queries=config.train_queries,
+        )  # fmt: skip
+        return config, Source(domain.sample, domain.checksums, None)
+    examples = sources.labelled(config, "train")
+    config = dataclasses.replace(config, num_classes=config.num_classes or len(examples.class_names))
+    if config.num_classes != len(examples.class_names):
+        checks.fail("--num-classes", f"the {len(examples.class_names)} of --domain, or 0", config.num_classes)
+    some = tasks.labelled_batches(examples, batch_size=min(POPULATION, len(examples.inputs)))
+    sample = tasks.labelled_batches(examples, batch_size=config.batch_size)
+    return config, Source(sample, examples.checksums, some(jax.random.key(config.seed)).query.inputs)
+
+
+def fit(
+    config: Train, given: Source, folder: pathlib.Path, preset: str, *, start: PyTree | None = None
+) -> tuple[PyTree, build.Shape]:
+    """Meta-trains, chooses by validation classes of the source, and writes the run folder's config, metrics and params.
+
+    Args:
+      config: as `source` returned it, with its Source.
+      given: what to train on.
+      folder: an empty run folder.
+      preset: what the run is called.
+      start: meta_params to begin with; None: the learner's own.
+
+    Returns:
+      The meta_params, and the shape of the network.
+    """
     write_json(folder / "config.json", {"schema": 1, "preset": preset, "config": recorded(config)})
+    validation = sources.domain(config, "validation", ways=config.ways, shots=config.shots, queries=config.queries)
     select_on = scoring.draw(validation.sample, SELECT_SEED + config.seed, config.validation_tasks)
-    learner = build.training_learner(config, test.shape)
-    tester = build.learner(config, test.shape, ways=test.facts["ways"], inner_steps=config.inner_steps_test)
+    shape = build.shape(config, validation.sample)
+    learner = build.training_learner(config, shape)
+    tester = build.learner(config, shape, ways=config.ways, inner_steps=config.inner_steps_test)
+    if start is not None:
+        learner = learner._replace(init=lambda key: start)
+
+    def finished(meta_params: PyTree) -> PyTree:
+        if given.pictures is None:
+            return meta_params
+        return baselines.with_population(build.network(config, shape), meta_params, given.pictures)
 
     def validate(meta_params: PyTree) -> dict[str, float]:
         scores = evaluation.evaluate(
-            tester, build.criterion(config), meta_params, select_on, jax.random.key(config.seed),
+            tester, build.criterion(config), finished(meta_params), select_on, jax.random.key(config.seed),
             columns={"joint": evaluation.as_is},
         )  # fmt: skip
         return {name: float(np.mean(values)) for name, values in scores["joint"].items()}
@@ -83,7 +129,7 @@ def run(config: Train, preset: str) -> int:
     metric, sign = build.metric(config), 1 if build.higher_is_better(config) else -1
     meta_params = progress.meta_train(
         training.meta_trainer(learner, outer_optimizer(config)),
-        domain.sample,
+        given.sample,
         num_tasks=config.tasks_per_step,
         steps=config.steps,
         key=jax.random.key(config.seed),
@@ -92,12 +138,23 @@ def run(config: Train, preset: str) -> int:
         validate=validate,
         better=lambda new, best: sign * new[metric] > sign * best[metric],
     )
+    meta_params = finished(meta_params)
     save_params(folder, meta_params)
+    return meta_params, shape
+
+
+def run(config: Train, preset: str) -> int:
+    check(config)
+    config, given = source(config)
+    sizes: dict[str, Any] = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
+    test = scoring.test(config, seed=TEST_SEED + config.seed, num_tasks=config.num_tasks, seen=None, **sizes)
+    folder = create(config.out or f"runs/{preset}", force=config.force)
+    meta_params, _ = fit(config, given, folder, preset)
     rows = [
         *scoring.raw_rows(config, test),
         *scoring.learner_rows(config, meta_params, test, inner_steps=config.inner_steps_test),
     ]
     print(table(rows))
-    content = results.document(rows, seed=config.seed, checksums=domain.checksums | test.checksums)
+    content = results.document(rows, seed=config.seed, checksums=given.checksums | test.checksums)
     print(f"results: {write_json(folder / 'results.json', content)}")
     return 0
