@@ -12,7 +12,7 @@ import optax
 from jaxmeta import checks, inner
 from jaxmeta.criteria import silence_absent
 from jaxmeta.learners.support import embed, memberships
-from jaxmeta.types import Array, Batch, Criterion, Episode, MetaLearner, Metrics, Model, PyTree
+from jaxmeta.types import Array, Batch, Criterion, Episode, Init, Loss, MetaLearner, Metrics, Model, PyTree
 
 
 class Population(NamedTuple):
@@ -107,9 +107,7 @@ def population_context(encoder: Model, meta_params: Pretrained, params: PyTree, 
     return encoder.context(params, support)
 
 
-def pretraining(
-    encoder: Model, head: Head, criterion: Criterion, num_classes: int
-) -> tuple[Callable[[Array], Pretrained], Callable[[Pretrained, Episode, Array], tuple[Array, Metrics]]]:
+def pretraining(encoder: Model, head: Head, criterion: Criterion, num_classes: int) -> tuple[Init, Loss]:
     """The init and the loss of a supervised classifier; its episodes are Episode((), Batch)."""
     num_classes = checks.integer("num_classes", num_classes, 2)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from jaxmeta import checks
 
-COMMANDS = ("train", "evaluate", "adapt", "domains", "audit")
+COMMANDS = ("train", "transfer", "evaluate", "adapt", "domains", "audit")
 USAGE = f"usage: jaxmeta {{{','.join(COMMANDS)}}} ...; jaxmeta COMMAND --help says more"
 
 
@@ -66,6 +66,14 @@ def _run(arguments: list[str]) -> int:
         from jaxmeta.cli import embedded, train
 
         return embedded.run(parsed) if preset == "embedded" else train.run(parsed, preset)
+    if command == "transfer":
+        preset = rest.pop(0) if rest and not rest[0].startswith("-") else "quick"
+        default = presets.TRANSFERS[checks.choice("preset", preset, presets.TRANSFERS)]
+        description = f"{config.Transfer.__doc__} Presets: {', '.join(presets.TRANSFERS)}; quick if none is named."
+        parsed = _parse(config.Transfer, rest, f"jaxmeta transfer {preset}", description, default)
+        from jaxmeta.cli import transfer
+
+        return transfer.run(parsed, preset)
     kinds = {"evaluate": config.Evaluate, "adapt": config.Adapt, "domains": config.Domains, "audit": config.Audit}
     parsed = _parse(kinds[command], rest, f"jaxmeta {command}", kinds[command].__doc__)
     from jaxmeta.cli import adapt, audit, domains, evaluate

@@ -154,6 +154,64 @@ class Evaluate:
     """Write into a folder that holds something."""
 
 
+MethodName = Literal[
+    "maml", "fomaml", "reptile", "meta_sgd", "anil", "boil", "maml_plus_plus", "imaml", "cavia", "learned_optimizer",
+    "proto_maml", "protonet", "matching_net", "relation_net", "r2d2", "pmf",
+    "from_scratch", "fine_tune", "linear_probe", "baseline_plus_plus", "simple_shot",
+]  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """Meta-trains on sources, adapts to tasks of targets, and compares all methods on the same tasks."""
+
+    sources: tuple[str, ...] = ("strokes",)
+    """Domains to train on, each by itself; several with commas between them are one source."""
+    targets: tuple[str, ...] = ("digits", "digits_moved")
+    """Domains to adapt to; of one that is also a source, classes that training did not see."""
+    learners: tuple[MethodName, ...] = ("protonet", "maml", "fine_tune", "simple_shot", "from_scratch")
+    """Learners and baselines; pmf: pre-trained, then meta-trained as protonet, then fine-tuned on the support set."""
+    runs: tuple[str, ...] = ()
+    """Run folders of `jaxmeta train` that take part as they are."""
+    ways: int = 5
+    """Classes per task; a target with fewer has tasks of all its classes."""
+    shots: tuple[int, ...] = (1, 5)
+    """Support examples per class."""
+    queries: int = 15
+    """Query examples per class; a target that has fewer left gives what it has."""
+    num_tasks: Annotated[int, tyro.conf.arg(aliases=["--episodes"])] = 0
+    """Tasks for each target and number of shots; 0: 200 on CPU, 600 on an accelerator."""
+    effort: float = 1.0
+    """Meta-training steps, as a multiple of each method's own."""
+    fine_tune_steps: int = 50
+    """Full-batch steps of the baselines that train on the support set; their rate is tuned on the source's validation
+    classes."""
+    tune_tasks: int = 40
+    """Tasks for each rate and number of shots of that tuning."""
+    norm: NormName | None = None
+    """One normalisation for all; by default each method's own."""
+    num_filters: int = 64
+    """Channels of the convolutional network."""
+    downsampling: Literal["stride", "max_pool"] = "stride"
+    """How the convolutional network halves a picture."""
+    picture: tuple[int, int, int] = (28, 28, 1)
+    """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
+    polarity: PolarityName = "as_is"
+    """ink: a set with a bright border is inverted, so that glyphs are bright on dark; invert: every set is."""
+    in_domain: bool = True
+    """Whether a target that is among a source's domains is evaluated from that source."""
+    seed: int = 0
+    """Seed of everything random."""
+    data_dir: str | None = None
+    """Where the data sets lie; JAXMETA_DATA is the default."""
+    out: str | None = None
+    """The folder; runs/transfer-PRESET is the default."""
+    resume: bool = False
+    """Go on with what the folder holds of the same transfer."""
+    force: bool = False
+    """Write into a folder that holds something, and start over."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Adapt:
     """Adapts a run once to labelled examples of your own and predicts others."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxmeta.cli.config import Embedded, Train
+from jaxmeta.cli.config import Embedded, Train, Transfer
 
 _STEPS: dict[str, Any] = {"tasks_per_step": 32, "inner_steps": 1, "inner_steps_test": 3, "inner_learning_rate": 0.4}
 _EPISODES: dict[str, Any] = {
@@ -106,8 +106,7 @@ def _strokes(learner: str, settings: dict[str, Any]) -> Train:
     return _train(settings, learner=learner, domain="strokes", norm=norm, steps=steps)
 
 
-PRESETS: dict[str, Train | Embedded] = {
-    "embedded": Embedded(),
+TRAININGS: dict[str, Train] = {
     "maml-regression": _train(
         _SINUSOID, hidden=(64, 64), steps=10_000, tasks_per_step=32, inner_steps=5, inner_steps_test=5
     ),
@@ -124,3 +123,30 @@ PRESETS: dict[str, Train | Embedded] = {
     ),
     "protonet-tabular": _train(_TABULAR, learner="protonet", steps=10_000),
 }
+PRESETS: dict[str, Train | Embedded] = {"embedded": Embedded(), **TRAININGS}
+
+_ALL_DOMAINS = ("digits", "mnist", "fashion_mnist", "emoji_styles", "caltech101", "ucmerced", "bccd_cells")
+
+TRANSFERS: dict[str, Transfer] = {
+    "quick": Transfer(),
+    "shared": Transfer(
+        sources=("omniglot,fonts",), targets=_ALL_DOMAINS,
+        learners=(
+            "protonet", "maml", "r2d2", "proto_maml", "pmf",
+            "from_scratch", "fine_tune", "linear_probe", "baseline_plus_plus", "simple_shot",
+        ),
+    ),
+    "leave-one-out": Transfer(
+        sources=(
+            "omniglot,fonts,emoji_styles", "omniglot,fonts,caltech101", "omniglot,emoji_styles,caltech101",
+            "fonts,emoji_styles,caltech101", "omniglot", "fonts", "emoji_styles", "caltech101",
+        ),
+        targets=("omniglot", "fonts", "emoji_styles", "caltech101"), learners=("protonet", "simple_shot"),
+        in_domain=False,
+    ),
+    "bscd-fsl": Transfer(
+        sources=("mini_imagenet",), targets=("crop_disease", "eurosat", "isic", "chestx"), shots=(5, 20, 50),
+        num_tasks=600, picture=(84, 84, 3), downsampling="max_pool", fine_tune_steps=100,
+        learners=("protonet", "maml", "relation_net", "fine_tune", "linear_probe", "simple_shot"),
+    ),
+}  # fmt: skip

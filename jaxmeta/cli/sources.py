@@ -136,6 +136,11 @@ def _examples(config: Train, split: str, seen: frozenset[str] | None) -> dataset
         raise ValueError(f"--domain {name(config.domain)}, {examples.split}: {error}") from error
 
 
+def class_sizes(config: Train, split: str, seen: frozenset[str] | None) -> np.ndarray | None:
+    """How many examples each class of a domain's split has, or None where there is no end of them."""
+    return None if config.domain in PROCEDURAL else np.diff(_examples(config, split, seen).offsets)
+
+
 def labelled(config: Train, split: str) -> datasets.Examples:
     """The pictures of a split of a config's domains with all their classes, as supervised training wants them."""
     if config.num_features:

@@ -51,6 +51,12 @@ def write_json(path: pathlib.Path, content: Any) -> pathlib.Path:
     return path
 
 
+def write_text(path: pathlib.Path, content: str) -> pathlib.Path:
+    """Writes text in one go."""
+    _replace(path, content.encode())
+    return path
+
+
 def append_metrics(folder: pathlib.Path, line: dict[str, Any]) -> None:
     """Adds one line to metrics.jsonl."""
     with (folder / "metrics.jsonl").open("a") as stream:

@@ -7,7 +7,7 @@ from jaxmeta.tasks.sampling import Sample, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
 from jaxmeta.tasks.strokes import strokes
 from jaxmeta.tasks.tabular import tabular, tabular_regression
-from jaxmeta.tasks.transforms import augmented, flip, pad_features, shift, standardize, standardize_targets
+from jaxmeta.tasks.transforms import augmented, flip, pad_features, shift, standardize, standardize_targets, widen
 from jaxmeta.tasks.variable import variable
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "tabular",
     "tabular_regression",
     "variable",
+    "widen",
 ]

@@ -47,6 +47,30 @@ def standardize_targets(sample: Sample) -> Sample:
     return standardized
 
 
+def widen(sample: Sample, num_ways: int) -> Sample:
+    """Gives episodes of fewer ways the `classes` of a network with num_ways outputs; the others are absent.
+
+    Args:
+      sample: its batches have `classes`.
+      num_ways: at least the episodes' own.
+
+    Raises:
+      ValueError: if the episodes have no `classes`, or more of them.
+    """
+
+    def widened(key: Array) -> Episode:
+        return Episode(*map(wide, sample(key)))
+
+    def wide(batch: Batch) -> Batch:
+        if batch.classes is None or batch.classes.shape[1] > num_ways:
+            got = "none" if batch.classes is None else batch.classes.shape[1]
+            checks.fail("widen: classes", f"at most {num_ways}", got)
+        missing = num_ways - batch.classes.shape[1]
+        return batch._replace(classes=jnp.pad(batch.classes, ((0, 0), (0, missing))))
+
+    return widened
+
+
 def _scaler(values: Array, mask: Array | None) -> Callable[[Array], Array]:
     """Returns what subtracts the mean of the real rows of values [n, ...] and divides by their deviation."""
     if not jnp.issubdtype(values.dtype, jnp.floating):

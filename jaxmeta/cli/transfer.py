@@ -1,0 +1,359 @@
+"""`jaxmeta transfer`: sources x targets x methods on the same tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxmeta import baselines, checks, datasets, evaluation, tasks, transfer
+from jaxmeta.cli import build, estimate, evaluate, methods, scoring, sources, train
+from jaxmeta.cli.config import Train, Transfer
+from jaxmeta.runs import create, results, write_json, write_text
+from jaxmeta.types import Array, Episode, MetaLearner, Model, PyTree
+
+RAW = "raw inputs, nearest centroid"
+FEATURES = 512  # pictures of each domain whose mean features are compared
+
+
+class Ready(NamedTuple):
+    """A method that can meet the targets."""
+
+    name: str
+    family: str
+    config: Train
+    """In test, with the rate that was chosen."""
+    meta_params: PyTree
+
+
+class Features(NamedTuple):
+    """An encoder, and the source's features by it."""
+
+    encode: Callable[[Array], Array]
+    source: Array
+
+
+class Source(NamedTuple):
+    """A source with what was trained on it; nothing is trained before a cell wants it."""
+
+    name: str
+    domain: str
+    methods: tuple[str, ...]
+    ready: Callable[[str], Ready]
+    seen: Callable[[], frozenset[str] | None]
+    """The checksums of what was trained on; None: anything may have been."""
+    features: Callable[[], dict[str, Features]]
+    """"untrained" and "trained" features; none where the source's pictures are not known."""
+
+
+class Meeting(NamedTuple):
+    """A source, a target and a number of shots: the tasks on which all methods meet."""
+
+    source: Source
+    target: str
+    shots: int
+
+
+def run(config: Transfer, preset: str) -> int:
+    config = _checked(config)
+    folder = _open(config, preset)
+    _say(estimate.text(config))
+    start, rows = time.perf_counter(), []
+    for source in _sources(config, folder):
+        inside = sources.parts(source.domain)
+        for target in config.targets:
+            if config.in_domain or target not in inside:
+                for shots in config.shots:
+                    rows += _meet(config, Meeting(source, target, shots), folder / "cells")
+    failed = sum("error" in row for row in rows)
+    _say(f"{len(rows)} rows in {(time.perf_counter() - start) / 60:.1f} min" + (f", {failed} failed" if failed else ""))
+    return _write(config, folder, rows) or int(failed > 0)
+
+
+def _write(config: Transfer, folder: pathlib.Path, rows: list[dict[str, Any]]) -> int:
+    checksums = {name: value for row in rows for name, value in row.pop("checksums").items()}
+    table = transfer.markdown(rows)
+    print(table)
+    write_text(folder / "results.csv", transfer.csv_text(rows))
+    write_text(folder / "results.md", table)
+    summary = {name: getattr(transfer, name)(rows) for name in ("comparisons", "rankings", "multi_source")}
+    content = results.document(rows, seed=config.seed, checksums=checksums) | summary
+    print(f"results: {write_json(folder / 'results.json', content)}")
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _checked(config: Transfer) -> Transfer:
+    for name, low in (("ways", 2), ("queries", 1), ("num_tasks", 0), ("fine_tune_steps", 0), ("tune_tasks", 2),
+                      ("num_filters", 1), ("seed", 0)):  # fmt: skip
+        checks.integer(f"--{name.replace('_', '-')}", getattr(config, name), low)
+    if config.num_tasks == 1:
+        checks.fail("--num-tasks", "at least 2, for an interval", 1)
+    if not 0 < config.effort < float("inf"):
+        checks.fail("--effort", "a positive number", config.effort)
+    for name in ("targets", "shots"):
+        if not getattr(config, name):
+            checks.fail(f"--{name}", "at least one", "none")
+    if not (config.sources and config.learners) and not config.runs:
+        checks.fail("--sources and --learners", "at least one each, or --runs", "none")
+    for shots in config.shots:
+        checks.integer("--shots", shots, 1)
+    for name in ("sources", "targets", "learners", "shots", "runs"):
+        given = getattr(config, name)
+        if len(set(given)) < len(given):
+            checks.fail(f"--{name}", "each once", " ".join(map(str, given)))
+    for target in config.targets:
+        if len(sources.parts(target)) > 1:
+            checks.fail("--targets", "one domain each, with spaces between them", repr(target))
+    number = 200 if jax.default_backend() == "cpu" else 600
+    return dataclasses.replace(config, num_tasks=config.num_tasks or number)
+
+
+def _open(config: Transfer, preset: str) -> pathlib.Path:
+    """The folder, with the config that a resumed transfer has to share."""
+    folder = pathlib.Path(config.out or f"runs/transfer-{preset}")
+    content = {name: value for name, value in dataclasses.asdict(config).items()
+               if name not in ("data_dir", "out", "resume", "force")}  # fmt: skip
+    for name in ("sources", "targets", "runs"):
+        content[name] = [sources.name(each) for each in content[name]]
+    content = {"schema": 1, "preset": preset, "config": json.loads(json.dumps(content))}
+    path = folder / "config.json"
+    if config.resume and path.exists():
+        try:
+            known = json.loads(path.read_text())["config"]
+            changed = [name for name, value in content["config"].items() if known.get(name) != value]
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            checks.fail(str(path), "the config of a transfer", type(error).__name__, error=checks.DataError)
+        if changed:
+            checks.fail(str(path), "the same transfer, to go on with", f"another {', '.join(changed)}")
+    else:
+        try:
+            create(folder, force=config.force)
+        except ValueError as error:
+            if path.exists():
+                raise ValueError(f"{error}, or --resume to go on") from None
+            raise
+        for old in folder.glob("cells/*.json"):
+            old.unlink()
+        write_json(path, content)
+    for name in ("cells", "trained"):
+        (folder / name).mkdir(exist_ok=True)
+    return folder
+
+
+def _sources(config: Transfer, folder: pathlib.Path) -> list[Source]:
+    found = [
+        _trained_source(config, domain, folder / "trained", f"{index}-") for index, domain in enumerate(config.sources)
+    ]
+    return [*(found if config.learners else []), *(_given_source(config, path) for path in config.runs)]
+
+
+def _trained_source(config: Transfer, domain: str, folder: pathlib.Path, prefix: str) -> Source:
+    shape = build.Shape(config.picture, config.ways)
+
+    @functools.cache
+    def fitted(name: str) -> tuple[Train, PyTree]:
+        made, path = methods.training(name, config, domain), folder / f"{prefix}{name}"
+        if (path / "meta_params.msgpack").exists():
+            run, own = evaluate.load(str(path))
+            own = dataclasses.replace(own, domain=domain, data_dir=config.data_dir)
+            return own, evaluate.parameters(run, own, shape)
+        start = None if made.start is None else fitted(made.start)[1].encoder
+        own, given = train.source(made.config)
+        label = f"{name} on {sources.name(domain)}"
+        return own, train.fit(own, given, create(path, force=True), label, start=start)[0]
+
+    @functools.cache
+    def ready(name: str) -> Ready:
+        found = methods.method(name)
+        own, meta_params = (None, {}) if found.training is None else fitted(found.training)
+        tested = methods.tested(found, own, config, domain)
+        if found.tuned:
+            rate = _rate(config, tested, meta_params, folder / f"{prefix}{name}.json")
+            tested = dataclasses.replace(tested, inner_learning_rate=rate)
+        return Ready(name, found.family, tested, meta_params)
+
+    @functools.cache
+    def examples() -> datasets.Examples:
+        return sources.labelled(methods.plain(config, domain), "train")
+
+    @functools.cache
+    def features() -> dict[str, Features]:
+        draw = tasks.labelled_batches(examples(), batch_size=min(FEATURES, len(examples().inputs)))
+        pictures, untrained = draw(jax.random.key(config.seed)).query.inputs, methods.plain(config, domain)
+        network = build.network(untrained, shape)
+        encoders = {"untrained": _encoder(untrained, network, network.init(jax.random.key(config.seed)))}
+        for name in config.learners:
+            training = methods.method(name).training
+            if training and not build.has_head(methods.training(training, config, domain).config):
+                own, meta_params = fitted(training)
+                if encode := _encoder(own, build.network(own, shape), meta_params):
+                    encoders["trained"] = encode
+                    break
+        return {name: Features(encode, encode(pictures)) for name, encode in encoders.items() if encode}
+
+    def seen() -> frozenset[str]:
+        return frozenset(examples().checksums.values())
+
+    return Source(sources.name(domain), domain, tuple(config.learners), ready, seen, features)
+
+
+def _encoder(config: Train, network: Model, meta_params: PyTree) -> Callable[[Array], Array] | None:
+    """What maps pictures to features that do not depend on which other pictures are there."""
+    if isinstance(meta_params, baselines.Pretrained) and meta_params.population:
+        encoder, population = meta_params.encoder, meta_params.population
+        return jax.jit(lambda pictures: network.apply(encoder, pictures, None, population.context))
+    if config.norm in ("batch", "support", "task") or config.learner == "relation_net":
+        return None
+    return jax.jit(lambda pictures: network.apply(meta_params, pictures))
+
+
+def _given_source(config: Transfer, path: str) -> Source:
+    """A run of `jaxmeta train` takes part as a source with one method."""
+    run, own = evaluate.load(path)
+    shape = build.Shape(own.picture, own.ways)
+    if own.picture != config.picture or own.num_features or (build.has_head(own) and own.ways != config.ways):
+        wanted = f"a run on pictures of {config.picture} with {config.ways} ways"
+        checks.fail(f"--runs {path}", wanted, f"one on {own.picture} with {own.ways}", error=checks.DataError)
+    own = dataclasses.replace(own, data_dir=config.data_dir)
+    meta_params = evaluate.parameters(run, own, shape)
+    family = "baseline" if build.is_pretrained(own) else "learner"
+    ready = Ready(own.learner, family, own, meta_params)
+    seen = evaluate.trained_on(run)
+    return Source(own.domain, own.domain, (own.learner,), lambda name: ready, lambda: seen, dict)
+
+
+def _rate(config: Transfer, tested: Train, meta_params: PyTree, path: pathlib.Path) -> float:
+    """The rate of the steps in test that is best on the source's validation classes, over all numbers of shots."""
+    if path.exists():
+        return json.loads(path.read_text())["chosen"]
+    means = dict.fromkeys(methods.RATES, 0.0)
+    for shots in config.shots:
+        domain = sources.domain(
+            tested, "validation", ways=config.ways, shots=shots, queries=min(config.queries, tested.queries)
+        )
+        episodes = scoring.draw(domain.sample, train.SELECT_SEED + config.seed, config.tune_tasks)
+        for rate in means:
+            learner = _learner(config, dataclasses.replace(tested, inner_learning_rate=rate))
+            scores = evaluation.evaluate(
+                learner, build.criterion(tested), meta_params, episodes, jax.random.key(config.seed),
+                columns={"single": evaluation.single},
+            )  # fmt: skip
+            means[rate] += float(np.mean(scores["single"]["accuracy"])) / len(config.shots)
+    chosen = max(means, key=lambda rate: means[rate])
+    write_json(path, {"accuracy": {str(rate): round(mean, 4) for rate, mean in means.items()}, "chosen": chosen})
+    return chosen
+
+
+def _learner(config: Transfer, tested: Train) -> MetaLearner:
+    shape = build.Shape(config.picture, config.ways)
+    return build.learner(tested, shape, ways=config.ways, inner_steps=tested.inner_steps_test)
+
+
+def _meet(config: Transfer, meeting: Meeting, folder: pathlib.Path) -> list[dict[str, Any]]:
+    """The rows of all methods on the tasks of one target; those that lie in the folder are not computed again."""
+    source, target, shots = meeting
+    drawn = functools.cache(lambda: _draw(config, meeting))
+    rows = []
+    for method in (RAW, *source.methods):
+        key = "--".join(part.replace("/", "_") for part in (source.name, sources.name(target), f"{shots}-shot", method))
+        path = folder / f"{key}.json"
+        if path.exists():
+            rows += json.loads(path.read_text())
+            continue
+        start = time.perf_counter()
+        facts = {"source": source.name, "domain": sources.name(target), "shots": shots, "method": method,
+                 "family": "floor", "checksums": {}, "joint": None, "single": None}  # fmt: skip
+        try:
+            made = [facts | row for row in _cell(config, meeting, method, drawn)]
+        except Exception as error:
+            if os.environ.get("JAXMETA_DEBUG") == "1":
+                raise
+            # A cell that fails must not take the others with it; it is not written, so that a resumed run tries again.
+            message = " ".join(f"{type(error).__name__}: {error}".split())
+            _say(f"failed: {source.name} to {sources.name(target)}, {shots}-shot, {method}: {message}")
+            rows.append(facts | {"note": "failed", "error": message})
+            continue
+        write_json(path, made)
+        _say(
+            f"{source.name} to {sources.name(target)}, {shots}-shot, {method}: "
+            + ", ".join(_told(row) for row in made[-1:])
+            + f", {time.perf_counter() - start:.0f} s"
+        )
+        rows += made
+    return rows
+
+
+def _told(row: dict[str, Any]) -> str:
+    return f"{100 * row['single']['mean']:.1f}" if row["single"] else row["note"]
+
+
+class Drawn(NamedTuple):
+    """A meeting's tasks."""
+
+    sizes: transfer.Sizes
+    smallest: int
+    """Examples of the smallest class."""
+    test: scoring.Test | None
+    """None where the target has too few examples."""
+    facts: dict[str, Any]
+
+
+def _draw(config: Transfer, meeting: Meeting) -> Drawn:
+    source, target, shots = meeting
+    asked, seen = methods.plain(config, target), source.seen()
+    class_sizes = sources.class_sizes(asked, "test", seen)
+    asked_for = {"ways": config.ways, "shots": shots, "queries": config.queries}
+    sizes = transfer.Sizes(**asked_for) if class_sizes is None else transfer.fitted(class_sizes, **asked_for)
+    smallest = 0 if class_sizes is None else int(class_sizes.min())
+    if not sizes.queries:
+        return Drawn(sizes, smallest, None, {})
+    domain = sources.domain(asked, "test", **sizes._asdict(), seen=seen)
+    episodes = scoring.draw(tasks.widen(domain.sample, config.ways), train.TEST_SEED + config.seed, config.num_tasks)
+    facts = {"domain": sources.name(target), "split": domain.split, **sizes._asdict()}
+    test = scoring.Test(episodes, facts, domain.checksums, build.Shape(config.picture, config.ways))
+    return Drawn(sizes, smallest, test, {"chance": 1 / sizes.ways, **_distances(source, episodes)})
+
+
+def _cell(config: Transfer, meeting: Meeting, method: str, drawn: Callable[[], Drawn]) -> list[dict[str, Any]]:
+    """The rows of one method: its own, and before it the untrained network's where a learner has one."""
+    sizes, smallest, test, facts = drawn()
+    if test is None:
+        family = "floor" if method == RAW else methods.method(method).family
+        return [{"family": family, "ways": sizes.ways, "note": f"not possible: {smallest} examples a class"}]
+    facts = facts | {"checksums": test.checksums}
+    if method == RAW:
+        plain = methods.plain(config, meeting.target)
+        (learner,) = build.raw_inputs(plain, test.shape, config.ways).values()
+        return [scoring.row(plain, RAW, learner, {}, test, tested=0) | facts | {"norm": None}]
+    name, family, tested, meta_params = meeting.source.ready(method)
+    learner = _learner(config, tested)
+    steps = {"trained": build.steps(tested, tested.inner_steps), "tested": build.steps(tested, tested.inner_steps_test)}
+    facts |= {"inner_learning_rate": tested.inner_learning_rate if build.has_steps(tested) else None}
+    rows = [scoring.row(tested, name, learner, meta_params, test, **steps) | facts | {"family": family}]
+    if family == "learner" and name != "pmf":
+        untrained = learner.init(jax.random.split(jax.random.key(config.seed))[0])
+        steps["trained"] = 0
+        rows.insert(0, scoring.row(tested, f"{name}, untrained", learner, untrained, test, **steps) | facts)
+    return rows
+
+
+def _distances(source: Source, episodes: Episode) -> dict[str, float | None]:
+    """How far the target's pictures lie from the source's, by untrained and by trained features."""
+    pictures = episodes.query.inputs
+    pictures = pictures.reshape(-1, *pictures.shape[2:])[:FEATURES]
+    known = source.features()
+    distances = {name: transfer.linear_mmd(own.source, own.encode(pictures)) for name, own in known.items()}
+    return {f"distance_{name}": distances.get(name) for name in ("untrained", "trained")}

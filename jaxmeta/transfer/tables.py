@@ -1,0 +1,127 @@
+"""The tables of a transfer: Markdown for people, CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from jaxmeta.transfer import summary
+from jaxmeta.transfer.summary import Row
+
+_FIELDS = (
+    "source", "method", "family", "domain", "split", "ways", "chance", "shots", "queries", "norm", "inner_steps_train",
+    "inner_steps_test", "inner_learning_rate", "distance_untrained", "distance_trained", "metric", "num_tasks",
+)  # fmt: skip
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """One line a row, with mean, low and high of both columns; a cell without scores says why in `note`."""
+    stream = io.StringIO()
+    columns = [f"{column}_{part}" for column in ("joint", "single") for part in ("mean", "low", "high")]
+    writer = csv.DictWriter(stream, (*_FIELDS, *columns, "note"), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        line: dict[str, Any] = {name: row.get(name, "") for name in _FIELDS} | {"note": row.get("note", "")}
+        for column in ("joint", "single"):
+            if row.get(column):
+                line |= {f"{column}_{part}": f"{row[column][part]:.6f}" for part in ("mean", "low", "high")}
+        writer.writerow({name: "" if value is None else value for name, value in line.items()})
+    return stream.getvalue()
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The matrix as Markdown: a table for each source and number of shots, then what is certain about it."""
+    lines: list[str] = []
+    ranked = {(entry["source"], entry["shots"]): entry for entry in summary.rankings(rows)}
+    for source, shots in dict.fromkeys((row["source"], row["shots"]) for row in rows):
+        table = [row for row in rows if (row["source"], row["shots"]) == (source, shots)]
+        lines += [f"### From {source}, {shots}-shot", "", *_matrix(table, ranked.get((source, shots))), ""]
+    scored = [row for row in rows if row.get("single")]
+    if scored:
+        lines += [
+            f"Accuracy in %, each query alone, mean and 95% interval over {scored[0]['num_tasks']} tasks, the same for "
+            "all methods. Bold: the highest of a column. The average is over domains of equal ways.",
+            "",
+        ]
+    lines += _differences("Best learner against best baseline", _best_pairs(rows), "source", "domain", "shots")
+    lines += _differences(
+        "Many sources against the best of them", summary.multi_source(rows), "method", "domain", "shots"
+    )
+    return "\n".join(lines)
+
+
+def _matrix(table: Sequence[Row], ranked: dict[str, Any] | None) -> list[str]:
+    domains = list(dict.fromkeys(row["domain"] for row in table))
+    ways = max((row["ways"] for row in table if row.get("single")), default=0)
+    best = {
+        domain: max(
+            (row["single"]["mean"] for row in table if row["domain"] == domain and row.get("single")), default=0
+        )
+        for domain in domains
+    }
+    lines = [f"| method | {' | '.join(domains)} | average | rank |", f"|---|{'---|' * (len(domains) + 2)}"]
+    for method in dict.fromkeys(row["method"] for row in table):
+        own = {row["domain"]: row for row in table if row["method"] == method}
+        cells = [_cell(own.get(domain), ways, best[domain]) for domain in domains]
+        average = rank = "-"
+        if ranked and method in ranked["methods"]:
+            index = ranked["methods"].index(method)
+            average, rank = f"{100 * ranked['means'][index]:.1f}", f"{ranked['ranks'][index]:.2f}"
+        lines.append(f"| {' | '.join([method, *cells, average, rank])} |")
+    for name in ("untrained", "trained"):
+        distances = {row["domain"]: row.get(f"distance_{name}") for row in scored}
+        if any(value is not None for value in distances.values()):
+            shown = ["-" if distances.get(domain) is None else f"{distances[domain]:.2f}" for domain in domains]
+            lines.append(f"| *distance, {name} features* | {' | '.join(shown)} | | |")
+    if ranked and "p_value" in ranked:
+        lines += [
+            "",
+            f"Friedman's test over {len(ranked['domains'])} domains: p = {ranked['p_value']:.2g}; ranks that differ by "
+            f"more than {ranked['critical_difference']:.2f} differ significantly (Nemenyi, 0.05).",
+        ]
+    return lines
+
+
+def _cell(row: Row | None, ways: int, best: float) -> str:
+    if row is None:
+        return "-"
+    if not row.get("single"):
+        return row.get("note", "-")
+    mean, low, high = (100 * row["single"][part] for part in ("mean", "low", "high"))
+    text = f"{mean:.1f} ± {(high - low) / 2:.1f}"
+    text = f"**{text}**" if row["single"]["mean"] >= best else text
+    return text if row["ways"] == ways else f"{text} ({row['ways']}-way, chance {100 * row['chance']:.1f})"
+
+
+def _best_pairs(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Of all comparisons those of each cell's best learner with its best baseline."""
+    best: dict[tuple, str] = {}
+    for row in sorted((row for row in rows if row.get("single")), key=lambda row: row["single"]["mean"]):
+        best[row["source"], row["domain"], row["shots"], row["family"]] = row["method"]
+    return [
+        entry
+        for entry in summary.comparisons(rows)
+        if all(
+            best[entry["source"], entry["domain"], entry["shots"], family] == entry[side]
+            for family, side in (("learner", "first"), ("baseline", "second"))
+        )
+    ]
+
+
+def _differences(title: str, entries: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
+    if not entries:
+        return []
+    lines = [f"### {title}", "", f"| {' | '.join(names)} | first | second | difference | p (Holm) |"]
+    lines.append(f"|{'---|' * (len(names) + 4)}")
+    for entry in entries:
+        mean, low, high = (100 * entry[part] for part in ("mean", "low", "high"))
+        about = [str(entry[name]) for name in names]
+        difference = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+        lines.append(f"| {' | '.join([*about, entry['first'], entry['second'], difference])} | {entry['p_holm']:.2g} |")
+    return [
+        *lines, "",
+        "Points of accuracy on the same tasks, bootstrap interval; p by Wilcoxon's signed ranks, adjusted for all "
+        "pairs that were compared.", "",
+    ]  # fmt: skip
