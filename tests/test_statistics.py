@@ -47,7 +47,7 @@ def test_bootstrap_interval_is_bca():
     ends = bias + stats.norm.ppf([0.025, 0.975])
     low, high = np.quantile(draws, stats.norm.cdf(bias + ends / (1 - acceleration * ends)))
     error = scores.std() / math.sqrt(n)
-    np.testing.assert_allclose(interval, (mean, low, high), atol=0.03 * error)
+    np.testing.assert_allclose(interval, (mean, low, high), atol=0.05 * error)
     plain = np.quantile(draws, [0.025, 0.975])
     assert plain[0] - interval.low > 0.1 * error  # the percentiles would not have passed
     assert interval.mean - interval.low > 1.1 * (interval.high - interval.mean)
@@ -62,7 +62,8 @@ def test_bootstrap_interval_draws():
         (scores - scores.mean(),), np.mean, n_resamples=1000, random_state=np.random.default_rng(3)
     ).confidence_interval
     np.testing.assert_allclose(interval[1:], scores.mean() + np.array(whole), rtol=1e-12)
-    np.testing.assert_allclose(interval, statistics.mean_interval(scores), atol=0.15 * 0.1 / math.sqrt(2000))
+    # 3 standard errors of the 2.5% quantile of 1000 normal draws are 0.25 of their standard deviation.
+    np.testing.assert_allclose(interval, statistics.mean_interval(scores), atol=0.25 * 0.1 / math.sqrt(2000))
     narrow = statistics.bootstrap_interval(scores, level=0.5, num_resamples=1000, seed=3)
     assert interval.low < narrow.low < narrow.mean < narrow.high < interval.high
 
@@ -152,7 +153,7 @@ def test_paired_by_hand():
     everywhere = statistics.paired([0.2, 0.4, 0.6, 0.8, 1.0], [0.1, 0.2, 0.3, 0.4, 0.5])
     assert everywhere.p_value == pytest.approx(2 / 2**5)
     assert everywhere[2:] == (5, 0, 0)
-    # Ranks 5, 3, 3 and half of 1 for the first: 4 of the 16 signs of (5, 3, 3, 3) reach as far, and 4 on the other side.
+    # Ranks 5, 3, 3 and half of 1 for the first: 4 of the 16 signs of (5, 3, 3, 3) reach as far, 4 the other way.
     ties = statistics.paired([0.8, 0.7, 0.9, 0.8, 0.6], [0.6, 0.6, 0.9, 0.7, 0.7])
     assert ties.p_value == pytest.approx(0.5)
     swapped = statistics.paired([0.6, 0.6, 0.9, 0.7, 0.7], [0.8, 0.7, 0.9, 0.8, 0.6])

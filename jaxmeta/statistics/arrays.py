@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,6 @@ def finite(what: str, values: Any, **axes: int) -> np.ndarray:
 
 def confidence(what: str, level: Any) -> float:
     """Returns the confidence level as a float, or raises if it is not in (0, 1)."""
-    if not isinstance(level, numbers.Real) or not 0 < level < 1:
+    if not isinstance(level, float | np.floating) or not 0 < level < 1:
         checks.fail(what, "a number between 0 and 1", repr(level))
     return float(level)

@@ -94,6 +94,6 @@ def bootstrap_interval(scores: Any, *, level: float = 0.95, num_resamples: int =
         batch=max(1, 2**20 // scores.size),  # memory alone: the draws are the same in any batch
         confidence_level=level,
         method="BCa",
-        random_state=rng,
+        random_state=rng,  # pyright: ignore[reportCallIssue]  # `rng` only since scipy 1.15
     )
     return Interval(float(mean), *(float(mean + end) for end in drawn.confidence_interval))

@@ -32,7 +32,8 @@ def crossed_seeds(scores: Any, *, level: float = 0.95) -> SeedSpread:
       these_seeds   = mean +- t sqrt(V_task / T), T - 1 degrees of freedom
       new_seeds     = mean +- t sqrt(V_seed / S + V_task / T), degrees of freedom by Satterthwaite
 
-    The last sum holds the variance of rest twice, R / (S T) too much: the interval errs to the wide side.
+    The last sum holds the variance of rest twice, R / (S T) too much, which errs to the wide side: simulated, normal
+    scores were held at 94.5 to 97.5% from 4 seeds on. Of 3 and of 2 seeds whose effect was large it held 93 and 91.5%.
 
     Args:
       scores: [num_seeds, num_tasks], at least 2 of both; a column is one task.
