@@ -26,6 +26,14 @@ def test_names_of_domains_and_floors():
         assert all(getattr(module, name).__doc__ for name in module.__all__)
 
 
+def test_names_of_statistics():
+    assert set(jaxmeta.statistics.__all__) == {
+        "Friedman", "Interval", "Nemenyi", "Paired", "SeedSpread", "average_ranks", "bootstrap_interval",
+        "crossed_seeds", "friedman", "holm", "mean_interval", "nemenyi", "nested_seeds", "paired",
+    }  # fmt: skip
+    assert all(getattr(jaxmeta.statistics, name).__doc__ for name in jaxmeta.statistics.__all__)
+
+
 def test_import_is_light():
     heavy = ["tensorflow_datasets", "tyro", "matplotlib", "sklearn", "orbax", "PIL", "tqdm", "scipy.stats"]
     code = f"""import jax, flax, optax, chex, sys
