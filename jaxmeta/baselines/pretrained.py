@@ -147,7 +147,7 @@ def probe(
 
     def support_loss(params: PyTree, data: tuple[Batch, Array], key: Array) -> tuple[Array, Metrics]:
         support, present = data
-        predictor = lambda embeddings, mask=None: silenced(head.apply(params, embeddings), present)  # noqa: E731
+        predictor = lambda inputs, mask=None: silenced(head.apply(params, inputs), present)  # noqa: E731
         return criterion(predictor, support, key)
 
     solve = inner.unroll(support_loss, optimizer, num_steps)

@@ -45,20 +45,18 @@ def markdown(rows: Sequence[Row]) -> str:
             "all methods. Bold: the highest of a column. The average is over domains of equal ways.",
             "",
         ]
-    lines += _differences("Best learner against best baseline", _best_pairs(rows), "source", "domain", "shots")
-    lines += _differences(
-        "Many sources against the best of them", summary.multi_source(rows), "method", "domain", "shots"
-    )
+    lines += _differences("Best learner against best baseline", _best_pairs(rows), ("source", "domain", "shots"))
+    together = summary.multi_source(rows)
+    lines += _differences("Many sources against the best of them", together, ("method", "domain", "shots"))
     return "\n".join(lines)
 
 
 def _matrix(table: Sequence[Row], ranked: dict[str, Any] | None) -> list[str]:
     domains = list(dict.fromkeys(row["domain"] for row in table))
-    ways = max((row["ways"] for row in table if row.get("single")), default=0)
+    scored = [row for row in table if row.get("single")]
+    ways = max((row["ways"] for row in scored), default=0)
     best = {
-        domain: max(
-            (row["single"]["mean"] for row in table if row["domain"] == domain and row.get("single")), default=0
-        )
+        domain: max((row["single"]["mean"] for row in scored if row["domain"] == domain), default=0)
         for domain in domains
     }
     lines = [f"| method | {' | '.join(domains)} | average | rank |", f"|---|{'---|' * (len(domains) + 2)}"]
