@@ -55,7 +55,7 @@ def load(
         checks.fail(f"{what}, split", "at least one example", f"none in {split_names!r}")
     is_text = isinstance(builder.info.features[keys[0]], _tfds().features.Text)
     if is_text and form is not None:
-        checks.fail("form", "None, since the examples are texts", form)
+        checks.fail(what, "pictures, as a form is asked for", "texts")
     with _reading(what):
         checksums = {
             path.name: files.checksum(path) for path in sorted({pathlib.Path(part.filename) for part in parts})

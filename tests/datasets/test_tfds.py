@@ -133,7 +133,7 @@ def test_texts(prepare, tmp_path):
     assert loaded.inputs.dtype.kind == "U"
     assert {len(text) for text in loaded.inputs.tolist()} == set(range(9)) - {4}
     assert np.diff(loaded.offsets).tolist() == [3, 2, 3]
-    with pytest.raises(ValueError, match="form: expected None"):
+    with pytest.raises(ValueError, match="tfds:jaxmeta_texts: expected pictures, as a form is asked for, got texts"):
         datasets.load("tfds:jaxmeta_texts", data_dir=tmp_path / "sets", form=Form(2, 2, 1))
 
 
