@@ -101,10 +101,10 @@ def entry() -> None:
         try:
             code = main()
         finally:
-            sys.stdout.flush()  # within reach of the handler, which the flush at exit is not
+            print(end="", flush=True)  # within reach of the handler, which the flush at exit is not
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
         code = 141  # 128 + SIGPIPE: what a shell reports of any program that ends so
     sys.exit(code)
