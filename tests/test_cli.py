@@ -1,6 +1,9 @@
 import csv
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -185,3 +188,13 @@ def test_without_the_extra_the_line_that_installs_it(monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tyro" else find_spec(name))
     assert cli.main(["train"]) == 2
     assert "pip install 'jaxmeta[cli,data]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["domains"], ["train", "--help"]])
+def test_a_reader_that_has_gone(arguments):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "jaxmeta.cli", *arguments]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -98,14 +98,19 @@ def test_adapting_to_a_csv_looks_at_the_support_alone(tables, tmp_path, capsys):
     support, inputs = write_patients(tmp_path / "support.csv", 10), write_patients(tmp_path / "inputs.csv", 8, seed=2)
     given = ["adapt", str(tables), "--support", str(support), "--target-column", "diagnosis", "--out"]
     assert cli.main([*given, str(tmp_path / "all.csv"), "--inputs", str(inputs)]) == 0
-    lines = inputs.read_text().splitlines()
-    inputs.write_text("\n".join([lines[0], lines[2], "ill,1e6,-1e6,1e6"]) + "\n")
+    # The columns of the second are in another order, and one more: they go by their names.
+    cells = [line.split(",") for line in inputs.read_text().splitlines()]
+    turned = [["name", *cells[0][::-1]], ["ann", *cells[2][::-1]], ["bob", "1e6", "-1e6", "1e6", "ill"]]
+    inputs.write_text("\n".join(map(",".join, turned)) + "\n")
     assert cli.main([*given, str(tmp_path / "one.csv"), "--inputs", str(inputs)]) == 0
     whole, one = (list(csv.DictReader((tmp_path / f"{name}.csv").read_text().splitlines())) for name in ("all", "one"))
     assert len(whole) == 8
     assert {row["prediction"] for row in whole} <= {"ill", "well"}
     assert (one[0]["prediction"], one[0]["probability"]) == (whole[1]["prediction"], whole[1]["probability"])
-    capsys.readouterr()
+    inputs.write_text("diagnosis,marker,age\nill,1,2\n")
+    assert cli.main([*given, str(tmp_path / "none.csv"), "--inputs", str(inputs)]) == 1
+    assert "inputs.csv: expected one column 'pressure', as in the labelled examples" in capsys.readouterr().err
+    assert not (tmp_path / "none.csv").exists()
 
 
 def test_class_names_are_text_and_nothing_else(tables, tmp_path, capsys):

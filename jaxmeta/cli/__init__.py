@@ -26,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
       0 done, 1 data or run error, 2 usage, 3 diverged, 130 interrupted.
+
+    Raises:
+      BrokenPipeError: if whoever reads the output has gone.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if importlib.util.find_spec("tyro") is None or importlib.util.find_spec("tqdm") is None:
@@ -35,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments)
     except KeyboardInterrupt:
         return _say("interrupted", 130)
+    except BrokenPipeError:
+        raise
     except (checks.DataError, OSError, ImportError) as error:
         return _say(error, 1)
     except ArithmeticError as error:
@@ -99,5 +104,15 @@ def _parse(kind: Any, arguments: list[str], program: str, description: str | Non
 
 
 def entry() -> None:
-    """The console script."""
-    sys.exit(main())
+    """The console script; where whoever reads the output has gone, as in `jaxmeta domains | head`, it ends silently."""
+    try:
+        try:
+            code = main()
+        finally:
+            print(end="", flush=True)  # within reach of the handler, which the flush at exit is not
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
+        code = 141  # 128 + SIGPIPE: what a shell reports of any program that ends so
+    sys.exit(code)

@@ -114,7 +114,15 @@ def _load_inputs(options: Adapt, form: datasets.Form | None) -> tuple[list[str],
     return datasets.load_inputs(
         options.inputs, data_dir=options.data_dir, form=None if _is_csv(options.inputs) else form,
         target_column=(options.target_column or None) if _is_csv(options.inputs) else None,
+        column_names=_column_names(options),
     )  # fmt: skip
+
+
+def _column_names(options: Adapt) -> list[str] | None:
+    """What the header of the labelled examples calls the features: those of the inputs go by these names."""
+    if not _is_csv(options.support):
+        return None
+    return datasets.read_table(options.support, target_column=options.target_column or None)[2]
 
 
 def _is_csv(path: str) -> bool:

@@ -222,7 +222,8 @@ class Adapt:
     """Labelled examples: a folder of class folders of pictures, an npz, tfds:NAME, or a csv of numbers with a target
     column."""
     inputs: str
-    """What to predict: a picture, a folder of pictures, an npz, tfds:NAME or a csv."""
+    """What to predict: a picture, a folder of pictures, an npz, tfds:NAME or a csv, whose columns go by the names that
+    the header of a labelled csv gives them, in any order and among others."""
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
     out: str = "predictions.csv"

@@ -14,7 +14,7 @@ from jaxmeta.datasets import examples, files, pictures, tables
 def breast_cancer(form: pictures.Form | None) -> examples.Examples:
     """Returns 30 measurements of cell nuclei for each of 569 tumours, malignant or benign."""
     if form is not None:
-        checks.fail("form", "None, since the examples are vectors", form)
+        checks.fail("breast_cancer", "pictures, as a form is asked for", "vectors of 30 numbers")
     bundle = files.extra("sklearn.datasets").load_breast_cancer()
     return examples.from_labels(
         bundle.data.astype(np.float32),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -168,6 +169,7 @@ def load_inputs(
     data_dir: files.PathLike | None = None,
     form: pictures.Form | None = None,
     target_column: str | None = None,
+    column_names: Sequence[str] | None = None,
 ) -> tuple[list[str], np.ndarray]:
     """Loads examples without labels.
 
@@ -177,6 +179,8 @@ def load_inputs(
       data_dir: where prepared tensorflow-datasets lie, as for `load`.
       form: the size, channels and polarity of pictures. None keeps their own, which must then be one.
       target_column: the name of another column that is left out, if the header of a csv has it.
+      column_names: the features of a csv that has a header, in this order, whatever other columns it has: those of the
+        labelled examples.
 
     Returns:
       names: N texts; a picture's path relative to the folder, a row's position in an npz or csv; "CLASS/0", "CLASS/1"
@@ -199,7 +203,7 @@ def load_inputs(
     if path.suffix.lower() in folders.SUFFIXES:
         return [path.name], folders.picture(path, form)
     if path.suffix.lower() == ".csv":
-        return tables.unlabelled(path, form, target_column)
+        return tables.unlabelled(path, form, target_column, column_names)
     if path.suffix.lower() != ".npz":
         wanted = "a picture, a folder of pictures, an npz or a csv"
         checks.fail(str(path), wanted, "another kind of file", error=checks.DataError)

@@ -64,7 +64,7 @@ def _rows(path: pathlib.Path, key: str, array: np.ndarray, form: pictures.Form |
 def vectors(what: str, array: np.ndarray, form: pictures.Form | None) -> np.ndarray:
     """Returns finite numbers [N, d] as float32; a form is refused."""
     if form is not None:
-        checks.fail("form", "None, since the examples are vectors", form)
+        checks.fail(what, "pictures, as a form is asked for", f"vectors of {array.shape[-1]} numbers")
     if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
         got = "NaN or infinity" if array.dtype.kind == "f" else f"dtype {array.dtype}"
         checks.fail(what, "finite numbers", got, error=checks.DataError)

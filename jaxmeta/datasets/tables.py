@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -74,20 +75,35 @@ def valued(path: pathlib.Path, target_column: str | None) -> Table:
 
 
 def unlabelled(
-    path: pathlib.Path, form: pictures.Form | None, target_column: str | None = None
+    path: pathlib.Path,
+    form: pictures.Form | None,
+    target_column: str | None = None,
+    column_names: Sequence[str] | None = None,
 ) -> tuple[list[str], np.ndarray]:
-    """Reads the features of a csv file, without a target that its header names; rows are named by their position."""
+    """Reads the features of a csv file; rows are named by their position.
+
+    Where the file has a header, `column_names` chooses the features; else they are all columns but a named target.
+    """
     header, rows = _read(path, target_column)
-    named = [column for column, name in enumerate(header or []) if name == target_column]
-    target = named[0] if len(named) == 1 else _target(path, header, None)
-    columns = [column for column in range(len(rows[0][1])) if column != target]
+    if header and column_names is not None:
+        columns = [_named(path, header, name) for name in column_names]
+    else:
+        named = [column for column, name in enumerate(header or []) if name == target_column]
+        target = named[0] if len(named) == 1 else _target(path, header, None)
+        columns = [column for column in range(len(rows[0][1])) if column != target]
     if not columns:
         checks.fail(str(path), "features", "a target alone", error=checks.DataError)
-    if target is not None:
-        for _, cells in rows:
-            cells.pop(target)
-    vectors = npz.vectors(str(path), _numbers(path, rows, columns, header), form)
+    chosen = [(number, [cells[column] for column in columns]) for number, cells in rows]
+    vectors = npz.vectors(str(path), _numbers(path, chosen, columns, header), form)
     return [str(index) for index in range(len(vectors))], vectors
+
+
+def _named(path: pathlib.Path, header: list[str], name: str) -> int:
+    """Returns the column of a name that the header must have once."""
+    if header.count(name) != 1:
+        got = f"the columns {', '.join(header)}"
+        checks.fail(str(path), f"one column {name!r}, as in the labelled examples", got, error=checks.DataError)
+    return header.index(name)
 
 
 class _Places(NamedTuple):

@@ -55,7 +55,7 @@ def load(
         checks.fail(f"{what}, split", "at least one example", f"none in {split_names!r}")
     is_text = isinstance(builder.info.features[keys[0]], _tfds().features.Text)
     if is_text and form is not None:
-        checks.fail("form", "None, since the examples are texts", form)
+        checks.fail(what, "pictures, as a form is asked for", "texts")
     with _reading(what):
         checksums = {
             path.name: files.checksum(path) for path in sorted({pathlib.Path(part.filename) for part in parts})
@@ -110,7 +110,12 @@ def prepare(name: str, data_dir: files.PathLike, manual_dir: files.PathLike) -> 
 
     try:
         # Its progress goes to stdout otherwise, where the commands print results.
-        with mock.patch.object(manager, "_download", refuse), contextlib.redirect_stdout(sys.stderr):
+        with (
+            mock.patch.object(manager, "_download", refuse),
+            # It asks the network what is known of a set, and leaves an empty folder behind when it may not.
+            mock.patch.object(tfds.core.DatasetInfo, "initialize_from_bucket"),
+            contextlib.redirect_stdout(sys.stderr),
+        ):
             builder = tfds.builder(name, data_dir=os.fspath(pathlib.Path(data_dir)), file_format=FORMAT, try_gcs=False)
             config = tfds.download.DownloadConfig(manual_dir=os.fspath(manual_dir), try_download_gcs=False)
             builder.download_and_prepare(download_config=config, file_format=FORMAT)
@@ -127,9 +132,9 @@ def prepare(name: str, data_dir: files.PathLike, manual_dir: files.PathLike) -> 
 
 
 def found(data_dir: files.PathLike) -> dict[str, catalogue.Builtin]:
-    """Returns the prepared sets below a folder that `load` can read at random places, without importing their library.
+    """Returns the prepared array_record sets that have a label below a folder, without importing their library.
 
-    The field is "tfds" unless the catalogue knows better; classes are 0 if their names were not written.
+    The field is "tfds" unless the catalogue knows better.
     """
     sets: dict[str, catalogue.Builtin] = {}
     for path in sorted([*pathlib.Path(data_dir).glob("*/*/dataset_info.json"),
@@ -139,14 +144,22 @@ def found(data_dir: files.PathLike) -> dict[str, catalogue.Builtin]:
             if content["fileFormat"] != FORMAT:
                 continue
             count = sum(int(length) for part in content["splits"] for length in part.get("shardLengths", ()))
+            classes = _num_classes(path.parent, content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
         name = PREFIX + path.parent.parent.relative_to(data_dir).as_posix()
-        labels = list(path.parent.glob("*.labels.txt"))
-        classes = len(labels[0].read_text(encoding="utf-8").splitlines()) if len(labels) == 1 else 0
         field = catalogue.SUGGESTED[name].field if name in catalogue.SUGGESTED else "tfds"
         sets[name] = catalogue.Builtin(field, classes, count, "tfds")
     return sets
+
+
+def _num_classes(folder: pathlib.Path, info: dict[str, Any]) -> int:
+    """Returns the classes of the label that `_keys` chooses; raises ValueError if there is none."""
+    features = json.loads((folder / "features.json").read_text(encoding="utf-8"))["featuresDict"]["features"]
+    labels = {key: int(kind["classLabel"]["numClasses"]) for key, kind in features.items() if "classLabel" in kind}
+    supervised = [item["featureKey"] for item in info.get("supervisedKeys", {}).get("tuple", {}).get("items", ())]
+    (label,) = [key for key in supervised if key in labels] or labels
+    return labels[label]
 
 
 def _tfds() -> Any:

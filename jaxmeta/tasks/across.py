@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.tasks.finite import labelled_rows
+from jaxmeta.tasks.finite import as_floats, labelled_rows
 from jaxmeta.tasks.sampling import Sample, distinct
 from jaxmeta.types import Array, Batch, Episode
 
@@ -71,8 +71,6 @@ def _drawing(what: str, examples: Any, count: int) -> Callable[[Array, Array], B
     def draw(key: Array, chosen: Array) -> Batch:
         of_class = jax.vmap(lambda key, size: distinct(key, size, count))
         rows = starts[chosen][:, None] + of_class(jax.random.split(key, len(chosen)), sizes[chosen])
-        drawn = inputs[rows.reshape(-1)]
-        drawn = drawn.astype(jnp.float32) / 255 if drawn.dtype == jnp.uint8 else drawn
-        return labelled_rows(drawn, len(chosen), count)
+        return labelled_rows(as_floats(inputs[rows.reshape(-1)]), len(chosen), count)
 
     return draw

@@ -11,7 +11,7 @@ def test_breast_cancer():
     assert loaded.inputs.dtype == np.float32
     assert np.diff(loaded.offsets).tolist() == [212, 357]
     assert len(loaded.checksums["breast_cancer"]) == 64
-    with pytest.raises(ValueError, match="form: expected None"):
+    with pytest.raises(ValueError, match="breast_cancer: expected pictures"):
         datasets.load("breast_cancer", form=datasets.Form(2, 2, 1))
 
 

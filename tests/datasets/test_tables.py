@@ -111,8 +111,20 @@ def test_text_among_features_alone(write, refused):
 
 def test_forms_are_for_pictures(write):
     for read in (datasets.load, datasets.load_inputs):
-        with pytest.raises(ValueError, match="form: expected None"):
+        with pytest.raises(ValueError, match=r"irises\.csv: expected pictures, as a form is asked for, got vectors of"):
             read(write("1,2\n"), form=Form(2, 2, 1))
+
+
+def test_inputs_have_the_columns_of_the_labelled_examples(write, refused):
+    path = write("age,name,label,weight\n1,ann,x,60\n2,bob,y,70\n")
+    with refused("row 2, column 2 (name)"):
+        datasets.load_inputs(path)
+    np.testing.assert_array_equal(datasets.load_inputs(path, column_names=["weight", "age"])[1], [[60, 1], [70, 2]])
+    with refused("irises.csv", "one column 'height', as in the labelled examples, got the columns age, name, label"):
+        datasets.load_inputs(path, column_names=["age", "height"])
+    with refused("row 3, column 4 (weight)", "'heavy'"):
+        datasets.load_inputs(write("age,label,x,weight\n1,x,0,60\n2,y,0,heavy\n"), column_names=["weight"])
+    np.testing.assert_array_equal(datasets.load_inputs(write("1,2\n"), column_names=["b", "a"])[1], [[1, 2]])
 
 
 def test_a_target_by_name_or_number(write):

@@ -1,6 +1,8 @@
 import importlib.util
 import io
+import pathlib
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -90,14 +92,17 @@ class JaxmetaStock(JaxmetaPictures):
 
 
 @pytest.fixture
-def prepare(tmp_path):
-    (tmp_path / "given").mkdir()
+def prepare(tmp_path, monkeypatch):
+    for folder in ("given", "temporary"):
+        (tmp_path / folder).mkdir()
     (tmp_path / "given" / "given.txt").write_text("as published")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
     def prepare(name):
         return tfds.prepare(name, tmp_path / "sets", tmp_path / "given")
 
-    return prepare
+    yield prepare
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_pictures(prepare, tmp_path, monkeypatch):
@@ -128,7 +133,7 @@ def test_texts(prepare, tmp_path):
     assert loaded.inputs.dtype.kind == "U"
     assert {len(text) for text in loaded.inputs.tolist()} == set(range(9)) - {4}
     assert np.diff(loaded.offsets).tolist() == [3, 2, 3]
-    with pytest.raises(ValueError, match="form: expected None"):
+    with pytest.raises(ValueError, match="tfds:jaxmeta_texts: expected pictures, as a form is asked for, got texts"):
         datasets.load("tfds:jaxmeta_texts", data_dir=tmp_path / "sets", form=Form(2, 2, 1))
 
 
@@ -137,6 +142,33 @@ def test_pictures_of_several_sizes_need_a_form(prepare, tmp_path, refused):
     with refused("tfds:jaxmeta_sizes, example", "ask for one form"):
         datasets.load("tfds:jaxmeta_sizes", data_dir=tmp_path / "sets")
     assert len(datasets.load("tfds:jaxmeta_sizes", data_dir=tmp_path / "sets", form=Form(5, 5, 1)).inputs) == 12
+
+
+@pytest.mark.parametrize("name", datasets.suggested())
+def test_suggested_sets_over_mock_data(name, tmp_path, monkeypatch):
+    """What tensorflow-datasets says of a set, over rows that are made up: a picture or text, and the classes, fit."""
+    monkeypatch.setattr(library.core.DatasetInfo, "initialize_from_bucket", lambda _: None)
+    builder = library.builder(name.removeprefix("tfds:"), data_dir=tmp_path, file_format="array_record", try_gcs=False)
+    folder, about = pathlib.Path(builder.data_dir), datasets.suggested()[name]
+
+    def row(index):
+        values = {features.Image: png(index).getvalue(), features.Text: b"words", features.ClassLabel: index}
+        return {key: values.get(type(feature)) for key, feature in builder.info.features.items()}
+
+    template = library.core.ShardedFileTemplate(folder, "array_record", builder.name, "train")
+    part = library.core.SplitInfo(name="train", shard_lengths=[about.classes], num_bytes=1, filename_template=template)
+    builder.info.set_splits(library.core.splits.SplitDict([part]))
+    folder.mkdir(parents=True)
+    builder.info.write_to_directory(folder)
+    (folder / part.filenames[0]).write_bytes(b"")
+    rows = [row(index) for index in range(about.classes)]
+    form = None if about.field == "text" else Form(2, 2, 1)
+    with library.testing.mock_data(data_dir=str(tmp_path), as_data_source_fn=lambda *_, **__: rows):
+        loaded = datasets.load(name, data_dir=tmp_path, form=form)
+    assert loaded.class_names == tuple(builder.info.features["label"].names)
+    assert loaded.inputs.dtype.kind == ("U" if about.field == "text" else "u")
+    assert datasets.found(tmp_path) == {name: about._replace(examples=len(rows))}
+    assert "tensorflow" not in sys.modules
 
 
 def test_what_cannot_be_read(prepare, tmp_path, refused, monkeypatch):
