@@ -11,7 +11,7 @@ import optax
 
 from jaxmeta import baselines, checks, criteria, learners, models, tasks
 from jaxmeta.cli.config import Train
-from jaxmeta.types import Criterion, MetaLearner, Model
+from jaxmeta.types import Array, Criterion, MetaLearner, Model
 
 
 class Shape(NamedTuple):
@@ -102,8 +102,7 @@ def _num_features(shape: Shape, encoder: Model) -> int:
     return jax.eval_shape(lambda key, x: encoder.apply(encoder.init(key), x), jax.random.key(0), inputs).shape[1]
 
 
-def inner_optimizer(config: Train) -> optax.GradientTransformation:
-    rate = config.inner_learning_rate
+def inner_optimizer(config: Train, rate: float | Array) -> optax.GradientTransformation:
     if config.inner_optimizer == "adam":
         return optax.adam(rate, b1=0, eps_root=1e-10)
     return optax.sgd(rate, momentum=0.9 if config.inner_optimizer == "momentum" else None)
@@ -119,9 +118,25 @@ def learner(config: Train, shape: Shape, *, ways: int, inner_steps: int) -> Meta
     return _learner(config, shape, ways, inner_steps, None)
 
 
+def learner_at(config: Train, shape: Shape, *, ways: int, inner_steps: int, rate: Array) -> MetaLearner:
+    """`learner` with another rate of its steps, which may be traced: one program serves a whole search."""
+    return _made(config, shape, ways, inner_steps, None, inner_optimizer(config, rate))
+
+
 # Cached, since a program is compiled once for each learner and not once for each that is equal to it.
 @functools.cache
 def _learner(config: Train, shape: Shape, ways: int, num_steps: int, batch_size: int | None) -> MetaLearner:
+    return _made(config, shape, ways, num_steps, batch_size, inner_optimizer(config, config.inner_learning_rate))
+
+
+def _made(
+    config: Train,
+    shape: Shape,
+    ways: int,
+    num_steps: int,
+    batch_size: int | None,
+    optimizer: optax.GradientTransformation,
+) -> MetaLearner:
     model, loss, name = network(config, shape), criterion(config), config.learner
     given: tuple[Any, ...] = (model, loss)
     options: dict[str, Any] = {"num_steps": num_steps} if has_steps(config) else {}
@@ -136,7 +151,7 @@ def _learner(config: Train, shape: Shape, ways: int, num_steps: int, batch_size:
     elif name == "relation_net":
         given = (model, _relation(config, shape, model), loss)
     elif has_steps(config):
-        given += (inner_optimizer(config),)
+        given += (optimizer,)
     if name == "reptile":
         options["batch_size"] = batch_size
     elif name == "imaml":

@@ -93,5 +93,5 @@ def _asked(config: Train, transfer: Transfer, source: str) -> Train:
         same["train_ways"] = transfer.ways
     return dataclasses.replace(
         config, **same, domain=source, shots=min(transfer.shots), norm=transfer.norm or config.norm,
-        steps=max(1, round(config.steps * transfer.effort / 50)) * 50, queries=min(transfer.queries, 5),
+        steps=max(1, round(config.steps * transfer.effort / 10)) * 10, queries=min(transfer.queries, 5),
     )  # fmt: skip

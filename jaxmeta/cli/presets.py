@@ -36,7 +36,7 @@ _GLYPHS: dict[str, dict[str, Any]] = {
         "inner_optimizer": "adam", "inner_learning_rate": 1e-3, "inner_batch_size": 10, "inner_steps": 5,
         "inner_steps_test": 50, "steps": 6000,
     },
-    "proto_maml": {**_STEPS, "tasks_per_step": 16, "inner_learning_rate": 0.1},
+    "proto_maml": {**_EPISODES, "inner_steps": 1, "inner_steps_test": 3, "inner_learning_rate": 0.1},
     "protonet": _EPISODES,
     "matching_net": _EPISODES,
     "relation_net": {**_PAIRS, "criterion": "relation_score"},

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import baselines, checks, datasets, evaluation, tasks, transfer
@@ -239,21 +240,28 @@ def _rate(config: Transfer, tested: Train, meta_params: PyTree, path: pathlib.Pa
     """The rate of the steps in test that is best on the source's validation classes, over all numbers of shots."""
     if path.exists():
         return json.loads(path.read_text())["chosen"]
-    means = dict.fromkeys(methods.RATES, 0.0)
-    for shots in config.shots:
-        domain = sources.domain(
-            tested, "validation", ways=config.ways, shots=shots, queries=min(config.queries, tested.queries)
-        )
-        episodes = scoring.draw(domain.sample, train.SELECT_SEED + config.seed, config.tune_tasks)
-        for rate in means:
-            learner = _learner(config, dataclasses.replace(tested, inner_learning_rate=rate))
+    rates, shape = jnp.array(methods.RATES), build.Shape(config.picture, config.ways)
+    steps, key, means = tested.inner_steps_test, jax.random.key(config.seed), np.zeros(len(methods.RATES))
+
+    @jax.jit
+    def accuracies(meta_params: PyTree, episodes: Episode) -> Array:
+        def accuracy(rate: Array) -> Array:
+            learner = build.learner_at(tested, shape, ways=config.ways, inner_steps=steps, rate=rate)
             scores = evaluation.evaluate(
-                learner, build.criterion(tested), meta_params, episodes, jax.random.key(config.seed),
-                columns={"single": evaluation.single},
-            )  # fmt: skip
-            means[rate] += float(np.mean(scores["single"]["accuracy"])) / len(config.shots)
-    chosen = max(means, key=lambda rate: means[rate])
-    write_json(path, {"accuracy": {str(rate): round(mean, 4) for rate, mean in means.items()}, "chosen": chosen})
+                learner, build.criterion(tested), meta_params, episodes, key, columns={"single": evaluation.single}
+            )
+            return scores["single"]["accuracy"].mean()
+
+        return jax.lax.map(accuracy, rates)
+
+    for shots in config.shots:
+        sizes = {"ways": config.ways, "shots": shots, "queries": min(config.queries, tested.queries)}
+        domain = sources.domain(tested, "validation", **sizes)
+        episodes = scoring.draw(domain.sample, train.SELECT_SEED + config.seed, config.tune_tasks)
+        means += np.asarray(accuracies(meta_params, episodes)) / len(config.shots)
+    chosen = methods.RATES[int(means.argmax())]
+    found = dict(zip(map(str, methods.RATES), means.round(4).tolist(), strict=True))
+    write_json(path, {"accuracy": found, "chosen": chosen})
     return chosen
 
 

@@ -1,0 +1,135 @@
+import csv
+import json
+
+import pytest
+
+from jaxmeta import cli
+
+TINY = [
+    "--picture", "8", "8", "1", "--num-filters", "4", "--effort", "0.002", "--num-tasks", "4", "--tune-tasks", "2",
+    "--fine-tune-steps", "2", "--shots", "1", "--queries", "3",
+]  # fmt: skip
+MATRIX = ["--sources", "strokes", "--targets", "digits", "fonts", "--learners", "protonet", "fine_tune", "from_scratch"]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    out = tmp_path_factory.mktemp("transfer") / "out"
+    assert cli.main(["transfer", *MATRIX, *TINY, "--out", str(out)]) == 0
+    return out
+
+
+def test_what_a_transfer_writes(done):
+    content = json.loads((done / "results.json").read_text())
+    rows = content["rows"]
+    assert [(row["method"], row["family"]) for row in rows[:5]] == [
+        ("raw inputs, nearest centroid", "floor"), ("protonet, untrained", "floor"), ("protonet", "learner"),
+        ("fine_tune", "baseline"), ("from_scratch", "baseline"),
+    ]  # fmt: skip
+    assert [row["domain"] for row in rows] == ["digits"] * 5 + ["fonts"] * 5
+    for row in rows:
+        assert len(row["single"]["per_task"]) == len(row["joint"]["per_task"]) == 4
+        assert row["source"] == "strokes"
+        assert row["chance"] == 0.2
+        assert row["distance_untrained"] > 0
+        assert row["distance_trained"] is not None
+    assert {row["inner_learning_rate"] for row in rows if row["method"] == "fine_tune"} <= {
+        0.001,
+        0.003,
+        0.01,
+        0.03,
+        0.1,
+    }
+    assert {row["inner_steps_test"] for row in rows if row["method"] == "fine_tune"} == {2}
+    assert {entry["second"] for entry in content["comparisons"]} == {"fine_tune", "from_scratch"}
+    assert len(list(csv.DictReader((done / "results.csv").read_text().splitlines()))) == len(rows)
+    assert (done / "results.md").read_text().startswith("### From strokes, 1-shot")
+    written = "".join(path.read_text() for path in done.rglob("*.json*"))
+    assert str(done.parent) not in written
+
+
+def test_the_same_command_gives_the_same_table_and_an_interrupted_one_resumes_to_it(
+    done, tmp_path, capsys, monkeypatch
+):
+    from jaxmeta.cli import transfer
+
+    command = ["transfer", *MATRIX, *TINY, "--out", str(tmp_path / "again")]
+    whole, calls = transfer._cell, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    monkeypatch.setattr(transfer, "_cell", interrupted)
+    assert cli.main(command) == 130
+    assert cli.main(command) == 2
+    assert "--resume" in capsys.readouterr().err
+    calls.clear()
+    calls += [()] * 6
+    assert cli.main([*command, "--resume"]) == 0
+    assert len(calls) == 6 + 3
+    first, again = (json.loads((folder / "results.json").read_text()) for folder in (done, tmp_path / "again"))
+    assert first == again
+    assert (done / "results.md").read_text() == (tmp_path / "again" / "results.md").read_text()
+    assert cli.main([*command, "--resume", "--seed", "1"]) == 2
+    assert "seed" in capsys.readouterr().err
+
+
+def test_a_failed_cell_is_told_and_the_others_go_on(done, tmp_path, capsys):
+    targets = ["--targets", "breast_cancer", "digits"]
+    command = ["transfer", *MATRIX[:2], *targets, "--learners", "from_scratch", *TINY, "--out", str(tmp_path / "out")]
+    assert cli.main(command) == 1
+    out, err = capsys.readouterr()
+    assert "failed: strokes to breast_cancer, 1-shot, from_scratch: ValueError" in err
+    assert "| from_scratch | failed |" in out
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert [row["domain"] for row in rows if row["single"]] == ["digits", "digits"]
+
+
+def test_a_target_gives_what_it_has(done, tmp_path, capsys):
+    import numpy as np
+
+    pictures = np.random.default_rng(0).integers(0, 255, (14, 8, 8, 1), np.uint8)
+    np.savez(tmp_path / "few.npz", images=pictures, labels=np.repeat([0, 1, 2], [4, 5, 5]))
+    command = ["transfer", *MATRIX[:2], "--targets", str(tmp_path / "few.npz"), "--learners", "from_scratch", *TINY]
+    assert cli.main([*command, "--shots", "1", "2", "4", "--out", str(tmp_path / "out")]) == 0
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    found = [(row["shots"], row["ways"], row.get("queries"), row.get("note")) for row in content["rows"]]
+    assert found[::2] == [(1, 3, 3, None), (2, 3, 2, None), (4, 3, None, "not possible: 4 examples a class")]
+    assert str(tmp_path) not in (tmp_path / "out" / "results.json").read_text()
+    assert "(3-way, chance 33.3)" in capsys.readouterr().out or content["rows"][0]["ways"] == 3
+
+
+def test_runs_of_train_take_part(done, tmp_path):
+    tiny = ["--num-tasks", "4", "--validation-tasks", "4", "--queries", "3", "--num-filters", "4", "--steps", "4"]
+    picture = ["--picture", "8", "8", "1"]
+    run = tmp_path / "run"
+    assert cli.main(["train", "protonet-strokes", *tiny, *picture, "--train-ways", "5", "--out", str(run)]) == 0
+    command = ["transfer", "--learners", "--sources", "--targets", "digits", "--runs", str(run), *TINY]
+    assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert [row["method"] for row in rows] == ["raw inputs, nearest centroid", "protonet, untrained", "protonet"]
+    assert cli.main([*command, "--picture", "10", "10", "1", "--out", str(tmp_path / "other")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--ways", "1"], "--ways"), (["--shots", "0"], "--shots"), (["--queries", "0"], "--queries"),
+        (["--num-tasks", "1"], "--num-tasks"), (["--effort", "0"], "--effort"), (["--targets"], "--targets"),
+        (["--targets", "digits,fonts"], "--targets"), (["--sources"], "--sources"),
+        (["--learners", "nobody"], "nobody"),
+        (["--learners", "maml", "maml"], "each once"), (["--fine-tune-steps", "-1"], "--fine-tune-steps"),
+        (["--runs", "nowhere"], "nowhere"), (["--norm", "some"], "some"), (["--episodes", "-1"], "--num-tasks"),
+        (["--seed", "-1"], "--seed"), (["--tune-tasks", "1"], "--tune-tasks"),
+        (["--num-filters", "0"], "--num-filters"),
+    ],
+)  # fmt: skip
+def test_wrong_use(wrong, said, tmp_path, capsys):
+    assert cli.main(["transfer", *wrong, "--out", str(tmp_path / "out")]) in (1, 2)
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out" / "results.json").exists()
