@@ -255,7 +255,7 @@ def _rate(config: Transfer, tested: Train, meta_params: PyTree, path: pathlib.Pa
         return jax.lax.map(accuracy, rates)
 
     for shots in config.shots:
-        sizes = {"ways": config.ways, "shots": shots, "queries": min(config.queries, tested.queries)}
+        sizes: dict[str, Any] = {"ways": config.ways, "shots": shots, "queries": min(config.queries, tested.queries)}
         domain = sources.domain(tested, "validation", **sizes)
         episodes = scoring.draw(domain.sample, train.SELECT_SEED + config.seed, config.tune_tasks)
         means += np.asarray(accuracies(meta_params, episodes)) / len(config.shots)
