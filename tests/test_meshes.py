@@ -1,3 +1,9 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,3 +80,51 @@ def test_each_device_samples_its_own_tasks_without_communication(mesh):
     collectives = [name for name in ("all-gather", "all-to-all", "collective-permute") if name in program.as_text()]
     assert not collectives
     assert "all-reduce" in program.as_text()
+
+
+TRAINING = """
+import json, sys, jax, numpy as np, optax
+import jaxmeta
+from jaxmeta import criteria, evaluate, maml, meta_trainer, models, tasks, training
+
+def results(mesh):
+    sample, key = tasks.sinusoid(num_shots=5, num_queries=5), jax.random.key(0)
+    learner = maml(models.mlp(1, 1, hidden=(8,)), criteria.squared_error, optax.sgd(0.01), num_steps=2)
+    trainer = meta_trainer(learner, optax.adam(1e-2), mesh=mesh)
+    run = jax.jit(training.many_updates(trainer, sample, num_tasks=4, num_updates=3, mesh=mesh), donate_argnums=0)
+    state, metrics = run(trainer.init(key), key)
+    held_out = jax.device_get(tasks.episodes(sample, key, np.arange(8)))
+    scores = evaluate(learner, criteria.squared_error, state.meta_params, held_out, key, mesh=mesh)
+    return jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), [state.meta_params, metrics, scores])
+"""
+ONE_OF_TWO = """
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+jax.distributed.initialize(f"localhost:{sys.argv[1]}", num_processes=2, process_id=int(sys.argv[2]))
+mesh = jax.make_mesh((4,), ("tasks",), axis_types=(jax.sharding.AxisType.Auto,))
+assert len(mesh.local_devices) == 2
+print(json.dumps(results(mesh)))
+"""
+
+
+def test_two_processes_of_two_devices_make_what_one_device_makes():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", TRAINING + ONE_OF_TWO, port, str(rank)], stdout=subprocess.PIPE, env=environment
+        )
+        for rank in range(2)
+    ]
+    here = {}
+    exec(TRAINING, here)
+    expected = here["results"](None)
+    try:
+        found = [json.loads(process.communicate(timeout=600)[0].splitlines()[-1]) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for each in found:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), each, expected)
