@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import jax
 
-from jaxmeta import tree
+from jaxmeta import meshes, tree
 from jaxmeta.training import default_chunk, map_chunks
 from jaxmeta.types import Array, Criterion, Episode, MetaLearner, PyTree, adapted_predictor
 
@@ -48,6 +48,7 @@ def evaluate(
     *,
     columns: Mapping[str, Column] = COLUMNS,
     tasks_per_chunk: int | None = None,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> dict[str, dict[str, Array]]:
     """Adapts to every task once and scores its queries in each column.
 
@@ -58,20 +59,21 @@ def evaluate(
       episodes: leaves [num_tasks, ...].
       key: a random key.
       columns: name -> learner transformation.
-      tasks_per_chunk: tasks computed side by side; None: what is fastest on this backend.
+      tasks_per_chunk: tasks that a device computes side by side; None: what is fastest on this backend.
+      mesh: devices, of this process or of several, over which the tasks are shared out; all of them get all scores.
 
     Returns:
       {column: {metric: [num_tasks]}}.
+
+    Raises:
+      ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
     """
-    num_tasks = tree.leading_axis(episodes)
-    chunk = math.gcd(num_tasks, 10) if default_chunk(episodes) == 1 else num_tasks
-    keys = jax.random.split(key, num_tasks)
-    return _evaluate(learner, criterion, tuple(columns.items()), tasks_per_chunk or chunk, meta_params, episodes, keys)
+    return _evaluate(learner, criterion, tuple(columns.items()), tasks_per_chunk, mesh, meta_params, episodes, key)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _evaluate(learner, criterion, columns, tasks_per_chunk, meta_params, episodes, keys):
-    def one(episode: Episode, key: Array) -> dict[str, dict[str, Array]]:
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+def _evaluate(learner, criterion, columns, tasks_per_chunk, mesh, meta_params, episodes, key):
+    def one(meta_params: PyTree, episode: Episode, key: Array) -> dict[str, dict[str, Array]]:
         adapt_key, query_key = jax.random.split(key)
         adapted = learner.adapt(meta_params, episode.support, adapt_key)
         return {
@@ -81,4 +83,11 @@ def _evaluate(learner, criterion, columns, tasks_per_chunk, meta_params, episode
             for name, column in columns
         }
 
-    return map_chunks(lambda chunk: jax.vmap(one)(*chunk), (episodes, keys), tasks_per_chunk)
+    def scores(meta_params: PyTree, episodes: Episode, keys: Array) -> dict[str, dict[str, Array]]:
+        num_tasks = tree.leading_axis(episodes)
+        chunk = math.gcd(num_tasks, 10) if default_chunk(episodes) == 1 else num_tasks
+        score = jax.vmap(functools.partial(one, meta_params))
+        return map_chunks(lambda chunk: score(*chunk), (episodes, keys), tasks_per_chunk or chunk)
+
+    everywhere = scores if mesh is None else meshes.gathered(scores, mesh)
+    return everywhere(meta_params, episodes, jax.random.split(key, tree.leading_axis(episodes)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta import checks, tasks, tree
+from jaxmeta import checks, meshes, tasks, tree
 from jaxmeta.types import Array, MetaLearner, Metrics, PyTree
 
 
@@ -34,28 +35,34 @@ class MetaTrainer(NamedTuple):
 
 
 def meta_trainer(
-    learner: MetaLearner, outer_optimizer: optax.GradientTransformation, *, tasks_per_chunk: int | None = None
+    learner: MetaLearner,
+    outer_optimizer: optax.GradientTransformation,
+    *,
+    tasks_per_chunk: int | None = None,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> MetaTrainer:
     """Makes the outer loop of a learner.
 
     Args:
       learner: what is meta-trained.
       outer_optimizer: any Optax transformation.
-      tasks_per_chunk: how many tasks are computed side by side; the gradient is accumulated over chunks and equals
-        the unchunked one. None: what `default_chunk` says.
+      tasks_per_chunk: how many tasks a device computes side by side; the gradient is accumulated over chunks and
+        equals the unchunked one. None: what `default_chunk` says.
+      mesh: devices, of this process or of several, over which the tasks are shared out; the state is on all of them.
 
     Returns:
       MetaTrainer(init, update). The metrics are the learner's, averaged over tasks, and "gradient_norm".
 
     Raises:
-      ValueError: if tasks_per_chunk does not divide the number of tasks.
+      ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
     """
 
     def init(key: Array) -> MetaState:
         meta_params = learner.init(key)
-        return MetaState(meta_params, outer_optimizer.init(meta_params), jnp.zeros((), jnp.int32))
+        state = MetaState(meta_params, outer_optimizer.init(meta_params), jnp.zeros((), jnp.int32))
+        return state if mesh is None else jax.device_put(state, meshes.everywhere(mesh))
 
-    def update(state: MetaState, episodes: PyTree, key: Array) -> tuple[MetaState, Metrics]:
+    def gradient(meta_params: PyTree, episodes: PyTree, keys: Array) -> tuple[PyTree, Metrics]:
         num_tasks = tree.leading_axis(episodes)
 
         def chunk_gradient(chunk: tuple[PyTree, Array]) -> tuple[PyTree, Metrics]:
@@ -63,11 +70,15 @@ def meta_trainer(
                 losses, metrics = jax.vmap(learner.loss, (None, 0, 0))(meta_params, *chunk)
                 return losses.sum() / num_tasks, jax.tree.map(lambda leaf: leaf.sum(axis=0) / num_tasks, metrics)
 
-            return jax.grad(loss, has_aux=True)(state.meta_params)
+            return jax.grad(loss, has_aux=True)(meta_params)
 
-        gradient, metrics = sum_over_chunks(
-            chunk_gradient, (episodes, jax.random.split(key, num_tasks)), tasks_per_chunk or default_chunk(episodes)
-        )
+        return sum_over_chunks(chunk_gradient, (episodes, keys), tasks_per_chunk or default_chunk(episodes))
+
+    mean_gradient = gradient if mesh is None else meshes.mean_over_tasks(gradient, mesh)
+
+    def update(state: MetaState, episodes: PyTree, key: Array) -> tuple[MetaState, Metrics]:
+        keys = jax.random.split(key, tree.leading_axis(episodes))
+        gradient, metrics = mean_gradient(state.meta_params, episodes, keys)
         updates, optimizer_state = outer_optimizer.update(gradient, state.optimizer_state, state.meta_params)
         meta_params = optax.apply_updates(state.meta_params, updates)
         return MetaState(meta_params, optimizer_state, state.step + 1), {
@@ -120,7 +131,12 @@ def map_chunks(function: Callable[[PyTree], PyTree], arguments: PyTree, tasks_pe
 
 
 def many_updates(
-    trainer: MetaTrainer, sample: tasks.Sample, *, num_tasks: int, num_updates: int
+    trainer: MetaTrainer,
+    sample: tasks.Sample,
+    *,
+    num_tasks: int,
+    num_updates: int,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Callable[[MetaState, Array], tuple[MetaState, Metrics]]:
     """Makes one function of many updates that samples its own episodes, so that the host has nothing to do between.
 
@@ -132,17 +148,21 @@ def many_updates(
       sample: key -> Episode.
       num_tasks: tasks per update.
       num_updates: updates per call.
+      mesh: the trainer's; each device then samples its own tasks, without a word to the others.
 
     Returns:
       (state, key) -> (state, metrics [num_updates]), to be jitted by the caller.
     """
+
+    draw = functools.partial(tasks.episodes, sample)
+    draw = draw if mesh is None else meshes.each_task(draw, mesh)
 
     def run(state: MetaState, key: Array) -> tuple[MetaState, Metrics]:
         stream_key, learner_key = jax.random.split(key)
 
         def one(state: MetaState, _: None) -> tuple[MetaState, Metrics]:
             indices = state.step * num_tasks + jnp.arange(num_tasks)
-            episodes = tasks.episodes(sample, stream_key, indices)
+            episodes = draw(stream_key, indices)
             return trainer.update(state, episodes, jax.random.fold_in(learner_key, state.step))
 
         return jax.lax.scan(one, state, length=num_updates)

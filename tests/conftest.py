@@ -4,6 +4,8 @@ import pathlib
 import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# The second device is for what is shared out over a mesh; nothing else sees it.
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 # Programs run once or a few times here: compiling them is what the suite costs.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 

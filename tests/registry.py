@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -62,8 +62,8 @@ def nnx_model(norm: str, num_outputs: Outputs, inputs: tuple[int, int, int] = PI
 MODELS = {"linen": linen, "nnx": nnx_model}
 
 
-def _maml(model):
-    return learners.maml(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2)
+def _maml(model, **options):
+    return learners.maml(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2, **options)
 
 
 def _fomaml(model):
@@ -74,25 +74,27 @@ def _reptile(model):
     return learners.reptile(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=3)
 
 
-def _meta_sgd(model):
-    return learners.meta_sgd(model(WAYS), criteria.cross_entropy, num_steps=2, initial_learning_rate=0.1)
+def _meta_sgd(model, **options):
+    return learners.meta_sgd(model(WAYS), criteria.cross_entropy, num_steps=2, initial_learning_rate=0.1, **options)
 
 
-def _anil(model):
-    return learners.anil(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2)
+def _anil(model, **options):
+    return learners.anil(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2, **options)
 
 
-def _boil(model):
-    return learners.boil(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2)
+def _boil(model, **options):
+    return learners.boil(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2, **options)
 
 
-def _maml_plus_plus(model):
-    return learners.maml_plus_plus(model(WAYS), criteria.cross_entropy, num_steps=2, initial_learning_rate=0.1)
+def _maml_plus_plus(model, **options):
+    return learners.maml_plus_plus(
+        model(WAYS), criteria.cross_entropy, num_steps=2, initial_learning_rate=0.1, **options
+    )
 
 
-def _learned_optimizer(model):
+def _learned_optimizer(model, **options):
     rule = models.lstm_update_rule(hidden=4, initial_learning_rate=0.1)
-    return learners.learned_optimizer(model(WAYS), criteria.cross_entropy, rule, num_steps=2)
+    return learners.learned_optimizer(model(WAYS), criteria.cross_entropy, rule, num_steps=2, **options)
 
 
 def _protonet(model):
@@ -112,21 +114,29 @@ def _r2d2(model):
     return learners.r2d2(model(None), criteria.cross_entropy, num_ways=WAYS)
 
 
-def _proto_maml(model):
-    return learners.proto_maml(model(None), criteria.cross_entropy, optax.sgd(0.1), num_ways=WAYS, num_steps=2)
+def _proto_maml(model, **options):
+    return learners.proto_maml(
+        model(None), criteria.cross_entropy, optax.sgd(0.1), num_ways=WAYS, num_steps=2, **options
+    )
 
 
 def _imaml(model):
     return learners.imaml(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=3, regularization=2.0)
 
 
-def _cavia(model):
+def _cavia(model, **options):
     def condition(pictures, context_params):
         # Constant channels would be taken out by most of the norms.
         return pictures * (1 + context_params[:, None])
 
     return learners.cavia(
-        model(WAYS), criteria.cross_entropy, optax.sgd(1.0), num_steps=2, num_context_params=SIZE, condition=condition
+        model(WAYS),
+        criteria.cross_entropy,
+        optax.sgd(1.0),
+        num_steps=2,
+        num_context_params=SIZE,
+        condition=condition,
+        **options,
     )
 
 
@@ -192,8 +202,8 @@ class Case(NamedTuple):
     """What its own training sampler would make of an episode."""
 
 
-def case(name: str, model: str = "linen", norm: str = "support") -> Case:
-    learner = (LEARNERS | BASELINES)[name](functools.partial(MODELS[model], norm))
+def case(name: str, model: str = "linen", norm: str = "support", **options: Any) -> Case:
+    learner = (LEARNERS | BASELINES)[name](functools.partial(MODELS[model], norm), **options)
     return Case(learner, criteria.cross_entropy, _labelled if name in BASELINES else _whole)
 
 

@@ -1,10 +1,12 @@
+import contextlib
+
 import jax
 import numpy as np
 import optax
 import pytest
 import registry
 
-from jaxmeta import criteria, maml, meta_trainer, models, tasks, training
+from jaxmeta import criteria, evaluate, maml, meta_trainer, models, tasks, training
 
 KEY = jax.random.key(0)
 
@@ -46,6 +48,68 @@ def test_updates_are_the_same_however_they_are_split_over_calls():
     jax.tree.map(np.testing.assert_array_equal, whole.meta_params, state.meta_params)
     again, _ = once(trainer.init(KEY), KEY)
     jax.tree.map(np.testing.assert_array_equal, whole.meta_params, again.meta_params)
+
+
+@contextlib.contextmanager
+def compilations():
+    """Counts the programs that XLA compiles, whatever asks for them."""
+    names, on = [], [True]
+
+    def listen(event, seconds, **facts):
+        if on and event == "/jax/core/compile/backend_compile_duration":
+            names.append(facts)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield names
+    on.clear()
+
+
+@pytest.mark.parametrize("num_devices", [0, 2])
+def test_nothing_compiles_after_the_first_call_and_the_state_is_donated(num_devices):
+    mesh = jax.make_mesh((2,), ("tasks",), axis_types=(jax.sharding.AxisType.Auto,)) if num_devices else None
+    learner, sample = small()
+    trainer = meta_trainer(learner, optax.adam(1e-2), mesh=mesh)
+    update = jax.jit(trainer.update, donate_argnums=0)
+    run = training.many_updates(trainer, sample, num_tasks=2, num_updates=2, mesh=mesh)
+    run = jax.jit(run, donate_argnums=0)
+    draw = jax.jit(lambda key: tasks.episodes(sample, key, np.arange(2)))
+    state = trainer.init(KEY)
+    keys = [jax.random.key(seed) for seed in range(3)]
+
+    def round_trip(state, key):
+        before = jax.tree.leaves(state)
+        state, _ = update(state, draw(key), key)
+        assert all(leaf.is_deleted() for leaf in before)
+        state, _ = run(state, key)
+        return state, evaluate(learner, criteria.squared_error, state.meta_params, draw(key), key, mesh=mesh)
+
+    with compilations() as first:
+        state, _ = round_trip(state, keys[0])
+    assert first
+    with compilations() as later:
+        for key in keys[1:]:
+            state, _ = round_trip(state, key)
+    assert not later
+
+
+def test_seeds_are_a_vmap_of_update():
+    learner, sample = small()
+    trainer = meta_trainer(learner, optax.adam(1e-2), tasks_per_chunk=2)
+    run = training.many_updates(trainer, sample, num_tasks=4, num_updates=3)
+    seeds = jax.random.split(KEY, 3)
+
+    @jax.jit
+    def train(key):
+        init_key, train_key = jax.random.split(key)
+        return run(trainer.init(init_key), train_key)
+
+    together, metrics = jax.jit(jax.vmap(train))(seeds)
+    assert metrics["loss"].shape == (3, 3)
+    for index, key in enumerate(seeds):
+        alone = train(key)
+        found = jax.tree.map(lambda leaf, index=index: leaf[index], (together, metrics))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), found, alone)
+    assert len({float(loss) for loss in metrics["loss"][:, -1]}) == 3
 
 
 def test_the_registry_names_every_learner():

@@ -8,7 +8,8 @@ import optax
 from jax.scipy.sparse.linalg import cg
 
 from jaxmeta import checks
-from jaxmeta.inner.loop import InnerLoss, Solve, Trace, nested, transformation, unroll
+from jaxmeta.inner.gradient import InnerLoss, nested
+from jaxmeta.inner.loop import Solve, Trace, transformation, unroll
 from jaxmeta.types import Array, Metrics, PyTree
 
 
@@ -54,7 +55,7 @@ def implicit(
         gaps = jax.tree.map(lambda a, b: jnp.square(a - b).sum(), params, anchor)
         return value + regularization / 2 * jax.tree.reduce(jnp.add, gaps), metrics
 
-    descend = unroll(held, optimizer, num_steps)
+    descend = unroll(held, optimizer, num_steps, gradient=nested)
     gradient = nested(held)
 
     def solve(params: PyTree, data: PyTree, key: Array) -> tuple[PyTree, Trace]:

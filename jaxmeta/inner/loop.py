@@ -11,12 +11,9 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta import checks
+from jaxmeta.inner.gradient import Gradient, InnerLoss, mixed_mode
+from jaxmeta.inner.scan import Scan
 from jaxmeta.types import Array, Metrics, PyTree
-
-InnerLoss = Callable[[PyTree, PyTree, Array], tuple[Array, Metrics]]
-"""(params, data, key) -> (scalar, metrics)"""
-Gradient = Callable[[InnerLoss], Callable[[PyTree, PyTree, Array], tuple[tuple[Array, Metrics], PyTree]]]
-"""inner loss -> ((params, data, key) -> ((scalar, metrics), gradient with respect to params))"""
 
 
 class Trace(NamedTuple):
@@ -32,22 +29,6 @@ class Trace(NamedTuple):
 
 class Solve(Protocol):
     def __call__(self, params: PyTree, data: PyTree, key: Array) -> tuple[PyTree, Trace]: ...
-
-
-def nested(loss: InnerLoss) -> Any:
-    """The inner gradient by plain reverse mode; an outer gradient differentiates it as it stands."""
-    return jax.value_and_grad(loss, has_aux=True)
-
-
-def first_order(loss: InnerLoss) -> Any:
-    """The inner gradient as a constant: an outer gradient ignores how it depends on params and data."""
-    gradient = nested(loss)
-
-    def detached(params: PyTree, data: PyTree, key: Array) -> tuple[tuple[Array, Metrics], PyTree]:
-        result, gradients = gradient(params, data, key)
-        return result, jax.lax.stop_gradient(gradients)
-
-    return detached
 
 
 class Steered(NamedTuple):
@@ -87,7 +68,8 @@ def unroll(
     optimizer: optax.GradientTransformation,
     num_steps: int,
     *,
-    gradient: Gradient = nested,
+    gradient: Gradient = mixed_mode,
+    scan: Scan = jax.lax.scan,
     select: Callable[[PyTree, Array, Array], PyTree] | None = None,
     observe: Callable[[PyTree], PyTree] | None = None,
 ) -> Solve:
@@ -102,6 +84,7 @@ def unroll(
         before the step, if it takes extra arguments.
       num_steps: how many steps; 0 returns the params as they came.
       gradient: how the inner gradient is made, and thereby how it is differentiated.
+      scan: what runs the steps, and thereby what an outer gradient keeps of them.
       select: (data, key, step) -> the data of that step, for example a minibatch of the support set.
       observe: (params) -> anything worth keeping after each step, for example a multi-step loss's query loss.
 
@@ -136,7 +119,7 @@ def unroll(
             params = optax.apply_updates(params, updates)
             return (params, state), Trace(value, metrics, () if observe is None else observe(params))
 
-        (params, _), trace = jax.lax.scan(step, (params, optimizer.init(params)), jnp.arange(num_steps))
+        (params, _), trace = scan(step, (params, optimizer.init(params)), jnp.arange(num_steps))
         return params, trace
 
     return solve

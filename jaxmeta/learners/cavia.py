@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -29,7 +30,8 @@ def cavia(
     num_steps: int,
     num_context_params: int,
     condition: Callable[[PyTree, Array], PyTree] = models.concatenate,
-    gradient: inner.Gradient = inner.nested,
+    gradient: inner.Gradient = inner.mixed_mode,
+    scan: inner.Scan = jax.lax.scan,
 ) -> MetaLearner:
     """MAML on a few inputs of the network, the context parameters; the network itself is the same for all tasks.
 
@@ -45,6 +47,7 @@ def cavia(
       condition: (inputs, context_params) -> what the model is given. `models.concatenate` for an mlp;
         `models.beside` for a network that modulates its own layers, such as `models.film_conv4`; or any pure function.
       gradient: how the inner gradient is differentiated.
+      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
 
     Returns:
       A MetaLearner whose adapted is `Adapted(context_params, context)`.
@@ -64,7 +67,7 @@ def cavia(
             lambda inputs, mask=None: model.apply(params, condition(inputs, context_params), mask), support, key
         )
 
-    solve = inner.unroll(support_loss, inner_optimizer, num_steps, gradient=gradient)
+    solve = inner.unroll(support_loss, inner_optimizer, num_steps, gradient=gradient, scan=scan)
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
         context_params, _ = solve(jnp.zeros(num_context_params), (meta_params, support), key)

@@ -27,7 +27,8 @@ def learned_optimizer(
     update_rule: UpdateRule,
     *,
     num_steps: int,
-    gradient: inner.Gradient = inner.nested,
+    gradient: inner.Gradient = inner.mixed_mode,
+    scan: inner.Scan = jax.lax.scan,
 ) -> MetaLearner:
     """Learns the update itself, together with the initialisation that it starts from.
 
@@ -64,7 +65,9 @@ def learned_optimizer(
         return update_rule.update(steered.by, gradients, state, steered.params, loss)
 
     optimizer = inner.steer(lambda steered: update_rule.init_state(steered.by, steered.params), update)
-    solve = inner.unroll(inner.steered(support_loss(model, criterion)), optimizer, num_steps, gradient=gradient)
+    solve = inner.unroll(
+        inner.steered(support_loss(model, criterion)), optimizer, num_steps, gradient=gradient, scan=scan
+    )
 
     def init(key: Array) -> MetaParams:
         params_key, rule_key = jax.random.split(key)

@@ -17,7 +17,8 @@ def maml(
     *,
     num_steps: int,
     outer_criterion: Criterion | None = None,
-    gradient: inner.Gradient = inner.nested,
+    gradient: inner.Gradient = inner.mixed_mode,
+    scan: inner.Scan = jax.lax.scan,
 ) -> MetaLearner:
     """Learns an initialisation from which a few gradient steps solve a task, with the exact second order.
 
@@ -31,6 +32,7 @@ def maml(
       num_steps: inner steps; for more of them in test, build a second learner over the same meta_params.
       outer_criterion: the loss on the query set, if another.
       gradient: how the inner gradient is differentiated.
+      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
 
     Returns:
       A MetaLearner whose adapted is `Adapted(params, context)`.
@@ -41,7 +43,7 @@ def maml(
       are N times larger.
     """
 
-    solve = inner.unroll(support_loss(model, criterion), inner_optimizer, num_steps, gradient=gradient)
+    solve = inner.unroll(support_loss(model, criterion), inner_optimizer, num_steps, gradient=gradient, scan=scan)
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
         params, _ = solve(meta_params, support, key)
@@ -70,5 +72,4 @@ def fomaml(
     References:
       Finn et al., 2017, section 5.2; Nichol et al., On First-Order Meta-Learning Algorithms, 2018, section 2.
     """
-    detach = optax.stateless(lambda gradients, _: jax.lax.stop_gradient(gradients))
-    return maml(model, criterion, optax.chain(detach, inner_optimizer), num_steps=num_steps)
+    return maml(model, criterion, inner_optimizer, num_steps=num_steps, gradient=inner.first_order)

@@ -38,7 +38,8 @@ def maml_plus_plus(
     num_steps: int,
     initial_learning_rate: float,
     step_weights: Array | None = None,
-    gradient: inner.Gradient = inner.nested,
+    gradient: inner.Gradient = inner.mixed_mode,
+    scan: inner.Scan = jax.lax.scan,
 ) -> MetaLearner:
     """MAML with a learned rate per layer and step, trained on the query loss after every step.
 
@@ -55,6 +56,7 @@ def maml_plus_plus(
       initial_learning_rate: what every rate starts from.
       step_weights: [num_steps] how much the query loss after each step counts, which may be traced; None: all alike.
       gradient: how the inner gradient is differentiated.
+      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
 
     Returns:
       A MetaLearner whose meta_params are `MetaParams(params, learning_rates)` and whose adapted is
@@ -103,7 +105,7 @@ def maml_plus_plus(
         return Adapted(params, model.context(params, support))
 
     def adapt(meta_params: MetaParams, support: PyTree, key: Array) -> Adapted:
-        solve = inner.unroll(inner_loss, optimizer, num_steps, gradient=gradient)
+        solve = inner.unroll(inner_loss, optimizer, num_steps, gradient=gradient, scan=scan)
         (params, _), _ = solve(inner.Steered(*meta_params), support, key)
         return finish(params, support)
 
@@ -116,7 +118,7 @@ def maml_plus_plus(
             adapted = finish(steered.params, episode.support)
             return criterion(adapted_predictor(predict, meta_params, adapted), episode.query, query_key)
 
-        solve = inner.unroll(inner_loss, optimizer, num_steps, gradient=gradient, observe=query)
+        solve = inner.unroll(inner_loss, optimizer, num_steps, gradient=gradient, scan=scan, observe=query)
         _, trace = solve(inner.Steered(*meta_params), episode.support, adapt_key)
         losses, metrics = trace.observed
         return losses @ weights.astype(losses.dtype), jax.tree.map(lambda leaf: leaf[-1], metrics)

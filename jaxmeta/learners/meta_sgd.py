@@ -28,7 +28,8 @@ def meta_sgd(
     *,
     num_steps: int,
     initial_learning_rate: float,
-    gradient: inner.Gradient = inner.nested,
+    gradient: inner.Gradient = inner.mixed_mode,
+    scan: inner.Scan = jax.lax.scan,
 ) -> MetaLearner:
     """MAML that also learns the inner learning rate of every single parameter.
 
@@ -41,6 +42,7 @@ def meta_sgd(
       num_steps: inner steps, 1 in the paper.
       initial_learning_rate: what every rate starts from.
       gradient: how the inner gradient is differentiated.
+      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
 
     Returns:
       A MetaLearner whose meta_params are `MetaParams(params, learning_rates)` and whose adapted is
@@ -61,7 +63,9 @@ def meta_sgd(
         return jax.tree.map(lambda rate, slope: -rate * slope, steered.by, gradients), state
 
     optimizer = inner.steer(lambda steered: (), update)
-    solve = inner.unroll(inner.steered(support_loss(model, criterion)), optimizer, num_steps, gradient=gradient)
+    solve = inner.unroll(
+        inner.steered(support_loss(model, criterion)), optimizer, num_steps, gradient=gradient, scan=scan
+    )
 
     def init(key: Array) -> MetaParams:
         params = model.init(key)

@@ -22,7 +22,8 @@ def partial_maml(
     num_steps: int,
     adapts: Callable[[str], bool] | PyTree,
     outer_criterion: Criterion | None = None,
-    gradient: inner.Gradient = inner.nested,
+    gradient: inner.Gradient = inner.mixed_mode,
+    scan: inner.Scan = jax.lax.scan,
 ) -> MetaLearner:
     """MAML whose inner steps change some leaves of the params; the others are slow, shared by all tasks.
 
@@ -38,6 +39,7 @@ def partial_maml(
         of the params' structure.
       outer_criterion: the loss on the query set, if another.
       gradient: how the inner gradient is differentiated.
+      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
 
     Returns:
       A MetaLearner whose adapted is `Adapted(params, context)`; its params hold the adapted leaves alone, None
@@ -60,7 +62,7 @@ def partial_maml(
         whole = tree.merge(params, slow)
         return criterion(lambda inputs, mask=None: model.apply(whole, inputs, mask), support, key)
 
-    solve = inner.unroll(support_loss, inner_optimizer, num_steps, gradient=gradient)
+    solve = inner.unroll(support_loss, inner_optimizer, num_steps, gradient=gradient, scan=scan)
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
         fast, slow = tree.split(meta_params, mask)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -42,7 +43,8 @@ def proto_maml(
     *,
     num_ways: int,
     num_steps: int,
-    gradient: inner.Gradient = inner.nested,
+    gradient: inner.Gradient = inner.mixed_mode,
+    scan: inner.Scan = jax.lax.scan,
 ) -> MetaLearner:
     """MAML whose head starts, in every task, as a prototypical network.
 
@@ -58,6 +60,7 @@ def proto_maml(
       num_ways: classes per episode; targets are integers in [0, num_ways).
       num_steps: inner steps; 0 is a prototypical network.
       gradient: how the inner gradient is differentiated.
+      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
 
     Returns:
       A MetaLearner whose adapted is `Adapted(network, present, context)`.
@@ -79,7 +82,7 @@ def proto_maml(
         # No context: the rows of the support set are their own moments.
         return criterion(lambda inputs, mask=None: apply(network, present, inputs, mask, ()), support, key)
 
-    solve = inner.unroll(support_loss, inner_optimizer, num_steps, gradient=gradient)
+    solve = inner.unroll(support_loss, inner_optimizer, num_steps, gradient=gradient, scan=scan)
 
     def adapt(meta_params: PyTree, support: Batch, key: Array) -> Adapted:
         prototypes, present, _ = start.adapt(meta_params, support, key)

@@ -1,0 +1,55 @@
+"""Tasks shared out over the devices of a mesh: each computes its own, one collective joins the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxmeta import checks, tree
+from jaxmeta.types import Array, PyTree
+
+
+def everywhere(mesh: Mesh) -> NamedSharding:
+    """The sharding of what every device holds as a whole."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def mean_over_tasks(
+    function: Callable[[PyTree, PyTree, Array], PyTree], mesh: Mesh
+) -> Callable[[PyTree, PyTree, Array], PyTree]:
+    """Shares out a mean over tasks: (shared, episodes, keys) -> leaves without a task axis, the same on all devices."""
+
+    def own(shared: PyTree, episodes: PyTree, keys: Array) -> PyTree:
+        return jax.lax.pmean(function(shared, episodes, keys), mesh.axis_names)
+
+    return _shared_out(own, mesh, PartitionSpec())
+
+
+def gathered(
+    function: Callable[[PyTree, PyTree, Array], PyTree], mesh: Mesh
+) -> Callable[[PyTree, PyTree, Array], PyTree]:
+    """Shares out what is computed for each task: (shared, episodes, keys) -> leaves [num_tasks, ...] on all devices."""
+
+    def own(shared: PyTree, episodes: PyTree, keys: Array) -> PyTree:
+        return jax.lax.all_gather(function(shared, episodes, keys), mesh.axis_names, tiled=True)
+
+    return _shared_out(own, mesh, PartitionSpec())
+
+
+def each_task(function: Callable[[PyTree, Array], PyTree], mesh: Mesh) -> Callable[[PyTree, Array], PyTree]:
+    """Shares out what is made for each task: (shared, indices) -> leaves [num_tasks, ...], which stay where made."""
+    return _shared_out(function, mesh, PartitionSpec(mesh.axis_names))
+
+
+def _shared_out(function: Callable[..., PyTree], mesh: Mesh, results: PartitionSpec) -> Callable[..., PyTree]:
+    def checked(shared: PyTree, *tasks: PyTree) -> PyTree:
+        num_tasks = tree.leading_axis(tasks)
+        if num_tasks % mesh.size:
+            checks.fail("mesh", f"a number of tasks that its {mesh.size} devices divide", num_tasks)
+        specs = (PartitionSpec(), *(PartitionSpec(mesh.axis_names) for _ in tasks))
+        # Unchecked, since with the check on a custom_vjp raises and the gradient is summed over devices twice.
+        return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=results, check_vma=False)(shared, *tasks)
+
+    return checked
