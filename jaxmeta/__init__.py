@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as _version
 
-from jaxmeta import baselines, criteria, datasets, inner, models, statistics, tasks
+from jaxmeta import baselines, criteria, datasets, inner, models, statistics, tasks, transfer
 from jaxmeta.audit import audit
 from jaxmeta.evaluation import evaluate
 from jaxmeta.learners import (
@@ -62,4 +62,5 @@ __all__ = [
     "reptile",
     "statistics",
     "tasks",
+    "transfer",
 ]

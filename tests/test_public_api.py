@@ -9,7 +9,7 @@ def test_names():
         "Batch", "Episode", "MetaLearner", "MetaState", "MetaTrainer", "Model", "anil", "audit", "baselines", "boil",
         "cavia", "criteria", "datasets", "evaluate", "fomaml", "imaml", "inner", "learned_optimizer", "maml",
         "maml_plus_plus", "matching_net", "meta_sgd", "meta_trainer", "models", "partial_maml", "proto_maml",
-        "protonet", "query_loss", "r2d2", "relation_net", "reptile", "statistics", "tasks",
+        "protonet", "query_loss", "r2d2", "relation_net", "reptile", "statistics", "tasks", "transfer",
     }  # fmt: skip
     for name in jaxmeta.__all__:
         assert getattr(jaxmeta, name).__doc__

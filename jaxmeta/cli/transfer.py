@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.util
 import json
 import os
 import pathlib
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import baselines, checks, datasets, evaluation, tasks, transfer
+from jaxmeta import baselines, checks, datasets, evaluation, report, tasks, transfer
 from jaxmeta.cli import build, estimate, evaluate, methods, scoring, sources, train
 from jaxmeta.cli.config import Train, Transfer
 from jaxmeta.runs import create, results, write_json, write_text
@@ -86,6 +87,8 @@ def _write(config: Transfer, folder: pathlib.Path, rows: list[dict[str, Any]]) -
     print(table)
     write_text(folder / "results.csv", transfer.csv_text(rows))
     write_text(folder / "results.md", table)
+    if importlib.util.find_spec("matplotlib"):
+        report.transfer(rows).savefig(folder / "results.png", dpi=120)
     summary = {name: getattr(transfer, name)(rows) for name in ("comparisons", "rankings", "multi_source")}
     content = results.document(rows, seed=config.seed, checksums=checksums) | summary
     print(f"results: {write_json(folder / 'results.json', content)}")

@@ -4,7 +4,7 @@ import io
 import numpy as np
 import pytest
 
-from jaxmeta import statistics, transfer
+from jaxmeta import report, statistics, transfer
 
 RNG = np.random.default_rng(0)
 
@@ -119,3 +119,16 @@ def test_wrong_features():
     ):  # fmt: skip
         with pytest.raises(ValueError, match=expected):
             transfer.linear_mmd(source, target)
+
+
+def test_the_figure_has_a_panel_for_each_domain(tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    figure = report.transfer(ROWS)
+    panels = figure.axes
+    assert [panel.get_title() for panel in panels] == ["digits", "fonts", "mnist", "cells"]
+    drawn = [
+        line.get_xdata()[0] for line in panels[0].lines if line.get_linestyle() == "None" and len(line.get_xdata())
+    ]
+    means = [100 * row["single"]["mean"] for row in ROWS if row["domain"] == "digits"]
+    assert set(np.round(means, 6)) <= set(np.round(drawn, 6))
+    figure.savefig(tmp_path / "figure.png")
