@@ -4,10 +4,10 @@ import jax
 import pytest
 
 from jaxmeta import tasks
-from jaxmeta.cli import build, presets, train
+from jaxmeta.cli import build, methods, presets, sources, train
 from jaxmeta.cli.config import Train
 
-TRAININGS = {name: preset for name, preset in presets.PRESETS.items() if isinstance(preset, Train)}
+TRAININGS = presets.TRAININGS
 KEY = jax.random.key(0)
 
 
@@ -20,6 +20,20 @@ def test_every_learner_has_its_presets():
     }
     for preset in TRAININGS.values():
         train.check(preset)
+
+
+@pytest.mark.parametrize("name", presets.TRANSFERS)
+def test_transfers_name_methods_and_domains_that_there_are(name):
+    preset = presets.TRANSFERS[name]
+    for source in preset.sources:
+        assert sources.is_builtin(source)
+        for method in preset.learners:
+            training = methods.method(method).training
+            while training:
+                made = methods.training(training, preset, source)
+                train.check(made.config)
+                training = made.start
+    assert all(map(sources.is_builtin, preset.targets))
 
 
 @pytest.mark.parametrize("name", [name for name in TRAININGS if name.endswith(("strokes", "sinusoid"))])

@@ -128,7 +128,10 @@ PRESETS: dict[str, Train | Embedded] = {"embedded": Embedded(), **TRAININGS}
 _ALL_DOMAINS = ("digits", "mnist", "fashion_mnist", "emoji_styles", "caltech101", "ucmerced", "bccd_cells")
 
 TRANSFERS: dict[str, Transfer] = {
-    "quick": Transfer(),
+    "quick": Transfer(
+        targets=("digits", "digits_moved", "fonts"), learners=("protonet", "maml", "linear_probe", "simple_shot"),
+        queries=10, effort=0.4,
+    ),
     "shared": Transfer(
         sources=("omniglot,fonts",), targets=_ALL_DOMAINS,
         learners=(
