@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend import core
 
 from jaxmeta import checks, tree
 from jaxmeta.types import Array, Metrics, PyTree
@@ -83,7 +84,7 @@ def _trace(function: Callable[..., PyTree], *given: PyTree) -> tuple[Any, Callab
     traced, shapes = jax.make_jaxpr(function, return_shape=True)(*given)
 
     def run(consts: Sequence[Array], *given: PyTree) -> PyTree:
-        results = jax.core.eval_jaxpr(traced.jaxpr, consts, *jax.tree.leaves(given))
+        results = core.jaxpr_as_fun(core.ClosedJaxpr(traced.jaxpr, consts))(*jax.tree.leaves(given))
         return jax.tree.unflatten(jax.tree.structure(shapes), results)
 
     return traced, run
