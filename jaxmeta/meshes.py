@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxmeta import checks, tree
 from jaxmeta.types import Array, PyTree
@@ -13,7 +13,7 @@ from jaxmeta.types import Array, PyTree
 
 def everywhere(mesh: Mesh) -> NamedSharding:
     """The sharding of what every device holds as a whole."""
-    return NamedSharding(mesh, PartitionSpec())
+    return NamedSharding(_automatic(mesh), PartitionSpec())
 
 
 def mean_over_tasks(
@@ -48,8 +48,13 @@ def _shared_out(function: Callable[..., PyTree], mesh: Mesh, results: PartitionS
         num_tasks = tree.leading_axis(tasks)
         if num_tasks % mesh.size:
             checks.fail("mesh", f"a number of tasks that its {mesh.size} devices divide", num_tasks)
-        specs = (PartitionSpec(), *(PartitionSpec(mesh.axis_names) for _ in tasks))
+        over, specs = _automatic(mesh), (PartitionSpec(), *(PartitionSpec(mesh.axis_names) for _ in tasks))
         # Unchecked, since with the check on a custom_vjp raises and the gradient is summed over devices twice.
-        return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=results, check_vma=False)(shared, *tasks)
+        return jax.shard_map(function, mesh=over, in_specs=specs, out_specs=results, check_vma=False)(shared, *tasks)
 
     return checked
+
+
+def _automatic(mesh: Mesh) -> Mesh:
+    """The mesh without shardings in types, which `jax.make_mesh` gives it and which arguments would have to match."""
+    return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))

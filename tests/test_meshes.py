@@ -21,7 +21,7 @@ KEY = jax.random.key(0)
 def mesh():
     if jax.device_count() < 2:
         pytest.skip("there is one device")
-    return jax.make_mesh((2,), ("tasks",), axis_types=(jax.sharding.AxisType.Auto,))
+    return jax.make_mesh((2,), ("tasks",))
 
 
 def drawn(num_tasks=4):

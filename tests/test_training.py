@@ -66,6 +66,8 @@ def compilations():
 
 @pytest.mark.parametrize("num_devices", [0, 2])
 def test_nothing_compiles_after_the_first_call_and_the_state_is_donated(num_devices):
+    if num_devices > jax.device_count():
+        pytest.skip("there is one device")
     mesh = jax.make_mesh((2,), ("tasks",), axis_types=(jax.sharding.AxisType.Auto,)) if num_devices else None
     learner, sample = small()
     trainer = meta_trainer(learner, optax.adam(1e-2), mesh=mesh)

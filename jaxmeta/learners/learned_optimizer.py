@@ -42,6 +42,7 @@ def learned_optimizer(
       num_steps: inner steps.
       gradient: how the inner gradient is differentiated; the papers take `inner.first_order`, which leaves the rule's
         gradient in place but ignores how the gradients that it reads depend on the params.
+      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
 
     Returns:
       A MetaLearner whose meta_params are `MetaParams(params, rule)` and whose adapted is `Adapted(params, context)`.
