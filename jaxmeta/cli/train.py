@@ -10,12 +10,13 @@ import numpy as np
 import optax
 
 from jaxmeta import checks, datasets, evaluation, training
-from jaxmeta.cli import build, progress, scoring, sources
+from jaxmeta.cli import build, progress, scoring, session, sources
 from jaxmeta.cli.config import Train
-from jaxmeta.runs import create, results, save_params, table, write_json
+from jaxmeta.runs import results, save_params, table, write_json
 from jaxmeta.types import PyTree
 
 SELECT_SEED, TEST_SEED = 1_000_003, 1_000_033
+ON_DIVERGENCE = {"stop": training.stop_at_divergence, "skip": training.skip_divergence}
 
 
 def check(config: Train) -> None:
@@ -58,7 +59,8 @@ def recorded(config: Train) -> dict:
     return {name: value for name, value in content.items() if name not in ("data_dir", "out", "force")}
 
 
-def run(config: Train, preset: str) -> int:
+def run(config: Train, preset: str, opened: session.Opener = session.begin) -> int:
+    """Trains and evaluates; `opened` makes the run's folder or goes on with it."""
     check(config)
     config = dataclasses.replace(config, num_features=config.num_features or sources.columns(config))
     domain = sources.domain(
@@ -67,8 +69,6 @@ def run(config: Train, preset: str) -> int:
     sizes: dict[str, Any] = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
     validation = sources.domain(config, "validation", **sizes)
     test = scoring.test(config, seed=TEST_SEED + config.seed, num_tasks=config.num_tasks, seen=None, **sizes)
-    folder = create(config.out or f"runs/{preset}", force=config.force)
-    write_json(folder / "config.json", {"schema": 1, "preset": preset, "config": recorded(config)})
     select_on = scoring.draw(validation.sample, SELECT_SEED + config.seed, config.validation_tasks)
     learner = build.training_learner(config, test.shape)
     tester = build.learner(config, test.shape, ways=test.facts["ways"], inner_steps=config.inner_steps_test)
@@ -81,23 +81,27 @@ def run(config: Train, preset: str) -> int:
         return {name: float(np.mean(values)) for name, values in scores["joint"].items()}
 
     metric, sign = build.metric(config), 1 if build.higher_is_better(config) else -1
-    meta_params = progress.meta_train(
-        training.meta_trainer(learner, outer_optimizer(config)),
-        domain.sample,
-        num_tasks=config.tasks_per_step,
-        steps=config.steps,
-        key=jax.random.key(config.seed),
-        folder=folder,
-        label=preset,
-        validate=validate,
-        better=lambda new, best: sign * new[metric] > sign * best[metric],
-    )
-    save_params(folder, meta_params)
-    rows = [
-        *scoring.raw_rows(config, test),
-        *scoring.learner_rows(config, meta_params, test, inner_steps=config.inner_steps_test),
-    ]
-    print(table(rows))
-    content = results.document(rows, seed=config.seed, checksums=domain.checksums | test.checksums)
-    print(f"results: {write_json(folder / 'results.json', content)}")
+    data = domain.checksums | validation.checksums | test.checksums
+    with opened(config, preset, recorded(config), data) as run:
+        meta_params = progress.meta_train(
+            training.meta_trainer(learner, outer_optimizer(config)),
+            domain.sample,
+            num_tasks=config.tasks_per_step,
+            steps=config.steps,
+            key=jax.random.key(config.seed),
+            run=run,
+            name=config.learner,
+            label=preset,
+            on_divergence=ON_DIVERGENCE[config.on_divergence],
+            validate=validate,
+            better=lambda new, best: sign * new[metric] > sign * best[metric],
+        )
+        save_params(run.folder, meta_params)
+        rows = [
+            *scoring.raw_rows(config, test),
+            *scoring.learner_rows(config, meta_params, test, inner_steps=config.inner_steps_test),
+        ]
+        print(table(rows))
+        content = results.document(rows, seed=config.seed, checksums=domain.checksums | test.checksums)
+        print(f"results: {write_json(run.folder / 'results.json', content)}")
     return 0
