@@ -69,8 +69,9 @@ def _run(arguments: list[str]) -> int:
         listed = f"Presets: {', '.join(presets.PRESETS)}; embedded if none is named."
         description = f"{type(default).__doc__} {listed} --resume RUN goes on with a broken run."
         parsed = _parse(type(default), rest, f"jaxmeta train {preset}", description, default)
-        from jaxmeta.cli import embedded, train
+        from jaxmeta.cli import embedded, session, train
 
+        session.check_free(parsed, preset)
         return embedded.run(parsed) if preset == "embedded" else train.run(parsed, preset)
     kinds = {"evaluate": config.Evaluate, "adapt": config.Adapt, "domains": config.Domains, "audit": config.Audit}
     parsed = _parse(kinds[command], rest, f"jaxmeta {command}", kinds[command].__doc__)

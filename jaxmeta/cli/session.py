@@ -13,6 +13,7 @@ from jaxmeta import runs
 from jaxmeta.cli import signals, sources
 from jaxmeta.cli.config import Embedded, Train
 from jaxmeta.runs import results
+from jaxmeta.runs.folder import FREE
 
 
 class Run(NamedTuple):
@@ -31,6 +32,14 @@ class Run(NamedTuple):
 Opener = Callable[..., contextlib.AbstractContextManager[Run]]
 
 
+def check_free(config: Train | Embedded, preset: str) -> None:
+    """Raises ValueError if the run's folder holds something, with the command that resumes if that is a run."""
+    path = _folder(config, preset)
+    if not config.force:
+        broken = (path / "config.json").exists()
+        runs.check_empty(path, f"{command(path, config)} continues a broken run; or {FREE}" if broken else FREE)
+
+
 @contextlib.contextmanager
 def begin(config: Train | Embedded, preset: str, recorded: dict[str, Any], data: dict[str, str]) -> Iterator[Run]:
     """Begins a run: makes its folder, holds it, and writes config.json.
@@ -40,17 +49,9 @@ def begin(config: Train | Embedded, preset: str, recorded: dict[str, Any], data:
       preset: its name.
       recorded: the config as it is written down.
       data: checksums of all that is read.
-
-    Raises:
-      ValueError: if the folder holds something, with the command that resumes if that is a run.
     """
-    path, hint = pathlib.Path(config.out or f"runs/{preset}"), "choose another --out, or give --force"
-    if (path / "config.json").exists():
-        hint = f"{command(path, config)} continues a broken run; or {hint}"
-    with (
-        runs.create(path, force=config.force, hint=hint) as folder,
-        signals.watched(f"to go on: {command(path, config)}") as stop,
-    ):
+    path = _folder(config, preset)
+    with runs.create(path, force=config.force) as folder, _watched(path, config) as stop:
         runs.clear(folder)
         runs.write_json(folder / "config.json", {"schema": 1, "preset": preset, "config": recorded})
         yield Run(folder, {"config": recorded, "data": data}, stop)
@@ -59,9 +60,17 @@ def begin(config: Train | Embedded, preset: str, recorded: dict[str, Any], data:
 @contextlib.contextmanager
 def go_on(config: Train | Embedded, preset: str, recorded: dict[str, Any], data: dict[str, str]) -> Iterator[Run]:
     """Goes on with a run in the folder `config.out`, whose config.json is `config`."""
-    path = pathlib.Path(config.out or f"runs/{preset}")
-    with runs.held(path) as folder, signals.watched(f"to go on: {command(path, config)}") as stop:
+    path = _folder(config, preset)
+    with runs.held(path) as folder, _watched(path, config) as stop:
         yield Run(folder, {"config": recorded, "data": data}, stop)
+
+
+def _folder(config: Train | Embedded, preset: str) -> pathlib.Path:
+    return pathlib.Path(config.out or f"runs/{preset}")
+
+
+def _watched(path: pathlib.Path, config: Train | Embedded) -> contextlib.AbstractContextManager[signals.Stop]:
+    return signals.watched(f"to go on: {command(path, config)}")
 
 
 def command(path: str | os.PathLike[str], config: Train | Embedded) -> str:

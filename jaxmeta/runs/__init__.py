@@ -1,10 +1,10 @@
 """Run folders: configs, metrics, checkpoints, parameters and results on disk."""
 
 from jaxmeta.runs.checkpoints import Checkpoint, Checkpoints
-from jaxmeta.runs.folder import RunFolder, clear, create, held, save_params, write_json
+from jaxmeta.runs.folder import RunFolder, check_empty, clear, create, held, save_params, write_json
 from jaxmeta.runs.results import report_row, table
 
 __all__ = [
-    "Checkpoint", "Checkpoints", "RunFolder", "clear", "create", "held", "report_row", "save_params", "table",
-    "write_json",
+    "Checkpoint", "Checkpoints", "RunFolder", "check_empty", "clear", "create", "held", "report_row", "save_params",
+    "table", "write_json",
 ]  # fmt: skip

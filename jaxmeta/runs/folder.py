@@ -20,24 +20,31 @@ from jaxmeta.types import PyTree
 
 SCHEMA = 1
 LOCK, METRICS, CHECKPOINTS = ".lock", "metrics.jsonl", "checkpoints"
+FREE = "choose another --out, or give --force"
+
+
+def check_empty(path: str | os.PathLike[str], hint: str) -> None:
+    """Raises ValueError if a folder holds something."""
+    path = pathlib.Path(path)
+    with writing(path, "a folder"):
+        occupied = path.exists() and any(entry.name != LOCK for entry in path.iterdir())
+    if occupied:
+        checks.fail(str(path), "an empty folder", "one that holds something", hint)
 
 
 @contextlib.contextmanager
-def create(
-    path: str | os.PathLike[str], *, force: bool, hint: str = "choose another --out, or give --force"
-) -> Iterator[pathlib.Path]:
-    """Makes a folder and holds it; one that holds something is refused unless `force` is set, which overwrites by name.
+def create(path: str | os.PathLike[str], *, force: bool, hint: str = FREE) -> Iterator[pathlib.Path]:
+    """Makes a folder and holds it; one that holds something is refused unless `force` is set.
 
     Raises:
       ValueError: if the folder holds something.
       DataError: if it cannot be made, or another process holds it.
     """
     path = pathlib.Path(path)
+    if not force:
+        check_empty(path, hint)
     with writing(path, "a folder"):
         path.mkdir(parents=True, exist_ok=True)
-        occupied = any(entry.name != LOCK for entry in path.iterdir())
-    if occupied and not force:
-        checks.fail(str(path), "an empty folder", "one that holds something", hint)
     with held(path):
         yield path
 
