@@ -130,6 +130,30 @@ def map_chunks(function: Callable[[PyTree], PyTree], arguments: PyTree, tasks_pe
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
 
 
+def stop_at_divergence(trainer: MetaTrainer) -> MetaTrainer:
+    """Refuses an update whose metrics or parameters are not finite: the state stays as it was, its step too.
+
+    Both ways of meeting divergence add the metric "finite", which is False for an update that was refused, and show the
+    other metrics as they came.
+    """
+    return _refusing(trainer, lambda state: state)
+
+
+def skip_divergence(trainer: MetaTrainer) -> MetaTrainer:
+    """Refuses such an update, and goes on with the next step's tasks."""
+    return _refusing(trainer, lambda state: state._replace(step=state.step + 1))
+
+
+def _refusing(trainer: MetaTrainer, refused: Callable[[MetaState], MetaState]) -> MetaTrainer:
+    def update(state: MetaState, episodes: PyTree, key: Array) -> tuple[MetaState, Metrics]:
+        new, metrics = trainer.update(state, episodes, key)
+        finite = tree.all_finite((metrics, new.meta_params))
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, refused(state))
+        return kept, {**metrics, "finite": finite}
+
+    return MetaTrainer(trainer.init, update)
+
+
 def many_updates(
     trainer: MetaTrainer,
     sample: tasks.Sample,
@@ -137,34 +161,42 @@ def many_updates(
     num_tasks: int,
     num_updates: int,
     mesh: jax.sharding.Mesh | None = None,
-) -> Callable[[MetaState, Array], tuple[MetaState, Metrics]]:
+) -> Callable[..., tuple[MetaState, Metrics]]:
     """Makes one function of many updates that samples its own episodes, so that the host has nothing to do between.
 
     Update s uses the episodes s * num_tasks .. (s + 1) * num_tasks - 1 of the stream, however the updates are split
-    over calls.
+    over calls. `count` is an argument of the one program that all calls run, so that no split changes a bit.
 
     Args:
       trainer: the outer loop.
       sample: key -> Episode.
       num_tasks: tasks per update.
-      num_updates: updates per call.
+      num_updates: the most updates per call.
       mesh: the trainer's; each device then samples its own tasks, without a word to the others.
 
     Returns:
-      (state, key) -> (state, metrics [num_updates]), to be jitted by the caller.
+      (state, key, count=num_updates) -> (state, metrics [num_updates], 0 from `count` on), to be jitted by the caller.
     """
 
     draw = functools.partial(tasks.episodes, sample)
     draw = draw if mesh is None else meshes.each_task(draw, mesh)
 
-    def run(state: MetaState, key: Array) -> tuple[MetaState, Metrics]:
+    def run(state: MetaState, key: Array, count: int | Array = num_updates) -> tuple[MetaState, Metrics]:
         stream_key, learner_key = jax.random.split(key)
 
-        def one(state: MetaState, _: None) -> tuple[MetaState, Metrics]:
+        # jitted, so that asking for the metrics' shapes does not trace it a second time
+        @functools.partial(jax.jit, inline=True)
+        def one(state: MetaState, stream_key: Array, learner_key: Array) -> tuple[MetaState, Metrics]:
             indices = state.step * num_tasks + jnp.arange(num_tasks)
             episodes = draw(stream_key, indices)
             return trainer.update(state, episodes, jax.random.fold_in(learner_key, state.step))
 
-        return jax.lax.scan(one, state, length=num_updates)
+        def body(index: Array, carry: tuple[MetaState, Metrics]) -> tuple[MetaState, Metrics]:
+            state, metrics = one(carry[0], stream_key, learner_key)
+            return state, jax.tree.map(lambda rows, row: rows.at[index].set(row), carry[1], metrics)
+
+        shapes = jax.eval_shape(one, state, stream_key, learner_key)[1]
+        rows = jax.tree.map(lambda leaf: jnp.zeros((num_updates, *leaf.shape), leaf.dtype), shapes)
+        return jax.lax.fori_loop(0, count, body, (state, rows))
 
     return run

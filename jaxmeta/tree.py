@@ -36,6 +36,12 @@ def norm(tree: PyTree) -> Array:
     return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
 
 
+def all_finite(tree: PyTree) -> Array:
+    """Whether no leaf of real numbers holds NaN or infinity."""
+    real = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.array([jnp.isfinite(leaf).all() for leaf in real]).all()
+
+
 def paths(tree: PyTree) -> list[str]:
     """Where each leaf stands, such as "Dense_0/kernel", in the order of the leaves."""
     return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in jax.tree.leaves_with_path(tree)]

@@ -1,5 +1,7 @@
+import contextlib
 import os
 import pathlib
+import resource
 
 import pytest
 
@@ -17,3 +19,19 @@ def data_dir() -> pathlib.Path:
     if not path.is_dir():
         pytest.skip(f"no data sets at {path.name}; JAXMETA_TEST_DATA names their folder")
     return path
+
+
+@pytest.fixture
+def full_disk():
+    """No file grows beyond `size` bytes while it is open: what a full disk is to a writer."""
+
+    @contextlib.contextmanager
+    def limited(size=4096):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

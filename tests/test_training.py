@@ -1,6 +1,7 @@
 import contextlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -39,15 +40,44 @@ def test_a_chunk_that_does_not_divide_is_refused():
 def test_updates_are_the_same_however_they_are_split_over_calls():
     learner, sample = small()
     trainer = meta_trainer(learner, optax.adam(1e-2))
-    once = jax.jit(training.many_updates(trainer, sample, num_tasks=3, num_updates=6))
-    thrice = jax.jit(training.many_updates(trainer, sample, num_tasks=3, num_updates=2))
-    whole, _ = once(trainer.init(KEY), KEY)
-    state = trainer.init(KEY)
-    for _ in range(3):
-        state, _ = thrice(state, KEY)
-    jax.tree.map(np.testing.assert_array_equal, whole.meta_params, state.meta_params)
-    again, _ = once(trainer.init(KEY), KEY)
-    jax.tree.map(np.testing.assert_array_equal, whole.meta_params, again.meta_params)
+    run = jax.jit(training.many_updates(trainer, sample, num_tasks=3, num_updates=6))
+    results = []
+    for counts in ((6,), (2, 2, 2), (1, 4, 1), (6,)):
+        state, losses = trainer.init(KEY), []
+        for count in counts:
+            state, metrics = run(state, KEY, count)
+            losses.append(metrics["loss"][:count])
+            assert not metrics["loss"][count:].any()
+        results.append((state, np.concatenate(losses)))
+    for result in results[1:]:
+        jax.tree.map(np.testing.assert_array_equal, results[0], result)
+    assert run._cache_size() == 1
+    whole, _ = jax.jit(training.many_updates(trainer, sample, num_tasks=3, num_updates=6))(trainer.init(KEY), KEY)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), whole, results[0][0])
+
+
+@pytest.mark.parametrize("broken", ["loss", "params"])
+def test_an_update_that_is_not_finite_is_refused(broken):
+    """Update s adds s; that of step 2 is broken."""
+
+    def update(state, episodes, key):
+        bad = jnp.where(state.step == 2, jnp.nan, 0.0)
+        added = state.step + (bad if broken == "params" else 0)
+        new = training.MetaState(state.meta_params + added, (), state.step + 1)
+        return new, {"loss": jnp.ones(()) + (bad if broken == "loss" else 0)}
+
+    trainer = training.MetaTrainer(lambda key: training.MetaState(jnp.zeros(2), (), jnp.zeros((), jnp.int32)), update)
+    for policy, step, params, finite in (
+        (training.stop_at_divergence, 2, 0 + 1, [True, True, False, False, False]),
+        (training.skip_divergence, 5, 0 + 1 + 3 + 4, [True, True, False, True, True]),
+    ):
+        run = training.many_updates(
+            policy(trainer), tasks.sinusoid(num_shots=1, num_queries=1), num_tasks=1, num_updates=5
+        )
+        state, metrics = jax.jit(run)(trainer.init(KEY), KEY)
+        assert (state.step, state.meta_params.tolist()) == (step, [params, params])
+        assert metrics["finite"].tolist() == finite
+        assert np.isfinite(metrics["loss"]).tolist() == (finite if broken == "loss" else [True] * 5)
 
 
 @contextlib.contextmanager

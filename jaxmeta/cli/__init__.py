@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-      0 done, 1 data or run error, 2 usage, 3 diverged, 130 interrupted.
+      0 done, 1 data or run error, 2 usage, 3 diverged, 130 interrupted, 143 terminated.
 
     Raises:
       BrokenPipeError: if whoever reads the output has gone.
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         return _run(arguments)
-    except KeyboardInterrupt:
-        return _say("interrupted", 130)
+    except KeyboardInterrupt as stop:
+        return _say(str(stop) or "interrupted", getattr(stop, "code", 130))
     except BrokenPipeError:
         raise
     except (checks.DataError, OSError, ImportError) as error:
@@ -63,13 +63,20 @@ def _run(arguments: list[str]) -> int:
     checks.choice("command", command, COMMANDS)
     from jaxmeta.cli import config, presets
 
+    if command == "train" and any(word.split("=")[0] == "--resume" for word in rest):
+        parsed = _parse(config.Resume, rest, "jaxmeta train", config.Resume.__doc__)
+        from jaxmeta.cli import resume
+
+        return resume.run(parsed)
     if command == "train":
         preset = rest.pop(0) if rest and not rest[0].startswith("-") else "embedded"
         default = presets.PRESETS[checks.choice("preset", preset, presets.PRESETS)]
-        description = f"{type(default).__doc__} Presets: {', '.join(presets.PRESETS)}; embedded if none is named."
+        listed = f"Presets: {', '.join(presets.PRESETS)}; embedded if none is named."
+        description = f"{type(default).__doc__} {listed} --resume RUN goes on with a broken run."
         parsed = _parse(type(default), rest, f"jaxmeta train {preset}", description, default)
-        from jaxmeta.cli import embedded, train
+        from jaxmeta.cli import embedded, session, train
 
+        session.check_free(parsed, preset)
         return embedded.run(parsed) if preset == "embedded" else train.run(parsed, preset)
     if command == "transfer":
         preset = rest.pop(0) if rest and not rest[0].startswith("-") else "quick"

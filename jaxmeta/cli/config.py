@@ -73,6 +73,8 @@ class Train:
     """How the outer rate changes over the steps; halving: by a half every 2,000 steps."""
     clip: float = 0.0
     """The largest entry of the outer gradient, beyond which it is cut; 0: any."""
+    on_divergence: Literal["stop", "skip"] = "stop"
+    """What becomes of an update that is not finite: it stops the training, or is left out."""
     inner_optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
     """What makes the adaptation steps; momentum: sgd with 0.9 of it; adam: without momentum, as Reptile has it."""
     inner_learning_rate: float = 0.4
@@ -117,6 +119,18 @@ class Embedded:
     """The run folder; runs/embedded is the default."""
     force: bool = False
     """Write into a folder that holds something."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Resume:
+    """Goes on with a broken run, to the bits of an unbroken one; all but where the data lies is the run's own."""
+
+    resume: str
+    """A run folder."""
+    domain: str | None = None
+    """The run's own data, if it was trained on paths: no file records them."""
+    data_dir: str | None = None
+    """Where the data sets lie; JAXMETA_DATA is the default."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,10 @@ import numpy as np
 import optax
 
 from jaxmeta import baselines, checks, statistics, training
-from jaxmeta.cli import build, progress, scoring, sources
+from jaxmeta.cli import build, progress, scoring, session, sources
 from jaxmeta.cli.config import Embedded, Train
 from jaxmeta.cli.train import TEST_SEED
-from jaxmeta.runs import create, results, save_params, table, write_json
+from jaxmeta.runs import results, save_params, table, write_json
 from jaxmeta.types import MetaLearner, PyTree
 
 PROTONET = Train(
@@ -29,38 +29,39 @@ SHOTS, QUERIES = (1, 5), 10
 DOMAINS = ("strokes", "digits", "digits_moved")
 
 
-def run(config: Embedded) -> int:
+def run(config: Embedded, opened: session.Opener = session.begin) -> int:
+    """Trains and evaluates; `opened` makes the run's folder or goes on with it."""
     checks.integer("--num-tasks", config.num_tasks, 2)
     for name in ("protonet_steps", "maml_steps", "seed"):
         checks.integer(f"--{name.replace('_', '-')}", getattr(config, name), 0)
-    folder = create(config.out or "runs/embedded", force=config.force)
-    write_json(folder / "config.json", {"schema": 1, "preset": "embedded", "config": _recorded(config)})
-    learned = {}
-    for made, steps in ((PROTONET, config.protonet_steps), (MAML, config.maml_steps)):
-        made = dataclasses.replace(made, steps=steps, seed=config.seed)
-        domain = sources.domain(made, "train", ways=made.train_ways, shots=1, queries=made.train_queries)
-        learner = build.training_learner(made, SHAPE)
-        rate = optax.cosine_decay_schedule(made.learning_rate, max(steps, 1))
-        learned[made] = progress.meta_train(
-            training.meta_trainer(learner, optax.adam(rate)), domain.sample, num_tasks=made.tasks_per_step, steps=steps,
-            key=jax.random.key(config.seed), folder=folder, label=f"{made.learner} on strokes",
-        )  # fmt: skip
-    save_params(folder, {made.learner: params for made, params in learned.items()})
-    rows: list[dict] = []
-    checksums: dict[str, str] = {}
-    for name in DOMAINS:
-        drawn = scoring.test(
+    tests = {
+        name: scoring.test(
             dataclasses.replace(PROTONET, domain=name), seed=TEST_SEED + config.seed, num_tasks=config.num_tasks,
             ways=MAML.ways, shots=max(SHOTS), queries=QUERIES, seen=None,
-        )  # fmt: skip
-        checksums |= {f"{name}: {file}": value for file, value in drawn.checksums.items()}
-        for shots in SHOTS:
-            rows += _rows(learned, scoring.with_shots(drawn, shots))
-    print(table(rows))
-    for name in DOMAINS[1:]:
-        print(_verdict([row for row in rows if (row["domain"], row["shots"]) == (name, 1)]))
-    content = results.document(rows, seed=config.seed, checksums=checksums)
-    print(f"results: {write_json(folder / 'results.json', content)}")
+        ) for name in DOMAINS
+    }  # fmt: skip
+    checksums = {f"{name}: {file}": value for name, test in tests.items() for file, value in test.checksums.items()}
+    with opened(config, "embedded", _recorded(config), checksums) as run:
+        learned = {}
+        for made, steps in ((PROTONET, config.protonet_steps), (MAML, config.maml_steps)):
+            made = dataclasses.replace(made, steps=steps, seed=config.seed)
+            domain = sources.domain(made, "train", ways=made.train_ways, shots=1, queries=made.train_queries)
+            learner = build.training_learner(made, SHAPE)
+            rate = optax.cosine_decay_schedule(made.learning_rate, max(steps, 1))
+            learned[made] = progress.meta_train(
+                training.meta_trainer(learner, optax.adam(rate)), domain.sample, num_tasks=made.tasks_per_step,
+                steps=steps, key=jax.random.key(config.seed), run=run, name=made.learner,
+                label=f"{made.learner} on strokes",
+            )  # fmt: skip
+        save_params(run.folder, {made.learner: params for made, params in learned.items()})
+        rows = [
+            row for test in tests.values() for shots in SHOTS for row in _rows(learned, scoring.with_shots(test, shots))
+        ]
+        print(table(rows))
+        for name in DOMAINS[1:]:
+            print(_verdict([row for row in rows if (row["domain"], row["shots"]) == (name, 1)]))
+        content = results.document(rows, seed=config.seed, checksums=checksums)
+        print(f"results: {write_json(run.folder / 'results.json', content)}")
     return 0
 
 

@@ -13,41 +13,55 @@ import jax.numpy as jnp
 
 from jaxmeta import baselines, checks
 from jaxmeta.cli import build, scoring, sources, train
-from jaxmeta.cli.config import Evaluate, Train
+from jaxmeta.cli.config import Embedded, Evaluate, Train
 from jaxmeta.runs import RunFolder, create, results, table, write_json
 from jaxmeta.types import PyTree
 
+Kind = typing.TypeVar("Kind", Train, Embedded)
+
 
 def load(path: str) -> tuple[RunFolder, Train]:
-    """Opens a run folder and checks its config field by field; names come from the built-in tables alone.
+    """Opens a run folder of one learner and checks its config.
 
     Raises:
-      DataError: if it is no run of one learner, or a field is unknown or of another type.
+      DataError: if it is none, or a number in it cannot be.
     """
     run = RunFolder(path)
-    known = {field.name: field for field in dataclasses.fields(Train)}
-    if unknown := sorted(set(run.config) - set(known)):
-        hint = "the embedded default trains two learners; evaluate a preset's run"
-        checks.fail(f"{path}/config.json", "the fields of a preset's run", ", ".join(unknown), hint, checks.DataError)
-    given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in run.config.items()
-    }
-    for name, value in given.items():
-        default = getattr(Train(), name)
-        if type(value) is not type(default) and not (isinstance(default, float) and isinstance(value, int)):
-            wanted = f"{name} of type {type(default).__name__}"
-            checks.fail(f"{path}/config.json", wanted, repr(value), error=checks.DataError)
-    config = Train(**given)
+    config = read(run, Train)
     try:
-        for name, literal in typing.get_type_hints(Train).items():
-            if names := typing.get_args(literal) if typing.get_origin(literal) is typing.Literal else ():
-                checks.choice(name, getattr(config, name), names)
         for width in (*config.hidden, config.num_filters):
             checks.integer("width", width, 1, 65_536)
         train.check(config)
     except (ValueError, TypeError) as error:
         raise checks.DataError(f"{path}/config.json: {error}") from error
     return run, config
+
+
+def read(run: RunFolder, kind: type[Kind]) -> Kind:
+    """Reads a run's config field by field; names come from the built-in tables alone.
+
+    Raises:
+      DataError: if a field is unknown, of another type, or a name that is not there.
+    """
+    path, default = f"{run.path}/config.json", kind()
+    if unknown := sorted(set(run.config) - {field.name for field in dataclasses.fields(kind)}):
+        hint = "the embedded default trains two learners; evaluate a preset's run"
+        checks.fail(path, "the fields of a preset's run", ", ".join(unknown), hint, checks.DataError)
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in run.config.items()
+    }
+    for name, value in given.items():
+        like = getattr(default, name)
+        if type(value) is not type(like) and not (isinstance(like, float) and isinstance(value, int)):
+            checks.fail(path, f"{name} of type {type(like).__name__}", repr(value), error=checks.DataError)
+    config = kind(**given)
+    try:
+        for name, literal in typing.get_type_hints(kind).items():
+            if names := typing.get_args(literal) if typing.get_origin(literal) is typing.Literal else ():
+                checks.choice(name, getattr(config, name), names)
+    except ValueError as error:
+        raise checks.DataError(f"{path}: {error}") from error
+    return config
 
 
 def parameters(run: RunFolder, config: Train, shape: build.Shape) -> PyTree:
@@ -95,12 +109,12 @@ def run(options: Evaluate) -> int:
     )  # fmt: skip
     test = scoring.test(target, seed=options.seed, num_tasks=options.num_tasks, seen=trained_on(folder), **sizes)
     meta_params = parameters(folder, target, test.shape)
-    out = create(options.out or folder.path / "evaluation", force=options.force)
-    rows = [
-        *scoring.raw_rows(target, test),
-        *scoring.learner_rows(target, meta_params, test, inner_steps=inner_steps),
-    ]
-    print(table(rows))
-    content = results.document(rows, seed=options.seed, checksums=test.checksums)
-    print(f"results: {write_json(out / 'results.json', content)}")
+    with create(options.out or folder.path / "evaluation", force=options.force) as out:
+        rows = [
+            *scoring.raw_rows(target, test),
+            *scoring.learner_rows(target, meta_params, test, inner_steps=inner_steps),
+        ]
+        print(table(rows))
+        content = results.document(rows, seed=options.seed, checksums=test.checksums)
+        print(f"results: {write_json(out / 'results.json', content)}")
     return 0

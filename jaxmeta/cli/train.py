@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from typing import Any, NamedTuple
 
 import jax
@@ -11,13 +10,14 @@ import numpy as np
 import optax
 
 from jaxmeta import baselines, checks, datasets, evaluation, tasks, training
-from jaxmeta.cli import build, progress, scoring, sources
+from jaxmeta.cli import build, progress, scoring, session, sources
 from jaxmeta.cli.config import Train
-from jaxmeta.runs import create, results, save_params, table, write_json
+from jaxmeta.runs import results, save_params, table, write_json
 from jaxmeta.types import PyTree
 
 SELECT_SEED, TEST_SEED = 1_000_003, 1_000_033
 POPULATION = 1024  # pictures of the source whose moments a pre-trained network keeps
+ON_DIVERGENCE = {"stop": training.stop_at_divergence, "skip": training.skip_divergence}
 
 
 def check(config: Train) -> None:
@@ -67,6 +67,8 @@ class Source(NamedTuple):
     """What a config trains on."""
 
     sample: tasks.Sample
+    validation: tasks.Sample
+    """Tasks of classes that are neither training nor test classes."""
     checksums: dict[str, str]
     pictures: jax.Array | None
     """[n, height, width, channels] of which a pre-trained network takes its statistics; None for other learners."""
@@ -75,40 +77,40 @@ class Source(NamedTuple):
 def source(config: Train) -> tuple[Train, Source]:
     """Opens the training domain; returns the config with the sizes that its data alone can tell."""
     config = dataclasses.replace(config, num_features=config.num_features or sources.columns(config))
+    validation = sources.domain(config, "validation", ways=config.ways, shots=config.shots, queries=config.queries)
     if not build.is_pretrained(config):
         domain = sources.domain(
             config, "train", ways=config.train_ways, shots=config.train_shots or config.shots,
             queries=config.train_queries,
         )  # fmt: skip
-        return config, Source(domain.sample, domain.checksums, None)
+        return config, Source(domain.sample, validation.sample, domain.checksums | validation.checksums, None)
     examples = sources.labelled(config, "train")
     config = dataclasses.replace(config, num_classes=config.num_classes or len(examples.class_names))
     if config.num_classes != len(examples.class_names):
         checks.fail("--num-classes", f"the {len(examples.class_names)} of --domain, or 0", config.num_classes)
-    some = tasks.labelled_batches(examples, batch_size=min(POPULATION, len(examples.inputs)))
+    many = tasks.labelled_batches(examples, batch_size=min(POPULATION, len(examples.inputs)))
     sample = tasks.labelled_batches(examples, batch_size=config.batch_size)
-    return config, Source(sample, examples.checksums, some(jax.random.key(config.seed)).query.inputs)
+    pictures = many(jax.random.key(config.seed)).query.inputs
+    return config, Source(sample, validation.sample, examples.checksums | validation.checksums, pictures)
 
 
 def fit(
-    config: Train, given: Source, folder: pathlib.Path, preset: str, *, start: PyTree | None = None
+    config: Train, given: Source, run: session.Run, label: str, *, start: PyTree | None = None
 ) -> tuple[PyTree, build.Shape]:
-    """Meta-trains, chooses by validation classes of the source, and writes the run folder's config, metrics and params.
+    """Meta-trains from the run's last checkpoint on, chooses by validation classes of the source, writes the params.
 
     Args:
       config: as `source` returned it, with its Source.
       given: what to train on.
-      folder: an empty run folder.
-      preset: what the run is called.
+      run: an open run.
+      label: names the training to people.
       start: meta_params to begin with; None: the learner's own.
 
     Returns:
       The meta_params, and the shape of the network.
     """
-    write_json(folder / "config.json", {"schema": 1, "preset": preset, "config": recorded(config)})
-    validation = sources.domain(config, "validation", ways=config.ways, shots=config.shots, queries=config.queries)
-    select_on = scoring.draw(validation.sample, SELECT_SEED + config.seed, config.validation_tasks)
-    shape = build.shape(config, validation.sample)
+    select_on = scoring.draw(given.validation, SELECT_SEED + config.seed, config.validation_tasks)
+    shape = build.shape(config, given.validation)
     learner = build.training_learner(config, shape)
     tester = build.learner(config, shape, ways=config.ways, inner_steps=config.inner_steps_test)
     if start is not None:
@@ -133,28 +135,32 @@ def fit(
         num_tasks=config.tasks_per_step,
         steps=config.steps,
         key=jax.random.key(config.seed),
-        folder=folder,
-        label=preset,
+        run=run,
+        name=config.learner,
+        label=label,
+        on_divergence=ON_DIVERGENCE[config.on_divergence],
         validate=validate,
         better=lambda new, best: sign * new[metric] > sign * best[metric],
     )
     meta_params = finished(meta_params)
-    save_params(folder, meta_params)
+    save_params(run.folder, meta_params)
     return meta_params, shape
 
 
-def run(config: Train, preset: str) -> int:
+def run(config: Train, preset: str, opened: session.Opener = session.begin) -> int:
+    """Trains and evaluates; `opened` makes the run's folder or goes on with it."""
     check(config)
     config, given = source(config)
     sizes: dict[str, Any] = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
     test = scoring.test(config, seed=TEST_SEED + config.seed, num_tasks=config.num_tasks, seen=None, **sizes)
-    folder = create(config.out or f"runs/{preset}", force=config.force)
-    meta_params, _ = fit(config, given, folder, preset)
-    rows = [
-        *scoring.raw_rows(config, test),
-        *scoring.learner_rows(config, meta_params, test, inner_steps=config.inner_steps_test),
-    ]
-    print(table(rows))
-    content = results.document(rows, seed=config.seed, checksums=given.checksums | test.checksums)
-    print(f"results: {write_json(folder / 'results.json', content)}")
+    data = given.checksums | test.checksums
+    with opened(config, preset, recorded(config), data) as run:
+        meta_params, _ = fit(config, given, run, preset)
+        rows = [
+            *scoring.raw_rows(config, test),
+            *scoring.learner_rows(config, meta_params, test, inner_steps=config.inner_steps_test),
+        ]
+        print(table(rows))
+        content = results.document(rows, seed=config.seed, checksums=data)
+        print(f"results: {write_json(run.folder / 'results.json', content)}")
     return 0

@@ -8,9 +8,10 @@ import importlib.util
 import json
 import os
 import pathlib
+import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -18,9 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import baselines, checks, datasets, evaluation, report, tasks, transfer
-from jaxmeta.cli import build, estimate, evaluate, methods, scoring, sources, train
+from jaxmeta.cli import build, estimate, evaluate, methods, scoring, session, signals, sources, train
 from jaxmeta.cli.config import Train, Transfer
 from jaxmeta.runs import create, results, write_json, write_text
+from jaxmeta.runs.folder import FREE
 from jaxmeta.types import Array, Episode, MetaLearner, Model, PyTree
 
 RAW = "raw inputs, nearest centroid"
@@ -67,21 +69,34 @@ class Meeting(NamedTuple):
 
 def run(config: Transfer, preset: str) -> int:
     config = _checked(config)
-    folder = _open(config, preset)
-    _say(estimate.text(config))
-    start, rows = time.perf_counter(), []
-    for source in _sources(config, folder):
+    path = pathlib.Path(config.out or f"runs/transfer-{preset}")
+    going_on = config.resume and (path / "config.json").exists()
+    hint = f"--resume goes on with a transfer; or {FREE}" if (path / "config.json").exists() else FREE
+    with (
+        create(path, force=config.force or going_on, hint=hint) as folder,
+        signals.watched("to go on: the same command with --resume") as stop,
+    ):
+        _begin(config, preset, folder, going_on)
+        _say(estimate.text(config))
+        start = time.perf_counter()
+        rows = [row for meeting in _meetings(config, folder, stop) for row in _meet(config, meeting, folder / "cells")]
+        failed = sum("error" in row for row in rows)
+        took = f"{len(rows)} rows in {(time.perf_counter() - start) / 60:.1f} min"
+        _say(took + (f", {failed} failed" if failed else ""))
+        _write(config, folder, rows)
+    return int(failed > 0)
+
+
+def _meetings(config: Transfer, folder: pathlib.Path, stop: signals.Stop) -> Iterator[Meeting]:
+    for source in _sources(config, folder, stop):
         inside = sources.parts(source.domain)
         for target in config.targets:
             if config.in_domain or target not in inside:
                 for shots in config.shots:
-                    rows += _meet(config, Meeting(source, target, shots), folder / "cells")
-    failed = sum("error" in row for row in rows)
-    _say(f"{len(rows)} rows in {(time.perf_counter() - start) / 60:.1f} min" + (f", {failed} failed" if failed else ""))
-    return _write(config, folder, rows) or int(failed > 0)
+                    yield Meeting(source, target, shots)
 
 
-def _write(config: Transfer, folder: pathlib.Path, rows: list[dict[str, Any]]) -> int:
+def _write(config: Transfer, folder: pathlib.Path, rows: list[dict[str, Any]]) -> None:
     checksums = {name: value for row in rows for name, value in row.pop("checksums").items()}
     table = transfer.markdown(rows)
     print(table)
@@ -92,7 +107,6 @@ def _write(config: Transfer, folder: pathlib.Path, rows: list[dict[str, Any]]) -
     summary = {name: getattr(transfer, name)(rows) for name in ("comparisons", "rankings", "multi_source")}
     content = results.document(rows, seed=config.seed, checksums=checksums) | summary
     print(f"results: {write_json(folder / 'results.json', content)}")
-    return 0
 
 
 def _say(text: str) -> None:
@@ -125,46 +139,38 @@ def _checked(config: Transfer) -> Transfer:
     return dataclasses.replace(config, num_tasks=config.num_tasks or number)
 
 
-def _open(config: Transfer, preset: str) -> pathlib.Path:
-    """The folder, with the config that a resumed transfer has to share."""
-    folder = pathlib.Path(config.out or f"runs/transfer-{preset}")
+def _begin(config: Transfer, preset: str, folder: pathlib.Path, going_on: bool) -> None:
+    """Writes the config, or holds it against that of the transfer that is gone on with."""
     content = {name: value for name, value in dataclasses.asdict(config).items()
                if name not in ("data_dir", "out", "resume", "force")}  # fmt: skip
     for name in ("sources", "targets", "runs"):
         content[name] = [sources.name(each) for each in content[name]]
-    content = {"schema": 1, "preset": preset, "config": json.loads(json.dumps(content))}
-    path = folder / "config.json"
-    if config.resume and path.exists():
+    content, path = json.loads(json.dumps(content)), folder / "config.json"
+    if going_on:
         try:
             known = json.loads(path.read_text())["config"]
-            changed = [name for name, value in content["config"].items() if known.get(name) != value]
+            changed = [name for name, value in content.items() if known.get(name) != value]
         except (OSError, ValueError, KeyError, AttributeError) as error:
             checks.fail(str(path), "the config of a transfer", type(error).__name__, error=checks.DataError)
         if changed:
             checks.fail(str(path), "the same transfer, to go on with", f"another {', '.join(changed)}")
-    else:
-        try:
-            create(folder, force=config.force)
-        except ValueError as error:
-            if path.exists():
-                raise ValueError(f"{error}, or --resume to go on") from None
-            raise
-        for old in folder.glob("cells/*.json"):
-            old.unlink()
-        write_json(path, content)
+        return
     for name in ("cells", "trained"):
-        (folder / name).mkdir(exist_ok=True)
-    return folder
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+        (folder / name).mkdir()
+    write_json(path, {"schema": 1, "preset": preset, "config": content})
 
 
-def _sources(config: Transfer, folder: pathlib.Path) -> list[Source]:
+def _sources(config: Transfer, folder: pathlib.Path, stop: signals.Stop) -> list[Source]:
     found = [
-        _trained_source(config, domain, folder / "trained", f"{index}-") for index, domain in enumerate(config.sources)
+        _trained_source(config, domain, folder / "trained", f"{index}-", stop)
+        for index, domain in enumerate(config.sources)
     ]
     return [*(found if config.learners else []), *(_given_source(config, path) for path in config.runs)]
 
 
-def _trained_source(config: Transfer, domain: str, folder: pathlib.Path, prefix: str) -> Source:
+def _trained_source(config: Transfer, domain: str, folder: pathlib.Path, prefix: str, stop: signals.Stop) -> Source:
     shape = build.Shape(config.picture, config.ways)
 
     @functools.cache
@@ -176,8 +182,11 @@ def _trained_source(config: Transfer, domain: str, folder: pathlib.Path, prefix:
             return own, evaluate.parameters(run, own, shape)
         start = None if made.start is None else fitted(made.start)[1].encoder
         own, given = train.source(made.config)
-        label = f"{name} on {sources.name(domain)}"
-        return own, train.fit(own, given, create(path, force=True), label, start=start)[0]
+        path.mkdir(exist_ok=True)
+        recorded, label = train.recorded(own), f"{name} on {sources.name(domain)}"
+        write_json(path / "config.json", {"schema": 1, "preset": name, "config": recorded})
+        opened = session.Run(path, {"config": recorded, "data": given.checksums}, stop)
+        return own, train.fit(own, given, opened, label, start=start)[0]
 
     @functools.cache
     def ready(name: str) -> Ready:

@@ -1,6 +1,10 @@
-"""Run folders: configs, metrics, parameters and results on disk."""
+"""Run folders: configs, metrics, checkpoints, parameters and results on disk."""
 
-from jaxmeta.runs.folder import RunFolder, create, save_params, write_json, write_text
+from jaxmeta.runs.checkpoints import Checkpoint, Checkpoints
+from jaxmeta.runs.folder import RunFolder, check_empty, clear, create, held, save_params, write_json, write_text
 from jaxmeta.runs.results import report_row, table
 
-__all__ = ["RunFolder", "create", "report_row", "save_params", "table", "write_json", "write_text"]
+__all__ = [
+    "Checkpoint", "Checkpoints", "RunFolder", "check_empty", "clear", "create", "held", "report_row", "save_params",
+    "table", "write_json", "write_text",
+]  # fmt: skip

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import shutil
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -15,34 +19,89 @@ from jaxmeta import checks
 from jaxmeta.types import PyTree
 
 SCHEMA = 1
+LOCK, METRICS, CHECKPOINTS = ".lock", "metrics.jsonl", "checkpoints"
+FREE = "choose another --out, or give --force"
 
 
-def create(path: str | os.PathLike[str], *, force: bool) -> pathlib.Path:
-    """Makes a folder for a run; one that holds something is refused unless `force` is set, which overwrites by name.
+def check_empty(path: str | os.PathLike[str], hint: str) -> None:
+    """Raises ValueError if a folder holds something."""
+    path = pathlib.Path(path)
+    with writing(path, "a folder"):
+        occupied = path.exists() and any(entry.name != LOCK for entry in path.iterdir())
+    if occupied:
+        checks.fail(str(path), "an empty folder", "one that holds something", hint)
+
+
+@contextlib.contextmanager
+def create(path: str | os.PathLike[str], *, force: bool, hint: str = FREE) -> Iterator[pathlib.Path]:
+    """Makes a folder and holds it; one that holds something is refused unless `force` is set.
 
     Raises:
       ValueError: if the folder holds something.
-      DataError: if it cannot be made.
+      DataError: if it cannot be made, or another process holds it.
     """
     path = pathlib.Path(path)
-    try:
+    if not force:
+        check_empty(path, hint)
+    with writing(path, "a folder"):
         path.mkdir(parents=True, exist_ok=True)
-        occupied = any(path.iterdir())
+    with held(path):
+        yield path
+
+
+@contextlib.contextmanager
+def held(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Holds a folder against other processes; the system lets go of it when this one ends, however it ends.
+
+    Raises:
+      DataError: if another process holds it.
+    """
+    with writing(path / LOCK):
+        stream = (path / LOCK).open("ab")
+    with stream:
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                got, hint = "one that another process is using", "wait for it, or choose another --out"
+                checks.fail(str(path), "a run folder", got, hint, checks.DataError)
+            except OSError:
+                pass  # a file system without locks
+        yield path
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path, what: str = "a file") -> Iterator[None]:
+    """Turns what a full, read-only or vanished disk raises into a DataError that names the file."""
+    try:
+        yield
     except OSError as error:
-        checks.fail(str(path), "a folder that can be written", error.strerror, error=checks.DataError)
-    if occupied and not force:
-        checks.fail(str(path), "an empty folder", "one that holds something", "choose another --out, or give --force")
-    (path / "metrics.jsonl").unlink(missing_ok=True)
-    return path
+        checks.fail(str(path), f"{what} that can be written", error.strerror or error, error=checks.DataError)
+
+
+def clear(folder: pathlib.Path) -> None:
+    """Removes what a run writes, by name, so that nothing of an old run stands beside a new one."""
+    with writing(folder, "a folder"):
+        for name in ("results.json", "meta_params.msgpack", METRICS, "config.json"):
+            (folder / name).unlink(missing_ok=True)
+        if (folder / CHECKPOINTS).exists():
+            shutil.rmtree(folder / CHECKPOINTS)
 
 
 def _replace(path: pathlib.Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        checks.fail(str(path), "a file that can be written", error.strerror, error=checks.DataError)
+    with writing(path):
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def write_json(path: pathlib.Path, content: Any) -> pathlib.Path:
@@ -57,10 +116,43 @@ def write_text(path: pathlib.Path, content: str) -> pathlib.Path:
     return path
 
 
-def append_metrics(folder: pathlib.Path, line: dict[str, Any]) -> None:
-    """Adds one line to metrics.jsonl."""
-    with (folder / "metrics.jsonl").open("a") as stream:
-        stream.write(json.dumps(line) + "\n")
+def append_metrics(folder: pathlib.Path, line: dict[str, Any]) -> int:
+    """Adds one line to metrics.jsonl, whole or not at all, and returns where it ends; what is not finite is null."""
+    values = {
+        name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in line.items()
+    }
+    content = (json.dumps(values, allow_nan=False) + "\n").encode()
+    path = folder / METRICS
+    with writing(path), path.open("ab", buffering=0) as stream:
+        start = stream.tell()
+        written = 0
+        try:
+            while written < len(content):
+                written += stream.write(content[written:])
+        except OSError:
+            stream.truncate(start)
+            raise
+    return start + len(content)
+
+
+def metrics_end(folder: pathlib.Path) -> int:
+    """The size of metrics.jsonl in bytes, 0 if there is none."""
+    path = folder / METRICS
+    return path.stat().st_size if path.exists() else 0
+
+
+def truncate_metrics(folder: pathlib.Path, end: int) -> None:
+    """Takes away the lines after a checkpoint.
+
+    Raises:
+      DataError: if there are fewer than the checkpoint has seen.
+    """
+    path, size = folder / METRICS, metrics_end(folder)
+    if size < end:
+        checks.fail(str(path), f"the {end} bytes of its checkpoint", size, error=checks.DataError)
+    if size > end:
+        with writing(path):
+            os.truncate(path, end)
 
 
 def save_params(folder: pathlib.Path, meta_params: PyTree) -> None:
@@ -68,12 +160,22 @@ def save_params(folder: pathlib.Path, meta_params: PyTree) -> None:
     _replace(folder / "meta_params.msgpack", serialization.to_bytes(jax.device_get(meta_params)))
 
 
+def check_arrays(path: pathlib.Path, like: PyTree, restored: PyTree) -> PyTree:
+    """Returns what was read from a file if it has the shapes and types of `like`, or raises DataError."""
+    for wanted, got in zip(jax.tree.leaves(like), jax.tree.leaves(restored), strict=True):
+        if not isinstance(got, np.ndarray) or (wanted.shape, wanted.dtype) != (got.shape, got.dtype):
+            checks.fail(str(path), f"an array {wanted.shape}", getattr(got, "shape", type(got)), error=checks.DataError)
+    return restored
+
+
 class RunFolder:
     """A finished run, perhaps a stranger's: nothing in it is executed, and shapes are checked before they are used."""
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
-        self.config: dict[str, Any] = self._config()
+        content = self._config()
+        self.config: dict[str, Any] = content["config"]
+        self.preset = content.get("preset")
 
     def _config(self) -> dict[str, Any]:
         path = self.path / "config.json"
@@ -84,7 +186,7 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             checks.fail(str(path), f"a run's config of schema {SCHEMA}", reason, "give a run folder", checks.DataError)
-        return content["config"]
+        return content
 
     def meta_params(self, like: PyTree) -> PyTree:
         """Reads the parameters.
@@ -104,9 +206,4 @@ class RunFolder:
         except Exception as error:  # msgpack and flax raise many kinds on foreign bytes
             reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["damaged"])[0]
             checks.fail(str(path), "the parameters of this run", reason, error=checks.DataError)
-        for wanted, got in zip(jax.tree.leaves(like), jax.tree.leaves(restored), strict=True):
-            if not isinstance(got, np.ndarray) or (wanted.shape, wanted.dtype) != (got.shape, got.dtype):
-                checks.fail(
-                    str(path), f"an array {wanted.shape}", getattr(got, "shape", type(got)), error=checks.DataError
-                )
-        return restored
+        return check_arrays(path, like, restored)

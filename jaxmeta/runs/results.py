@@ -33,10 +33,18 @@ def report_row(scores: dict[str, dict[str, Any]], metric: str, **facts: Any) -> 
 
 def document(rows: list[dict[str, Any]], *, seed: int, checksums: dict[str, str]) -> dict[str, Any]:
     """The content of results.json; it records no directory, user or host name."""
-    versions = {name: importlib.metadata.version(name) for name in ("jaxmeta", "jax", "flax", "optax", "numpy")}
-    versions["python"] = platform.python_version()
-    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    return {"schema": 1, "seed": seed, "versions": versions, "device": device, "data": checksums, "rows": rows}
+    return {"schema": 1, "seed": seed, "versions": versions(), "device": device(), "data": checksums, "rows": rows}
+
+
+def versions() -> dict[str, str]:
+    """The code that makes a number what it is."""
+    packages = ("jaxmeta", "jax", "flax", "optax", "numpy")
+    return {name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()}
+
+
+def device() -> str:
+    """What computes, such as "1 x cpu"."""
+    return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -1,0 +1,222 @@
+"""Broken runs go on to the bits of an unbroken one."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import time
+
+import faults
+import numpy as np
+import pytest
+
+from jaxmeta import cli
+from jaxmeta.cli import build, embedded, progress, scoring
+from jaxmeta.runs import held, results
+
+STEPS = 130
+TINY = [
+    "train", "maml-regression", "--steps", str(STEPS), "--hidden", "4", "4", "--shots", "3", "--train-queries", "3",
+    "--queries", "3", "--tasks-per-step", "2", "--inner-steps", "1", "--num-tasks", "2", "--validation-tasks", "2",
+]  # fmt: skip
+
+
+class Killed(BaseException):
+    """What kill -9 is inside one process: nothing more is written."""
+
+
+@pytest.fixture(autouse=True)
+def _without_tables(monkeypatch):
+    monkeypatch.setattr(scoring, "raw_rows", lambda *_, **__: [])
+    monkeypatch.setattr(scoring, "learner_rows", lambda *_, **__: [])
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    path = tmp_path_factory.mktemp("unbroken") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "raw_rows", lambda *_, **__: [])
+        patch.setattr(scoring, "learner_rows", lambda *_, **__: [])
+        assert cli.main([*TINY, "--out", str(path)]) == 0
+    return path
+
+
+def broken(monkeypatch, step, how):
+    """Lets `how(training)` happen before the first call of a training that has come to `step`."""
+    pause, done = progress._Training.pause, []
+
+    def patched(self, coming):
+        if self.step >= step and not done:
+            done.append(step)
+            how(self)
+        pause(self, coming)
+
+    monkeypatch.setattr(progress._Training, "pause", patched)
+
+
+def kill(training):
+    raise Killed
+
+
+def terminate(training, number=signal.SIGTERM):
+    os.kill(os.getpid(), number)
+    while not training.run.stop.signal:
+        time.sleep(0.01)
+
+
+def lines(path):
+    kept = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in kept]
+
+
+def assert_same(path, unbroken):
+    assert (path / "meta_params.msgpack").read_bytes() == (unbroken / "meta_params.msgpack").read_bytes()
+    assert lines(path) == lines(unbroken)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_line_that_it_prints_resumes(number, unbroken, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    broken(monkeypatch, 70, lambda training: terminate(training, number))
+    assert cli.main([*TINY, "--out", "a run"]) == 128 + number
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith("jaxmeta: interrupted at step ")
+    assert last.endswith(" of 130; to go on: jaxmeta train --resume 'a run'")
+    assert cli.main([*TINY, "--out", "a run"]) == 2
+    assert "jaxmeta train --resume 'a run' continues a broken run" in capfd.readouterr().err
+    assert cli.main(["train", "--resume", "a run"]) == 0
+    assert_same(tmp_path / "a run", unbroken)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("moments", [(0,), (1, 2), (60, 125), (STEPS,)])
+def test_killed_at_any_moment_it_goes_on_to_the_same_bits(moments, unbroken, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "INTERVAL", 0.05)
+    monkeypatch.setattr(progress, "CALL", 0.002)
+    arguments = [*TINY, "--out", str(tmp_path / "run")]
+    for moment in moments:
+        broken(monkeypatch, moment, kill)
+        with pytest.raises(Killed):
+            cli.main(arguments)
+        arguments = ["train", f"--resume={tmp_path / 'run'}"]
+    assert cli.main(arguments) == 0
+    assert_same(tmp_path / "run", unbroken)
+
+
+def test_what_resume_refuses(unbroken, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(unbroken, run)
+
+    def said(code, *extra):
+        capsys.readouterr()
+        assert cli.main(["train", "--resume", str(run), *extra]) == code
+        err = capsys.readouterr().err
+        assert err.count("jaxmeta: ") == 1
+        return err
+
+    assert "--steps" in said(2, "--steps", "7")
+    assert "began with" in said(2, "--domain", "elsewhere.npz")
+    with held(run):
+        assert "one that another process is using" in said(1)
+    monkeypatch.setattr(results, "versions", lambda: {"jax": "0.0.1"})
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", str(run)]) == 0
+    assert ", now 0.0.1: the bits may not be those of an unbroken run" in capsys.readouterr().err
+    for old, new in (('"tasks_per_step": 2', '"tasks_per_step": 3'), ('"maml-regression"', '"unknown"')):
+        (run / "config.json").write_text((unbroken / "config.json").read_text().replace(old, new))
+        assert "tasks_per_step 3 instead of 2" in (line := said(1)) or "'unknown'" in line
+    (run / "config.json").unlink()
+    assert "config.json" in said(1)
+
+
+@pytest.mark.parametrize("moment", [20, 60])
+def test_a_folder_that_is_deleted_is_one_line(moment, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    broken(monkeypatch, moment, lambda training: shutil.rmtree(run))
+    assert cli.main([*TINY, "--out", str(run)]) == 1
+    assert re.search(r"^jaxmeta: .*run.*: expected .* can be written, got ", capsys.readouterr().err.splitlines()[-1])
+    assert not run.exists()
+
+
+def test_a_disk_that_fills_up_leaves_what_resumes(unbroken, tmp_path, monkeypatch, capsys, full_disk):
+    run, disk = tmp_path / "run", full_disk(250)  # room for a line of metrics, not for a checkpoint
+    broken(monkeypatch, 20, lambda training: disk.__enter__())
+    try:
+        assert cli.main([*TINY, "--out", str(run)]) == 1
+    finally:
+        disk.__exit__(None, None, None)
+    assert "can be written, got" in capsys.readouterr().err.splitlines()[-1]
+    assert cli.main(["train", "--resume", str(run)]) == 0
+    assert_same(run, unbroken)
+
+
+def test_divergence_is_named_and_kept_or_skipped(tmp_path, capsys):
+    """One of twelve training tasks has values whose squares are none."""
+    inputs = np.random.default_rng(0).uniform(-1, 1, (20, 12, 1))
+    inputs[0] = 1e30
+    domain = ["--domain", str(tmp_path / "tasks.npz")]
+    np.savez(tmp_path / "tasks.npz", inputs=inputs, targets=2 * inputs)
+    run, skipping = str(tmp_path / "run"), str(tmp_path / "skipping")
+    assert cli.main([*TINY, *domain, "--out", run]) == 3
+    said = capsys.readouterr().err.splitlines()[-1]
+    found = re.search(r"diverged at step (\d+): loss (nan|inf), gradient norm (nan|inf); the state of step (\d+)", said)
+    assert int(found[1]) == int(found[4]) + 1
+    assert cli.main(["train", "--resume", run]) == 2  # whose file is called tasks.npz?
+    assert cli.main(["train", "--resume", run, *domain]) == 3
+    assert capsys.readouterr().err.splitlines()[-1] == said
+    assert cli.main([*TINY, *domain, "--on-divergence", "skip", "--out", skipping]) == 0
+    skipped = [line["skipped"] for line in lines(pathlib.Path(skipping)) if line["split"] == "train"]
+    assert len(skipped) == 3
+    assert 0 < sum(skipped) < STEPS / 2
+    np.savez(tmp_path / "tasks.npz", inputs=inputs, targets=inputs)
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", run, *domain]) == 1
+    assert "the data that the run began with, got tasks.npz" in capsys.readouterr().err
+
+
+def test_the_embedded_run_resumes_in_its_second_training(tmp_path, monkeypatch):
+    small = {"domain": "tabular", "num_features": 4, "hidden": (4,), "train_ways": 5, "tasks_per_step": 1}
+    for name in ("PROTONET", "MAML"):
+        monkeypatch.setattr(embedded, name, dataclasses.replace(getattr(embedded, name), **small))
+    monkeypatch.setattr(embedded, "SHAPE", build.Shape((4,), 5))
+    monkeypatch.setattr(embedded, "DOMAINS", ())
+    arguments = ["train", "--num-tasks", "2", "--protonet-steps", "3", "--maml-steps", "3", "--out"]
+    assert cli.main([*arguments, str(tmp_path / "unbroken")]) == 0
+
+    def in_maml(training):
+        if training.label.startswith("maml"):
+            raise Killed
+
+    pause = progress._Training.pause
+    monkeypatch.setattr(progress._Training, "pause", lambda self, coming: (pause(self, coming), in_maml(self)))
+    with pytest.raises(Killed):
+        cli.main([*arguments, str(tmp_path / "run")])
+    monkeypatch.setattr(progress._Training, "pause", pause)
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
+    assert_same(tmp_path / "run", tmp_path / "unbroken")
+
+
+def test_a_real_process_leaves_in_time_and_holds_its_folder(tmp_path):
+    run = tmp_path / "run"
+    process = faults.start([*TINY, "--steps", "10000000", "--out", str(run)])
+    try:
+        faults.wait_for(lambda: (run / "metrics.jsonl").exists(), process)
+        second = faults.start(["train", "--resume", str(run)])
+        assert "one that another process is using" in second.communicate(timeout=200)[1]
+        assert second.returncode == 1
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        err = process.communicate(timeout=60)[1]
+        assert time.monotonic() - began < 10
+    finally:
+        process.kill()
+    assert process.returncode == 143
+    assert err.splitlines()[-1].endswith(f"to go on: jaxmeta train --resume {run}")
+    assert (run / "metrics.jsonl").read_text().endswith("}\n")
+
+
+def test_a_real_process_that_is_killed_goes_on_to_the_same_bits(tmp_path):
+    assert faults.main(["--kills", "1", "--steps", "400", "--folder", str(tmp_path)]) == 0
