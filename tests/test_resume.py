@@ -132,6 +132,19 @@ def test_what_resume_refuses(unbroken, tmp_path, monkeypatch, capsys):
     assert "config.json" in said(1)
 
 
+def test_a_checkpoint_of_a_step_that_cannot_be_is_refused(tmp_path, monkeypatch, capsys):
+    def forge(training):
+        training.state = training.state._replace(step=np.array(STEPS + 1, np.int32))
+        training.save()
+        raise Killed
+
+    broken(monkeypatch, 0, forge)
+    with pytest.raises(Killed):
+        cli.main([*TINY, "--out", str(tmp_path / "run")])
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 1
+    assert "expected a step up to 130, got step 131" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("moment", [20, 60])
 def test_a_folder_that_is_deleted_is_one_line(moment, tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
