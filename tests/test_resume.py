@@ -83,11 +83,13 @@ def test_a_signal_saves_and_the_line_that_it_prints_resumes(number, unbroken, tm
     broken(monkeypatch, 70, lambda training: terminate(training, number))
     assert cli.main([*TINY, "--out", "a run"]) == 128 + number
     last = capfd.readouterr().err.splitlines()[-1]
-    assert last.startswith("jaxmeta: interrupted at step ")
-    assert last.endswith(" of 130; to go on: jaxmeta train --resume 'a run'")
+    found = re.fullmatch(r"jaxmeta: interrupted at step (\d+) of 130; to go on: jaxmeta train --resume 'a run'", last)
     assert cli.main([*TINY, "--out", "a run"]) == 2
     assert "jaxmeta train --resume 'a run' continues a broken run" in capfd.readouterr().err
+    first = []
+    broken(monkeypatch, 0, lambda training: first.append(training.step))
     assert cli.main(["train", "--resume", "a run"]) == 0
+    assert first == [int(found[1])]
     assert_same(tmp_path / "a run", unbroken)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
