@@ -83,11 +83,13 @@ def test_a_signal_saves_and_the_line_that_it_prints_resumes(number, unbroken, tm
     broken(monkeypatch, 70, lambda training: terminate(training, number))
     assert cli.main([*TINY, "--out", "a run"]) == 128 + number
     last = capfd.readouterr().err.splitlines()[-1]
-    assert last.startswith("jaxmeta: interrupted at step ")
-    assert last.endswith(" of 130; to go on: jaxmeta train --resume 'a run'")
+    found = re.fullmatch(r"jaxmeta: interrupted at step (\d+) of 130; to go on: jaxmeta train --resume 'a run'", last)
     assert cli.main([*TINY, "--out", "a run"]) == 2
     assert "jaxmeta train --resume 'a run' continues a broken run" in capfd.readouterr().err
+    first = []
+    broken(monkeypatch, 0, lambda training: first.append(training.step))
     assert cli.main(["train", "--resume", "a run"]) == 0
+    assert first == [int(found[1])]
     assert_same(tmp_path / "a run", unbroken)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
@@ -130,6 +132,19 @@ def test_what_resume_refuses(unbroken, tmp_path, monkeypatch, capsys):
         assert "tasks_per_step 3 instead of 2" in (line := said(1)) or "'unknown'" in line
     (run / "config.json").unlink()
     assert "config.json" in said(1)
+
+
+def test_a_checkpoint_of_a_step_that_cannot_be_is_refused(tmp_path, monkeypatch, capsys):
+    def forge(training):
+        training.state = training.state._replace(step=np.array(STEPS + 1, np.int32))
+        training.save()
+        raise Killed
+
+    broken(monkeypatch, 0, forge)
+    with pytest.raises(Killed):
+        cli.main([*TINY, "--out", str(tmp_path / "run")])
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 1
+    assert "expected a step up to 130, got step 131" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("moment", [20, 60])

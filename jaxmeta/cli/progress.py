@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pathlib
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from jaxmeta import tasks, training
+from jaxmeta import checks, tasks, training
 from jaxmeta.cli import session
 from jaxmeta.runs import folder as run_folder
 from jaxmeta.types import PyTree
@@ -44,6 +45,16 @@ class Notes:
     end: int = 0
     """Where metrics.jsonl ends."""
     seconds: float = 0.0
+    """Since the start, breaks left out."""
+
+    @classmethod
+    def read(cls, path: pathlib.Path, content: dict[str, Any]) -> Notes:
+        """Takes what JSON held, or raises DataError."""
+        kinds: dict[str, Any] = {"scores": (dict, type(None)), "since": dict, "seconds": (int, float)}
+        kinds |= {"validated": int, "skipped": int, "end": int}
+        if content.keys() != kinds.keys() or not all(isinstance(content[name], kinds[name]) for name in kinds):
+            checks.fail(str(path), "the notes of a training", ", ".join(content), error=checks.DataError)
+        return cls(**content)
 
 
 def meta_train(
@@ -118,7 +129,8 @@ def meta_train(
                 bar.set_postfix(loss=f"{means['loss']:.4f}", refresh=False)
             bar.update(count)
         now.save()
-        run.stop.check(f"after {steps} steps")
+    if run.stop.signal:
+        run.stop.leave(f"after {steps} steps")
     return now.state.meta_params if now.notes.scores is None else now.best
 
 
@@ -131,7 +143,11 @@ class _Training:
         self.best = jax.device_get(state.meta_params)
         self.notes = Notes(end=run_folder.metrics_end(run.folder))
         if found := self.checkpoints.restore({"state": state, "best": self.best}):
-            state, self.best, self.notes = found.arrays["state"], found.arrays["best"], Notes(**found.notes)
+            state, self.best = found.arrays["state"], found.arrays["best"]
+            self.notes = Notes.read(self.checkpoints.path, found.notes)
+            if not 0 <= state.step <= steps:
+                got = f"step {state.step}"
+                checks.fail(str(self.checkpoints.path), f"a step up to {steps}", got, error=checks.DataError)
             for change in found.changed:
                 self.say(f"{change}: the bits may not be those of an unbroken run")
             if state.step < steps:
@@ -155,9 +171,11 @@ class _Training:
 
     def pause(self, coming: float) -> None:
         """Saves if it is time to, and ends if a signal asks; `coming` is how many seconds the next thing may take."""
-        if self.run.stop.signal or coming > PATIENCE or time.perf_counter() - self.saved > INTERVAL:
+        asked = self.run.stop.signal is not None
+        if asked or coming > PATIENCE or time.perf_counter() - self.saved > INTERVAL:
             self.save()
-        self.run.stop.check(f"at step {self.step} of {self.steps}")
+        if asked:
+            self.run.stop.leave(f"at step {self.step} of {self.steps}")
 
     def write(self, split: str, values: dict[str, Any]) -> None:
         line = {"step": self.step, "split": split, **values, "seconds": round(time.perf_counter() - self.start, 3)}

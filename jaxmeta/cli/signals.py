@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 GRACE = 8.0
 """Seconds that a training has to save."""
@@ -33,17 +34,16 @@ class Stop:
 
     @contextlib.contextmanager
     def awaited(self) -> Iterator[None]:
-        """What runs inside calls `check` often."""
+        """What runs inside looks at `signal` often, saves and leaves."""
         self.grace = GRACE
         try:
             yield
         finally:
             self.grace = 0.0
 
-    def check(self, where: str) -> None:
-        """Raises Interrupted if a signal came."""
-        if self.signal:
-            raise Interrupted(f"interrupted {where}; {self.hint}", 128 + self.signal)
+    def leave(self, where: str) -> NoReturn:
+        """Ends the command that a signal asked to end."""
+        raise Interrupted(f"interrupted {where}; {self.hint}", 128 + (self.signal or signal.SIGINT))
 
     def watch(self, reader: socket.socket) -> None:
         """Waits for a signal, for its grace or a second signal, and ends the process."""

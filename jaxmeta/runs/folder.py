@@ -91,7 +91,7 @@ def clear(folder: pathlib.Path) -> None:
 
 
 def _replace(path: pathlib.Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.part")
     with writing(path):
         try:
             with temporary.open("wb") as stream:
