@@ -51,6 +51,7 @@ def higher_is_better(config: Train) -> bool:
 
 
 METRIC = ("protonet", "matching_net", "relation_net", "r2d2")
+RULE = 8  # units of the learned optimizer, which run over every parameter
 PRETRAINED = ("fine_tune", "linear_probe", "baseline_plus_plus", "simple_shot")
 
 
@@ -147,7 +148,7 @@ def _made(
     if name in ("meta_sgd", "maml_plus_plus"):
         options["initial_learning_rate"] = config.inner_learning_rate
     elif name == "learned_optimizer":
-        given += (models.lstm_update_rule(initial_learning_rate=config.inner_learning_rate),)
+        given += (models.lstm_update_rule(hidden=RULE, initial_learning_rate=config.inner_learning_rate),)
     elif name == "relation_net":
         given = (model, _relation(config, shape, model), loss)
     elif has_steps(config):

@@ -25,12 +25,12 @@ _GLYPHS: dict[str, dict[str, Any]] = {
     "anil": {**_STEPS, "inner_steps": 5, "inner_steps_test": 5, "inner_learning_rate": 1.0},
     "boil": _STEPS,
     "maml_plus_plus": {**_STEPS, "inner_steps": 3, "tasks_per_step": 16},
-    "learned_optimizer": {**_STEPS, "tasks_per_step": 8, "inner_steps": 2, "inner_steps_test": 2},
+    "learned_optimizer": {**_STEPS, "tasks_per_step": 8, "inner_steps_test": 1},
     "imaml": {
         **_STEPS, "tasks_per_step": 8, "inner_steps": 16, "inner_steps_test": 16, "inner_learning_rate": 0.5,
         "regularization": 0.5,
     },
-    "cavia": {**_STEPS, "tasks_per_step": 16, "inner_steps": 2, "inner_steps_test": 2, "inner_learning_rate": 1.0},
+    "cavia": {**_STEPS, "tasks_per_step": 16, "inner_steps": 2, "inner_steps_test": 2, "inner_learning_rate": 10.0},
     "reptile": {
         "train_shots": 10, "tasks_per_step": 5, "outer_optimizer": "sgd", "learning_rate": 1.0, "schedule": "linear",
         "inner_optimizer": "adam", "inner_learning_rate": 1e-3, "inner_batch_size": 10, "inner_steps": 5,
