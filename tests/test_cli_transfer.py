@@ -117,6 +117,7 @@ def test_runs_of_train_take_part(done, tmp_path):
         (["--ways", "1"], "--ways"), (["--shots", "0"], "--shots"), (["--queries", "0"], "--queries"),
         (["--num-tasks", "1"], "--num-tasks"), (["--effort", "0"], "--effort"), (["--targets"], "--targets"),
         (["--targets", "digits,fonts"], "--targets"), (["--sources"], "--sources"),
+        (["--targets", "diggits"], "diggits"), (["--sources", "strokes,mars"], "mars"),
         (["--learners", "nobody"], "nobody"),
         (["--learners", "maml", "maml"], "each once"), (["--fine-tune-steps", "-1"], "--fine-tune-steps"),
         (["--runs", "nowhere"], "nowhere"), (["--norm", "some"], "some"), (["--episodes", "-1"], "--num-tasks"),

@@ -135,6 +135,11 @@ def _checked(config: Transfer) -> Transfer:
     for target in config.targets:
         if len(sources.parts(target)) > 1:
             checks.fail("--targets", "one domain each, with spaces between them", repr(target))
+    for name in ("sources", "targets"):
+        for domain in getattr(config, name):
+            for part in sources.parts(domain):
+                if not (sources.is_builtin(part) or os.path.exists(part)):
+                    checks.fail(f"--{name}", "names that `jaxmeta domains` lists, or paths", repr(part))
     number = 200 if jax.default_backend() == "cpu" else 600
     return dataclasses.replace(config, num_tasks=config.num_tasks or number)
 
@@ -294,8 +299,9 @@ def _meet(config: Transfer, meeting: Meeting, folder: pathlib.Path) -> list[dict
             rows += json.loads(path.read_text())
             continue
         start = time.perf_counter()
+        family = "floor" if method == RAW else methods.method(method).family
         facts = {"source": source.name, "domain": sources.name(target), "shots": shots, "method": method,
-                 "family": "floor", "checksums": {}, "joint": None, "single": None}  # fmt: skip
+                 "family": family, "checksums": {}, "joint": None, "single": None}  # fmt: skip
         try:
             made = [facts | row for row in _cell(config, meeting, method, drawn)]
         except Exception as error:
@@ -351,8 +357,7 @@ def _cell(config: Transfer, meeting: Meeting, method: str, drawn: Callable[[], D
     """The rows of one method: its own, and before it the untrained network's where a learner has one."""
     sizes, smallest, test, facts = drawn()
     if test is None:
-        family = "floor" if method == RAW else methods.method(method).family
-        return [{"family": family, "ways": sizes.ways, "note": f"not possible: {smallest} examples a class"}]
+        return [{"ways": sizes.ways, "note": f"not possible: {smallest} examples a class"}]
     facts = facts | {"checksums": test.checksums}
     if method == RAW:
         plain = methods.plain(config, meeting.target)
@@ -362,11 +367,12 @@ def _cell(config: Transfer, meeting: Meeting, method: str, drawn: Callable[[], D
     learner = _learner(config, tested)
     steps = {"trained": build.steps(tested, tested.inner_steps), "tested": build.steps(tested, tested.inner_steps_test)}
     facts |= {"inner_learning_rate": tested.inner_learning_rate if build.has_steps(tested) else None}
-    rows = [scoring.row(tested, name, learner, meta_params, test, **steps) | facts | {"family": family}]
+    rows = [scoring.row(tested, name, learner, meta_params, test, **steps) | facts]
     if family == "learner" and name != "pmf":
         untrained = learner.init(jax.random.split(jax.random.key(config.seed))[0])
         steps["trained"] = 0
-        rows.insert(0, scoring.row(tested, f"{name}, untrained", learner, untrained, test, **steps) | facts)
+        row = scoring.row(tested, f"{name}, untrained", learner, untrained, test, **steps)
+        rows.insert(0, row | facts | {"family": "floor"})
     return rows
 
 
