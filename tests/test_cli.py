@@ -119,6 +119,8 @@ def test_regression_from_a_file_of_tasks(tmp_path, capsys):
         (["train", "maml-strokes", "--learning-rate", "-1"], 2, "positive"),
         (["train", "maml-omniglot-5w1s", "--data-dir", "/nowhere"], 1, "/nowhere"),
         (["train", "maml-strokes", "--train-ways", "4"], 2, "--train-ways"),
+        (["train", "maml-strokes", "--resume", "/nowhere"], 2, "maml-strokes"),
+        (["train", "--resume", "/nowhere"], 1, "/nowhere"),
         (["evaluate", "/nowhere"], 1, "/nowhere"),
         (["nonsense"], 2, "one of train"),
     ],
