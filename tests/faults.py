@@ -3,8 +3,8 @@
     python tests/faults.py                    # 20 times kill -9
     python tests/faults.py --signal TERM      # SIGTERM, which must also leave within 10 s
 
-Each trial has a moment of its own, drawn from the trial's number, between the first and the last write of an unbroken
-run. The exit code is 1 if a trial ends otherwise than the unbroken run.
+Each trial has a moment of its own, drawn from the trial's number, between the first line of metrics and the end of an
+unbroken run. The exit code is 1 if a trial ends otherwise than the unbroken run.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def outcome(run: pathlib.Path) -> tuple[bytes, list[dict]]:
 
 
 def trial(run: pathlib.Path, steps: int, number: signal.Signals, moment: float) -> str:
-    """Breaks a run `moment` seconds after its first write, lets it go on, and says where it broke."""
+    """Breaks a run `moment` seconds after its first line, lets it go on, and says where it broke."""
     process = start([*TRAINING, "--steps", str(steps), "--out", str(run)])
-    wait_for((run / "config.json").exists, process)
+    wait_for((run / "metrics.jsonl").exists, process)
     time.sleep(moment)
     began = time.monotonic()
     process.send_signal(number)
@@ -76,10 +76,9 @@ def trial(run: pathlib.Path, steps: int, number: signal.Signals, moment: float) 
         return trial(run, steps, number, moment / 2)
     if number == signal.SIGTERM and (process.returncode != 143 or seconds > 10):
         raise RuntimeError(f"exit code {process.returncode} after {seconds:.1f} s")
-    metrics = run / "metrics.jsonl"
-    lines = metrics.read_text().splitlines() if metrics.exists() else []
+    step = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"]
     finish(start(["train", "--resume", str(run)]))
-    return f"{moment:6.2f} s, " + (f"step {json.loads(lines[-1])['step']}" if lines else "before the first line")
+    return f"{moment:6.2f} s, step {step}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -93,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(options.folder or temporary)
         process = start([*TRAINING, "--steps", str(options.steps), "--out", str(folder / "unbroken")])
-        wait_for((folder / "unbroken" / "config.json").exists, process)
+        wait_for((folder / "unbroken" / "metrics.jsonl").exists, process)
         began = time.monotonic()
         finish(process)
         duration, expected, same = time.monotonic() - began, outcome(folder / "unbroken"), 0
