@@ -77,21 +77,28 @@ class Source(NamedTuple):
 def source(config: Train) -> tuple[Train, Source]:
     """Opens the training domain; returns the config with the sizes that its data alone can tell."""
     config = dataclasses.replace(config, num_features=config.num_features or sources.columns(config))
-    validation = sources.domain(config, "validation", ways=config.ways, shots=config.shots, queries=config.queries)
-    if not build.is_pretrained(config):
-        domain = sources.domain(
-            config, "train", ways=config.train_ways, shots=config.train_shots or config.shots,
-            queries=config.train_queries,
-        )  # fmt: skip
-        return config, Source(domain.sample, validation.sample, domain.checksums | validation.checksums, None)
+    if build.is_pretrained(config):
+        return _labelled_source(config)
+    domain = sources.domain(
+        config, "train", ways=config.train_ways, shots=config.train_shots or config.shots, queries=config.train_queries
+    )
+    validation = _validation(config)
+    return config, Source(domain.sample, validation.sample, domain.checksums | validation.checksums, None)
+
+
+def _labelled_source(config: Train) -> tuple[Train, Source]:
     examples = sources.labelled(config, "train")
     config = dataclasses.replace(config, num_classes=config.num_classes or len(examples.class_names))
     if config.num_classes != len(examples.class_names):
         checks.fail("--num-classes", f"the {len(examples.class_names)} of --domain, or 0", config.num_classes)
     many = tasks.labelled_batches(examples, batch_size=min(POPULATION, len(examples.inputs)))
     sample = tasks.labelled_batches(examples, batch_size=config.batch_size)
-    pictures = many(jax.random.key(config.seed)).query.inputs
+    pictures, validation = many(jax.random.key(config.seed)).query.inputs, _validation(config)
     return config, Source(sample, validation.sample, examples.checksums | validation.checksums, pictures)
+
+
+def _validation(config: Train) -> sources.Domain:
+    return sources.domain(config, "validation", ways=config.ways, shots=config.shots, queries=config.queries)
 
 
 def fit(
