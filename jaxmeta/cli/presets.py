@@ -17,7 +17,7 @@ _EPISODES: dict[str, Any] = {
 _PAIRS: dict[str, Any] = {**_EPISODES, "train_ways": 5, "train_queries": 10, "tasks_per_step": 2}
 
 # 5-way 1-shot on 28 x 28 glyphs; rates are for mean losses. MAML's and Reptile's are the papers' but for fewer
-# steps. The others are first settings: only those of maml and protonet were measured (experiments/omniglot.py).
+# steps. What each reaches on Omniglot in 300 s: experiments/results/learners.md.
 _GLYPHS: dict[str, dict[str, Any]] = {
     "maml": _STEPS,
     "fomaml": _STEPS,
