@@ -27,8 +27,8 @@ _GLYPHS: dict[str, dict[str, Any]] = {
     "maml_plus_plus": {**_STEPS, "inner_steps": 3, "tasks_per_step": 16},
     "learned_optimizer": {**_STEPS, "tasks_per_step": 8, "inner_steps_test": 1},
     "imaml": {
-        **_STEPS, "tasks_per_step": 16, "inner_steps": 8, "inner_steps_test": 8, "inner_learning_rate": 0.4,
-        "regularization": 2.0,
+        **_STEPS, "tasks_per_step": 8, "inner_steps": 16, "inner_steps_test": 16, "inner_learning_rate": 0.5,
+        "regularization": 0.5,
     },
     "cavia": {**_STEPS, "tasks_per_step": 16, "inner_steps": 2, "inner_steps_test": 2, "inner_learning_rate": 10.0},
     "reptile": {
