@@ -104,7 +104,7 @@ def test_runs_of_train_take_part(done, tmp_path):
     picture = ["--picture", "8", "8", "1"]
     run = tmp_path / "run"
     assert cli.main(["train", "protonet-strokes", *tiny, *picture, "--train-ways", "5", "--out", str(run)]) == 0
-    command = ["transfer", "--learners", "--sources", "--targets", "digits", "--runs", str(run), *TINY]
+    command = ["transfer", "--sources", "--targets", "digits", "--runs", str(run), *TINY]
     assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
     rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
     assert [row["method"] for row in rows] == ["raw inputs, nearest centroid", "protonet, untrained", "protonet"]

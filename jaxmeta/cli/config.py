@@ -168,11 +168,7 @@ class Evaluate:
     """Write into a folder that holds something."""
 
 
-MethodName = Literal[
-    "maml", "fomaml", "reptile", "meta_sgd", "anil", "boil", "maml_plus_plus", "imaml", "cavia", "learned_optimizer",
-    "proto_maml", "protonet", "matching_net", "relation_net", "r2d2", "pmf",
-    "from_scratch", "fine_tune", "linear_probe", "baseline_plus_plus", "simple_shot",
-]  # fmt: skip
+MethodName = Literal[LearnerName, "pmf"]
 
 
 @dataclasses.dataclass(frozen=True)

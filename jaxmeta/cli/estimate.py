@@ -27,7 +27,7 @@ def text(config: Transfer) -> str:
             task = config.ways * shots * max(1, tested.inner_steps_test if build.has_steps(tested) else 0) + each
             pictures += task * config.num_tasks * len(config.targets) * (1 if found.family == "baseline" else 2)
             pictures += task * config.tune_tasks * len(methods.RATES) * found.tuned
-            programs += 2 + len(methods.RATES) * found.tuned
+            programs += 2 + found.tuned
     seconds = len(config.sources) * (pictures * _per_picture(config) + programs * _COMPILATION)
     cells = len(config.sources) * len(config.targets) * len(config.shots)
     return f"about {seconds / 60:.0f} min on this machine: {len(trainings)} trainings a source, {cells} cells"

@@ -98,14 +98,14 @@ def _meetings(config: Transfer, folder: pathlib.Path, stop: signals.Stop) -> Ite
 
 def _write(config: Transfer, folder: pathlib.Path, rows: list[dict[str, Any]]) -> None:
     checksums = {name: value for row in rows for name, value in row.pop("checksums").items()}
-    table = transfer.markdown(rows)
+    found = transfer.summarized(rows)
+    table = transfer.markdown(rows, found)
     print(table)
     write_text(folder / "results.csv", transfer.csv_text(rows))
     write_text(folder / "results.md", table)
     if importlib.util.find_spec("matplotlib"):
         report.transfer(rows).savefig(folder / "results.png", dpi=120)
-    summary = {name: getattr(transfer, name)(rows) for name in ("comparisons", "rankings", "multi_source")}
-    content = results.document(rows, seed=config.seed, checksums=checksums) | summary
+    content = results.document(rows, seed=config.seed, checksums=checksums) | found
     print(f"results: {write_json(folder / 'results.json', content)}")
 
 
@@ -141,7 +141,9 @@ def _checked(config: Transfer) -> Transfer:
                 if not (sources.is_builtin(part) or os.path.exists(part)):
                     checks.fail(f"--{name}", "names that `jaxmeta domains` lists, or paths", repr(part))
     number = 200 if jax.default_backend() == "cpu" else 600
-    return dataclasses.replace(config, num_tasks=config.num_tasks or number)
+    config = dataclasses.replace(config, num_tasks=config.num_tasks or number)
+    # One without the other trains nothing: the runs that are given stand alone.
+    return config if config.sources and config.learners else dataclasses.replace(config, sources=(), learners=())
 
 
 def _begin(config: Transfer, preset: str, folder: pathlib.Path, going_on: bool) -> None:
@@ -172,7 +174,7 @@ def _sources(config: Transfer, folder: pathlib.Path, stop: signals.Stop) -> list
         _trained_source(config, domain, folder / "trained", f"{index}-", stop)
         for index, domain in enumerate(config.sources)
     ]
-    return [*(found if config.learners else []), *(_given_source(config, path) for path in config.runs)]
+    return [*found, *(_given_source(config, path) for path in config.runs)]
 
 
 def _trained_source(config: Transfer, domain: str, folder: pathlib.Path, prefix: str, stop: signals.Stop) -> Source:

@@ -1,7 +1,7 @@
 """Sources x targets x learners on the same episodes, and what the scores allow one to say."""
 
 from jaxmeta.transfer.cells import Sizes, fitted, linear_mmd
-from jaxmeta.transfer.summary import Row, comparisons, multi_source, rankings
+from jaxmeta.transfer.summary import Row, comparisons, multi_source, rankings, summarized
 from jaxmeta.transfer.tables import csv_text, markdown
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "markdown",
     "multi_source",
     "rankings",
+    "summarized",
 ]

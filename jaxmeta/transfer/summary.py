@@ -31,6 +31,18 @@ def _paired(first: Row, second: Row) -> dict[str, Any]:
     return {**result.difference._asdict(), "p_value": result.p_value, "won": result.won, "lost": result.lost}
 
 
+def _adjusted(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not found:
+        return []
+    p_values = statistics.holm([entry["p_value"] for entry in found])
+    return [entry | {"p_holm": float(p_value)} for entry, p_value in zip(found, p_values, strict=True)]
+
+
+def summarized(rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+    """All that is said of the rows of one transfer: `comparisons`, `rankings` and `multi_source`, by name."""
+    return {"comparisons": comparisons(rows), "rankings": rankings(rows), "multi_source": multi_source(rows)}
+
+
 def comparisons(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Every learner against every baseline, in each cell on the same episodes, by the column "single".
 
@@ -47,10 +59,7 @@ def comparisons(rows: Sequence[Row]) -> list[dict[str, Any]]:
         for first, second in itertools.product(*families):
             about = {"source": source, "domain": domain, "shots": shots}
             found.append({**about, "first": first["method"], "second": second["method"], **_paired(first, second)})
-    if found:
-        adjusted = statistics.holm([entry["p_value"] for entry in found])
-        found = [entry | {"p_holm": float(p_value)} for entry, p_value in zip(found, adjusted, strict=True)]
-    return found
+    return _adjusted(found)
 
 
 def rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -110,7 +119,4 @@ def multi_source(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 best = max(alone, key=lambda other: other["single"]["mean"])
                 about = {"domain": domain, "shots": shots, "method": method}
                 found.append({**about, "first": row["source"], "second": best["source"], **_paired(row, best)})
-    if found:
-        adjusted = statistics.holm([entry["p_value"] for entry in found])
-        found = [entry | {"p_holm": float(p_value)} for entry, p_value in zip(found, adjusted, strict=True)]
-    return found
+    return _adjusted(found)

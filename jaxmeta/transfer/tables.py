@@ -7,7 +7,6 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from jaxmeta.transfer import summary
 from jaxmeta.transfer.summary import Row
 
 _FIELDS = (
@@ -31,10 +30,15 @@ def csv_text(rows: Sequence[Row]) -> str:
     return stream.getvalue()
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The matrix as Markdown: a table for each source and number of shots, then what is certain about it."""
+def markdown(rows: Sequence[Row], found: dict[str, list[dict[str, Any]]]) -> str:
+    """The matrix as Markdown: a table for each source and number of shots, then what is certain about it.
+
+    Args:
+      rows: of one transfer.
+      found: what `summarized` says of them.
+    """
     lines: list[str] = []
-    ranked = {(entry["source"], entry["shots"]): entry for entry in summary.rankings(rows)}
+    ranked = {(entry["source"], entry["shots"]): entry for entry in found["rankings"]}
     for source, shots in dict.fromkeys((row["source"], row["shots"]) for row in rows):
         table = [row for row in rows if (row["source"], row["shots"]) == (source, shots)]
         lines += [f"### From {source}, {shots}-shot", "", *_matrix(table, ranked.get((source, shots))), ""]
@@ -45,9 +49,10 @@ def markdown(rows: Sequence[Row]) -> str:
             "all methods. Bold: the highest of a column. The average is over domains of equal ways.",
             "",
         ]
-    lines += _differences("Best learner against best baseline", _best_pairs(rows), ("source", "domain", "shots"))
-    together = summary.multi_source(rows)
-    lines += _differences("Many sources against the best of them", together, ("method", "domain", "shots"))
+    lines += _differences(
+        "Best learner against best baseline", _best_pairs(rows, found["comparisons"]), ("source", "domain", "shots")
+    )
+    lines += _differences("Many sources against the best of them", found["multi_source"], ("method", "domain", "shots"))
     return "\n".join(lines)
 
 
@@ -93,14 +98,14 @@ def _cell(row: Row | None, ways: int, best: float) -> str:
     return text if row["ways"] == ways else f"{text} ({row['ways']}-way, chance {100 * row['chance']:.1f})"
 
 
-def _best_pairs(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _best_pairs(rows: Sequence[Row], compared: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of all comparisons those of each cell's best learner with its best baseline."""
     best: dict[tuple, str] = {}
     for row in sorted((row for row in rows if row.get("single")), key=lambda row: row["single"]["mean"]):
         best[row["source"], row["domain"], row["shots"], row["family"]] = row["method"]
     return [
         entry
-        for entry in summary.comparisons(rows)
+        for entry in compared
         if all(
             best[entry["source"], entry["domain"], entry["shots"], family] == entry[side]
             for family, side in (("learner", "first"), ("baseline", "second"))

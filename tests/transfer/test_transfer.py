@@ -94,7 +94,7 @@ def test_many_sources_meet_the_best_of_them():
 
 
 def test_tables():
-    lines = transfer.markdown(ROWS).splitlines()
+    lines = transfer.markdown(ROWS, transfer.summarized(ROWS)).splitlines()
     assert lines[0] == "### From strokes, 1-shot"
     (proto,) = [line for line in lines if line.startswith("| protonet |")]
     assert [cell.strip() for cell in proto.split("|")[2:8]] == [
@@ -108,7 +108,7 @@ def test_tables():
     assert float(read[1]["single_mean"]) == pytest.approx(ROWS[1]["single"]["mean"], abs=1e-6)
     assert read[-1]["note"] == "not possible: 3 examples a class"
     assert read[-1]["single_mean"] == ""
-    assert transfer.markdown([]) == ""
+    assert transfer.markdown([], transfer.summarized([])) == ""
 
 
 def test_wrong_features():
