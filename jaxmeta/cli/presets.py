@@ -130,7 +130,7 @@ _ALL_DOMAINS = ("digits", "mnist", "fashion_mnist", "emoji_styles", "caltech101"
 TRANSFERS: dict[str, Transfer] = {
     "quick": Transfer(
         targets=("digits", "digits_moved", "fonts"), learners=("protonet", "maml", "linear_probe", "simple_shot"),
-        queries=10, effort=0.4,
+        queries=10, effort=0.3,
     ),
     "shared": Transfer(
         sources=("omniglot,fonts",), targets=_ALL_DOMAINS,
@@ -138,6 +138,7 @@ TRANSFERS: dict[str, Transfer] = {
             "protonet", "maml", "r2d2", "proto_maml", "pmf",
             "from_scratch", "fine_tune", "linear_probe", "baseline_plus_plus", "simple_shot",
         ),
+        effort=1.5,
     ),
     "leave-one-out": Transfer(
         sources=(
@@ -145,7 +146,7 @@ TRANSFERS: dict[str, Transfer] = {
             "fonts,emoji_styles,caltech101", "omniglot", "fonts", "emoji_styles", "caltech101",
         ),
         targets=("omniglot", "fonts", "emoji_styles", "caltech101"), learners=("protonet", "simple_shot"),
-        in_domain=False,
+        in_domain=False, effort=0.6,
     ),
     "bscd-fsl": Transfer(
         sources=("mini_imagenet",), targets=("crop_disease", "eurosat", "isic", "chestx"), shots=(5, 20, 50),
