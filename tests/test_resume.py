@@ -234,4 +234,4 @@ def test_a_real_process_leaves_in_time_and_holds_its_folder(tmp_path):
 
 
 def test_a_real_process_that_is_killed_goes_on_to_the_same_bits(tmp_path):
-    assert faults.main(["--kills", "1", "--steps", "400", "--folder", str(tmp_path)]) == 0
+    assert faults.main(["--trials", "1", "--steps", "400", "--folder", str(tmp_path)]) == 0
