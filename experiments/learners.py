@@ -47,8 +47,8 @@ SIZES = {"ways": 5, "shots": 1}
 def rows() -> dict[str, Train]:
     """Every preset of this task; learners without a head with both norms."""
     found = {}
-    for name, preset in presets.PRESETS.items():
-        if name.endswith(SUFFIX) and isinstance(preset, Train):
+    for name, preset in presets.TRAININGS.items():
+        if name.endswith(SUFFIX):
             for norm in ("batch",) if build.has_head(preset) else ("batch", "layer"):
                 found[f"{name.removesuffix(SUFFIX)}, {norm}"] = dataclasses.replace(preset, norm=norm)
     return found

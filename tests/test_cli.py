@@ -111,7 +111,8 @@ def test_regression_from_a_file_of_tasks(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["train", "nonsense"], 2, "expected one of embedded"),
+        (["train"], 2, "preset: expected one of maml-regression"),
+        (["train", "nonsense"], 2, "expected one of maml-regression"),
         (["train", "maml-strokes", "--nonsense", "3"], 2, "--nonsense"),
         (["train", "maml-strokes", "--steps", "many"], 2, "many"),
         (["train", "maml-strokes", "--ways", "1"], 2, "--ways: expected"),

@@ -271,7 +271,7 @@ def test_names_hold_no_directory(tmp_path):
 @pytest.mark.parametrize("shots", [1, 5])
 def test_mini_imagenet_as_published(shots):
     """The reference code's numbers: rate 0.01 and clip 10 for a loss that is summed and divided by the shots."""
-    maml, protonet = (presets.PRESETS[f"{name}-miniimagenet-5w{shots}s"] for name in ("maml", "protonet"))
+    maml, protonet = (presets.TRAININGS[f"{name}-miniimagenet-5w{shots}s"] for name in ("maml", "protonet"))
     assert maml.inner_learning_rate / maml.ways == pytest.approx(0.01)
     assert maml.clip * maml.ways * maml.train_queries / shots == pytest.approx(10)
     assert (maml.inner_steps, maml.inner_steps_test, maml.tasks_per_step, maml.num_filters) == (5, 10, 4, 32)

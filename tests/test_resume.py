@@ -1,6 +1,5 @@
 """Broken runs go on to the bits of an unbroken one."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import cli
-from jaxmeta.cli import build, embedded, progress, scoring
+from jaxmeta.cli import progress, scoring
 from jaxmeta.runs import held, results
 
 STEPS = 130
@@ -190,28 +189,6 @@ def test_divergence_is_named_and_kept_or_skipped(tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["train", "--resume", run, *domain]) == 1
     assert "the data that the run began with, got tasks.npz" in capsys.readouterr().err
-
-
-def test_the_embedded_run_resumes_in_its_second_training(tmp_path, monkeypatch):
-    small = {"domain": "tabular", "num_features": 4, "hidden": (4,), "train_ways": 5, "tasks_per_step": 1}
-    for name in ("PROTONET", "MAML"):
-        monkeypatch.setattr(embedded, name, dataclasses.replace(getattr(embedded, name), **small))
-    monkeypatch.setattr(embedded, "SHAPE", build.Shape((4,), 5))
-    monkeypatch.setattr(embedded, "DOMAINS", ())
-    arguments = ["train", "--num-tasks", "2", "--protonet-steps", "3", "--maml-steps", "3", "--out"]
-    assert cli.main([*arguments, str(tmp_path / "unbroken")]) == 0
-
-    def in_maml(training):
-        if training.label.startswith("maml"):
-            raise Killed
-
-    pause = progress._Training.pause
-    monkeypatch.setattr(progress._Training, "pause", lambda self, coming: (pause(self, coming), in_maml(self)))
-    with pytest.raises(Killed):
-        cli.main([*arguments, str(tmp_path / "run")])
-    monkeypatch.setattr(progress._Training, "pause", pause)
-    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
-    assert_same(tmp_path / "run", tmp_path / "unbroken")
 
 
 def test_a_real_process_leaves_in_time_and_holds_its_folder(tmp_path):

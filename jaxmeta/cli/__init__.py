@@ -69,15 +69,16 @@ def _run(arguments: list[str]) -> int:
 
         return resume.run(parsed)
     if command == "train":
-        preset = rest.pop(0) if rest and not rest[0].startswith("-") else "embedded"
-        default = presets.PRESETS[checks.choice("preset", preset, presets.PRESETS)]
-        listed = f"Presets: {', '.join(presets.PRESETS)}; embedded if none is named."
-        description = f"{type(default).__doc__} {listed} --resume RUN goes on with a broken run."
-        parsed = _parse(type(default), rest, f"jaxmeta train {preset}", description, default)
-        from jaxmeta.cli import embedded, session, train
+        preset = rest.pop(0) if rest and not rest[0].startswith("-") else "PRESET"
+        listed = f"Presets: {', '.join(presets.TRAININGS)}."
+        description = f"{config.Train.__doc__} {listed} --resume RUN goes on with a broken run."
+        default = presets.TRAININGS.get(preset, config.Train())
+        parsed = _parse(config.Train, rest, f"jaxmeta train {preset}", description, default)
+        checks.choice("preset", preset, presets.TRAININGS)
+        from jaxmeta.cli import session, train
 
         session.check_free(parsed, preset)
-        return embedded.run(parsed) if preset == "embedded" else train.run(parsed, preset)
+        return train.run(parsed, preset)
     if command == "transfer":
         preset = rest.pop(0) if rest and not rest[0].startswith("-") else "quick"
         default = presets.TRANSFERS[checks.choice("preset", preset, presets.TRANSFERS)]

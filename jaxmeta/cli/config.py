@@ -104,24 +104,6 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
-class Embedded:
-    """Meta-trains ProtoNet and MAML on strokes; evaluates on unseen strokes and scikit-learn's digits. No download."""
-
-    num_tasks: int = 200
-    """Evaluated tasks per domain and shot."""
-    protonet_steps: int = 1300
-    """Meta-training steps of ProtoNet."""
-    maml_steps: int = 150
-    """Meta-training steps of MAML."""
-    seed: int = 0
-    """Seed of everything random."""
-    out: str | None = None
-    """The run folder; runs/embedded is the default."""
-    force: bool = False
-    """Write into a folder that holds something."""
-
-
-@dataclasses.dataclass(frozen=True)
 class Resume:
     """Goes on with a broken run, to the bits of an unbroken one; all but where the data lies is the run's own."""
 

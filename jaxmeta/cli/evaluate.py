@@ -13,11 +13,9 @@ import jax.numpy as jnp
 
 from jaxmeta import baselines, checks
 from jaxmeta.cli import build, scoring, sources, train
-from jaxmeta.cli.config import Embedded, Evaluate, Train
+from jaxmeta.cli.config import Evaluate, Train
 from jaxmeta.runs import RunFolder, create, results, table, write_json
 from jaxmeta.types import PyTree
-
-Kind = typing.TypeVar("Kind", Train, Embedded)
 
 
 def load(path: str) -> tuple[RunFolder, Train]:
@@ -27,7 +25,7 @@ def load(path: str) -> tuple[RunFolder, Train]:
       DataError: if it is none, or a number in it cannot be.
     """
     run = RunFolder(path)
-    config = read(run, Train)
+    config = _read(run)
     try:
         for width in (*config.hidden, config.num_filters):
             checks.integer("width", width, 1, 65_536)
@@ -37,16 +35,15 @@ def load(path: str) -> tuple[RunFolder, Train]:
     return run, config
 
 
-def read(run: RunFolder, kind: type[Kind]) -> Kind:
+def _read(run: RunFolder) -> Train:
     """Reads a run's config field by field; names come from the built-in tables alone.
 
     Raises:
       DataError: if a field is unknown, of another type, or a name that is not there.
     """
-    path, default = f"{run.path}/config.json", kind()
-    if unknown := sorted(set(run.config) - {field.name for field in dataclasses.fields(kind)}):
-        hint = "the embedded default trains two learners; evaluate a preset's run"
-        checks.fail(path, "the fields of a preset's run", ", ".join(unknown), hint, checks.DataError)
+    path, default = f"{run.path}/config.json", Train()
+    if unknown := sorted(set(run.config) - {field.name for field in dataclasses.fields(Train)}):
+        checks.fail(path, "the fields of a training", ", ".join(unknown), error=checks.DataError)
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in run.config.items()
     }
@@ -54,9 +51,9 @@ def read(run: RunFolder, kind: type[Kind]) -> Kind:
         like = getattr(default, name)
         if type(value) is not type(like) and not (isinstance(like, float) and isinstance(value, int)):
             checks.fail(path, f"{name} of type {type(like).__name__}", repr(value), error=checks.DataError)
-    config = kind(**given)
+    config = Train(**given)
     try:
-        for name, literal in typing.get_type_hints(kind).items():
+        for name, literal in typing.get_type_hints(Train).items():
             if names := typing.get_args(literal) if typing.get_origin(literal) is typing.Literal else ():
                 checks.choice(name, getattr(config, name), names)
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxmeta.cli.config import Embedded, Train, Transfer
+from jaxmeta.cli.config import Train, Transfer
 
 _STEPS: dict[str, Any] = {"tasks_per_step": 32, "inner_steps": 1, "inner_steps_test": 3, "inner_learning_rate": 0.4}
 _EPISODES: dict[str, Any] = {
@@ -123,7 +123,6 @@ TRAININGS: dict[str, Train] = {
     ),
     "protonet-tabular": _train(_TABULAR, learner="protonet", steps=10_000),
 }
-PRESETS: dict[str, Train | Embedded] = {"embedded": Embedded(), **TRAININGS}
 
 _ALL_DOMAINS = ("digits", "mnist", "fashion_mnist", "emoji_styles", "caltech101", "ucmerced", "bccd_cells")
 

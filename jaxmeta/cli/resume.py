@@ -5,19 +5,16 @@ from __future__ import annotations
 import dataclasses
 
 from jaxmeta import checks
-from jaxmeta.cli import embedded, evaluate, presets, session, sources, train
-from jaxmeta.cli.config import Embedded, Resume
+from jaxmeta.cli import evaluate, presets, session, sources, train
+from jaxmeta.cli.config import Resume
 from jaxmeta.runs import RunFolder
 
 
 def run(options: Resume) -> int:
     run = RunFolder(options.resume)
-    if run.preset not in presets.PRESETS:
+    if run.preset not in presets.TRAININGS:
         path = f"{options.resume}/config.json"
         checks.fail(path, "a preset that is known", repr(run.preset), error=checks.DataError)
-    if run.preset == "embedded":
-        made = evaluate.read(run, Embedded)
-        return embedded.run(dataclasses.replace(made, out=options.resume), session.go_on)
     config = evaluate.load(options.resume)[1]
     domain = options.domain or config.domain
     if sources.name(domain) != config.domain:

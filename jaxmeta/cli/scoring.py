@@ -45,18 +45,6 @@ def test(
     return Test(episodes, facts, domain.checksums, build.shape(config, domain.sample))
 
 
-def with_shots(test: Test, shots: int) -> Test:
-    """The same tasks with the first `shots` support examples of each class alone."""
-    ways, drawn = test.facts["ways"], test.facts["shots"]
-
-    def first(leaf: jax.Array) -> jax.Array:
-        by_class = leaf.reshape(leaf.shape[0], ways, drawn, *leaf.shape[2:])
-        return by_class[:, :, :shots].reshape(leaf.shape[0], ways * shots, *leaf.shape[2:])
-
-    support = jax.tree.map(first, test.episodes.support)
-    return test._replace(episodes=test.episodes._replace(support=support), facts=test.facts | {"shots": shots})
-
-
 def row(
     config: Train, method: str, learner: MetaLearner, meta_params: PyTree, test: Test, *, trained: int = 0, tested: int
 ) -> dict[str, Any]:

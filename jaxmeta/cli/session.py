@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from jaxmeta import runs
 from jaxmeta.cli import signals, sources
-from jaxmeta.cli.config import Embedded, Train
+from jaxmeta.cli.config import Train
 from jaxmeta.runs import results
 from jaxmeta.runs.folder import FREE
 
@@ -32,7 +32,7 @@ class Run(NamedTuple):
 Opener = Callable[..., contextlib.AbstractContextManager[Run]]
 
 
-def check_free(config: Train | Embedded, preset: str) -> None:
+def check_free(config: Train, preset: str) -> None:
     """Raises ValueError if the run's folder holds something, with the command that resumes if that is a run."""
     path = _folder(config, preset)
     if not config.force:
@@ -41,7 +41,7 @@ def check_free(config: Train | Embedded, preset: str) -> None:
 
 
 @contextlib.contextmanager
-def begin(config: Train | Embedded, preset: str, recorded: dict[str, Any], data: dict[str, str]) -> Iterator[Run]:
+def begin(config: Train, preset: str, recorded: dict[str, Any], data: dict[str, str]) -> Iterator[Run]:
     """Begins a run: makes its folder, holds it, and writes config.json.
 
     Args:
@@ -58,25 +58,24 @@ def begin(config: Train | Embedded, preset: str, recorded: dict[str, Any], data:
 
 
 @contextlib.contextmanager
-def go_on(config: Train | Embedded, preset: str, recorded: dict[str, Any], data: dict[str, str]) -> Iterator[Run]:
+def go_on(config: Train, preset: str, recorded: dict[str, Any], data: dict[str, str]) -> Iterator[Run]:
     """Goes on with a run in the folder `config.out`, whose config.json is `config`."""
     path = _folder(config, preset)
     with runs.held(path) as folder, _watched(path, config) as stop:
         yield Run(folder, {"config": recorded, "data": data}, stop)
 
 
-def _folder(config: Train | Embedded, preset: str) -> pathlib.Path:
+def _folder(config: Train, preset: str) -> pathlib.Path:
     return pathlib.Path(config.out or f"runs/{preset}")
 
 
-def _watched(path: pathlib.Path, config: Train | Embedded) -> contextlib.AbstractContextManager[signals.Stop]:
+def _watched(path: pathlib.Path, config: Train) -> contextlib.AbstractContextManager[signals.Stop]:
     return signals.watched(f"to go on: {command(path, config)}")
 
 
-def command(path: str | os.PathLike[str], config: Train | Embedded) -> str:
+def command(path: str | os.PathLike[str], config: Train) -> str:
     """The command that resumes a run; no file records directories, so it names those of the data."""
     words = ["jaxmeta", "train", "--resume", os.fspath(path)]
-    if isinstance(config, Train):
-        words += ["--domain", config.domain] if not sources.is_builtin(config.domain) else []
-        words += ["--data-dir", config.data_dir] if config.data_dir else []
+    words += ["--domain", config.domain] if not sources.is_builtin(config.domain) else []
+    words += ["--data-dir", config.data_dir] if config.data_dir else []
     return shlex.join(words)
