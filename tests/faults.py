@@ -44,12 +44,14 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def wait_for(condition, process: subprocess.Popen[str], seconds: float = 200) -> None:
-    """Waits for what a process does."""
+def wait_for(condition, process: subprocess.Popen[str], seconds: float = 600) -> None:
+    """Waits for what a process does; one that does not do it is ended."""
     end = time.monotonic() + seconds
     while not condition():
         if process.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"exit code {process.poll()}: {process.communicate()[1] if process.poll() else ''}")
+            process.kill()
+            err = process.communicate()[1]
+            raise RuntimeError(f"exit code {process.returncode}: {err}")
         time.sleep(0.005)
 
 
@@ -140,10 +142,10 @@ def main(arguments: list[str] | None = None) -> int:
                 moment, run = duration * random.Random(index).random(), folder / f"{name}{index}"
                 trials.append(trial(run, options.steps, name, moment, expected))
                 print(f"{index:3} {trials[-1]}", flush=True)
+                if options.table:  # after each, so that what was seen stays if this is broken off
+                    pathlib.Path(options.table).write_text(table(trials, options.steps))
     same = sum(trial.same for trial in trials)
     print(f"{same} of {len(trials)} equal to the bit")
-    if options.table:
-        pathlib.Path(options.table).write_text(table(trials, options.steps))
     return int(same != len(trials))
 
 

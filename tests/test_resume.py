@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import cli
-from jaxmeta.cli import progress, scoring
+from jaxmeta.cli import progress, scoring, signals
 from jaxmeta.runs import held, results
 
 STEPS = 130
@@ -29,6 +29,8 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def _without_tables(monkeypatch):
+    # On a busy machine the grace may be over before a test has saved, and would end all tests.
+    monkeypatch.setattr(signals, "GRACE", 600.0)
     monkeypatch.setattr(scoring, "raw_rows", lambda *_, **__: [])
     monkeypatch.setattr(scoring, "learner_rows", lambda *_, **__: [])
 
