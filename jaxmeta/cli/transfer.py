@@ -188,7 +188,7 @@ def _trained_source(config: Transfer, domain: str, folder: pathlib.Path, prefix:
             own = dataclasses.replace(own, domain=domain, data_dir=config.data_dir)
             return own, evaluate.parameters(run, own, shape)
         start = None if made.start is None else fitted(made.start)[1].encoder
-        own, given = train.source(made.config)
+        own, given = train.source(_fitting(made.config))
         path.mkdir(exist_ok=True)
         recorded, label = train.recorded(own), f"{name} on {sources.name(domain)}"
         write_json(path / "config.json", {"schema": 1, "preset": name, "config": recorded})
@@ -228,6 +228,25 @@ def _trained_source(config: Transfer, domain: str, folder: pathlib.Path, prefix:
         return frozenset(examples().checksums.values())
 
     return Source(sources.name(domain), domain, tuple(config.learners), ready, seen, features)
+
+
+def _queries(config: Train, split: str, shots: int, queries: int) -> int:
+    """As many queries a class as the smallest class of a source's domains leaves, up to `queries`."""
+    for part in sources.parts(config.domain):
+        sizes = sources.class_sizes(dataclasses.replace(config, domain=part), split, None)
+        if sizes is not None:
+            queries = min(queries, int(sizes.min()) - shots)
+    return max(0, queries)
+
+
+def _fitting(config: Train) -> Train:
+    """A training with the queries that its source can give."""
+    shots = config.train_shots or config.shots
+    return dataclasses.replace(
+        config,
+        train_queries=_queries(config, "train", shots, config.train_queries),
+        queries=_queries(config, "validation", config.shots, config.queries),
+    )
 
 
 def _encoder(config: Train, network: Model, meta_params: PyTree) -> Callable[[Array], Array] | None:
@@ -274,10 +293,10 @@ def _rate(config: Transfer, tested: Train, meta_params: PyTree, path: pathlib.Pa
         return jax.lax.map(accuracy, rates)
 
     for shots in config.shots:
-        sizes: dict[str, Any] = {"ways": config.ways, "shots": shots, "queries": min(config.queries, tested.queries)}
-        domain = sources.domain(tested, "validation", **sizes)
-        episodes = scoring.draw(domain.sample, train.SELECT_SEED + config.seed, config.tune_tasks)
-        means += np.asarray(accuracies(meta_params, episodes)) / len(config.shots)
+        if queries := _queries(tested, "validation", shots, min(config.queries, 5)):
+            domain = sources.domain(tested, "validation", ways=config.ways, shots=shots, queries=queries)
+            episodes = scoring.draw(domain.sample, train.SELECT_SEED + config.seed, config.tune_tasks)
+            means += np.asarray(accuracies(meta_params, episodes)) / len(config.shots)
     chosen = methods.RATES[int(means.argmax())]
     found = dict(zip(map(str, methods.RATES), means.round(4).tolist(), strict=True))
     write_json(path, {"accuracy": found, "chosen": chosen})
