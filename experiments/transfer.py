@@ -5,8 +5,8 @@ Command:   python experiments/transfer.py shared --data-dir PATH
 Machine:   2 cores; shared 35 min, leave-one-out 20 min, beside other work
 Expected:  results/transfer-shared and results/transfer-leave-one-out; what they say is in the README
 
-It is `jaxmeta transfer PRESET` with its options, and keeps what that writes without the trained networks; an interrupted
-one goes on. PATH holds the data sets that `jaxmeta domains` says are found on this disk.
+It is `jaxmeta transfer PRESET` with its options, and keeps what that writes but for the trained networks; an
+interrupted one goes on. PATH holds the data sets that `jaxmeta domains` says are found on this disk.
 """
 
 import json
