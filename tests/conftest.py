@@ -2,6 +2,7 @@ import contextlib
 import os
 import pathlib
 import resource
+import subprocess
 
 import pytest
 
@@ -10,6 +11,73 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 # Programs run once or a few times here: compiling them is what the suite costs.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+
+# A test that takes one of these shows a fault; any other is marked `fault(promised=...)` where it stands.
+PROMISES = {
+    "refused": "one line that names the file, what was expected and what came",
+    "full_disk": "one line; what exists stays valid",
+    "mount": "one line; what exists stays valid, and resumes",
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--faults-table", metavar="PATH", help="write what the tests marked `fault` tried, as Markdown")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "fault(promised): a fault or bad input, a row of the table of faults")
+    if config.getoption("--faults-table") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FaultsTable(config.getoption("--faults-table")))
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m fault selects
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for name in PROMISES.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.fault(promised=PROMISES[name]))
+        if mark := item.get_closest_marker("fault"):
+            # By way of the report, which comes back from the workers.
+            item.user_properties.append(("fault", (_tried(item), mark.kwargs["promised"])))
+
+
+def _tried(item):
+    """A test's name, and what it was given where that can be read."""
+    tried = item.originalname.removeprefix("test_").replace("_", " ")
+    if not hasattr(item, "callspec"):
+        return tried
+    given = " ".join(", ".join(map(repr, item.callspec.params.values())).split())
+    given = item.callspec.id if "object at 0x" in given or "<function" in given else given
+    return f"{tried}: `{given[:120].replace('`', ' ')}`"
+
+
+class FaultsTable:
+    """Every fault and bad input that was tried, by the file of its test."""
+
+    def __init__(self, path):
+        self.path, self.rows = pathlib.Path(path), {}
+
+    def pytest_runtest_logreport(self, report):
+        told = dict(report.user_properties).get("fault")
+        if told and (report.when == "call" or not report.passed):
+            seen = "not tried here" if report.skipped else "as promised" if report.passed else "OTHERWISE"
+            self.rows[report.nodeid] = (report.location[0].removeprefix("tests/"), *told, seen)
+
+    def pytest_sessionfinish(self):
+        from jaxmeta.runs import results
+
+        rows = sorted(self.rows.values())
+        count = lambda rows, seen: sum(row[-1] == seen for row in rows)  # noqa: E731
+        lines = [f"{len(rows)} faults and bad inputs: {count(rows, 'as promised')} ended as promised, "
+                 f"{count(rows, 'OTHERWISE')} otherwise, {count(rows, 'not tried here')} were not tried here.", "",
+                 "Command: `python -m pytest -m fault --faults-table tests/faults_table.md`"]  # fmt: skip
+        for area in dict.fromkeys(row[0] for row in rows):
+            own = [row[1:] for row in rows if row[0] == area]
+            lines += ["", f"## {area}: {count(own, 'as promised')} of {len(own)}", ""]
+            lines += ["| tried | promised | seen |", "|---|---|---|"]
+            lines += [f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in own]
+        versions = ", ".join(f"{name} {version}" for name, version in results.versions().items())
+        self.path.write_text("\n".join([*lines, "", f"{versions}.", ""]))
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +103,20 @@ def full_disk():
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+@pytest.fixture
+def mount():
+    """mount(*arguments, folder) as on the command line, until the test ends; skips where the machine forbids it."""
+    mounted = []
+
+    def mount(*arguments):
+        try:
+            subprocess.run(["mount", *map(str, arguments)], check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"nothing can be mounted here: {getattr(error, 'stderr', None) or error}")
+        mounted.append(arguments[-1])
+
+    yield mount
+    for folder in reversed(mounted):
+        subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)

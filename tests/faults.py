@@ -1,7 +1,8 @@
-"""Kills a real training at random moments, lets it go on, and compares with one that was left alone, to the bit.
+"""Breaks a real training at random moments, lets it go on, and compares with one that was left alone, to the bit.
 
     python tests/faults.py                    # 20 times kill -9
     python tests/faults.py --signal TERM      # SIGTERM, which must also leave within 10 s
+    python tests/faults.py --signal KILL TERM INT --table tests/faults.md
 
 Each trial has a moment of its own, drawn from the trial's number, between the first line of metrics and the end of an
 unbroken run. The exit code is 1 if a trial ends otherwise than the unbroken run.
@@ -20,6 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import NamedTuple
+
+from jaxmeta.runs import results
 
 # A checkpoint five times a second, so that a short run has many; and no tables, whose programs take longer to compile
 # than the training takes.
@@ -40,12 +44,14 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def wait_for(condition, process: subprocess.Popen[str], seconds: float = 200) -> None:
-    """Waits for what a process does."""
+def wait_for(condition, process: subprocess.Popen[str], seconds: float = 600) -> None:
+    """Waits for what a process does; one that does not do it is ended."""
     end = time.monotonic() + seconds
     while not condition():
         if process.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"exit code {process.poll()}: {process.communicate()[1] if process.poll() else ''}")
+            process.kill()
+            err = process.communicate()[1]
+            raise RuntimeError(f"exit code {process.returncode}: {err}")
         time.sleep(0.005)
 
 
@@ -62,48 +68,85 @@ def outcome(run: pathlib.Path) -> tuple[bytes, list[dict]]:
     return (run / "meta_params.msgpack").read_bytes(), [{**line, "seconds": 0} for line in lines]
 
 
-def trial(run: pathlib.Path, steps: int, number: signal.Signals, moment: float) -> str:
-    """Breaks a run `moment` seconds after its first line, lets it go on, and says where it broke."""
+class Trial(NamedTuple):
+    """One break, and what came of it."""
+
+    signal: str
+    moment: float
+    """Seconds after the first line of metrics."""
+    step: int
+    """Of the last line of metrics that was written."""
+    seconds: float
+    """From the signal to the end of the process."""
+    same: bool
+    """Whether it went on to the bits of the unbroken run."""
+
+
+def trial(run: pathlib.Path, steps: int, name: str, moment: float, expected: tuple[bytes, list[dict]]) -> Trial:
+    """Breaks a run `moment` seconds after its first line, and lets it go on."""
+    number = signal.Signals[f"SIG{name}"]
     process = start([*TRAINING, "--steps", str(steps), "--out", str(run)])
     wait_for((run / "metrics.jsonl").exists, process)
     time.sleep(moment)
     began = time.monotonic()
     process.send_signal(number)
-    process.communicate()
+    err = process.communicate()[1]
     seconds = time.monotonic() - began
     if process.returncode == 0:  # this machine is faster now than it was in the unbroken run
         shutil.rmtree(run)
-        return trial(run, steps, number, moment / 2)
-    if number == signal.SIGTERM and (process.returncode != 143 or seconds > 10):
-        raise RuntimeError(f"exit code {process.returncode} after {seconds:.1f} s")
+        return trial(run, steps, name, moment / 2, expected)
+    # As a shell has it: 128 + the signal's number, whether the process left or was ended.
+    code = 128 - process.returncode if process.returncode < 0 else process.returncode
+    if code != 128 + number or seconds > 10:
+        raise RuntimeError(f"exit code {process.returncode} after {seconds:.1f} s: {err}")
     step = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"]
     finish(start(["train", "--resume", str(run)]))
-    return f"{moment:6.2f} s, step {step}"
+    return Trial(name, moment, step, seconds, outcome(run) == expected)
+
+
+def table(trials: list[Trial], steps: int) -> str:
+    """All trials as Markdown, their count first."""
+    lines = [
+        f"A training of {steps:,} updates, broken and resumed.", "",
+        "| signal | trials | equal to the bit | longest to leave, s |", "|---|---|---|---|",
+    ]  # fmt: skip
+    for name in dict.fromkeys(trial.signal for trial in trials):
+        own = [trial for trial in trials if trial.signal == name]
+        longest = max(trial.seconds for trial in own)
+        lines.append(f"| {name} | {len(own)} | {sum(trial.same for trial in own)} | {longest:.2f} |")
+    lines += ["", "| signal | moment, s | last line of step | to leave, s | bits |", "|---|---|---|---|---|"]
+    for name, moment, step, seconds, same in trials:
+        lines.append(f"| {name} | {moment:.2f} | {step} | {seconds:.2f} | {'same' if same else 'OTHER'} |")
+    versions = ", ".join(f"{name} {version}" for name, version in results.versions().items())
+    return "\n".join([*lines, "", f"{results.device()}; {versions}.", ""])
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=20, help="of each signal")
     parser.add_argument("--steps", type=int, default=10_000)
-    parser.add_argument("--signal", choices=["KILL", "TERM"], default="KILL")
+    parser.add_argument("--signal", nargs="+", choices=["KILL", "TERM", "INT"], default=["KILL"])
     parser.add_argument("--folder", help="where the runs go; a temporary one is the default")
+    parser.add_argument("--table", help="a Markdown file to write")
     options = parser.parse_args(arguments)
-    number = signal.Signals[f"SIG{options.signal}"]
+    trials: list[Trial] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(options.folder or temporary)
         process = start([*TRAINING, "--steps", str(options.steps), "--out", str(folder / "unbroken")])
         wait_for((folder / "unbroken" / "metrics.jsonl").exists, process)
         began = time.monotonic()
         finish(process)
-        duration, expected, same = time.monotonic() - began, outcome(folder / "unbroken"), 0
-        for index in range(options.kills):
-            moment, run = duration * random.Random(index).random(), folder / f"killed{index}"
-            where = trial(run, options.steps, number, moment)
-            equal = outcome(run) == expected
-            same += equal
-            print(f"{index:3} {options.signal} after {where}: {'same' if equal else 'OTHER'}", flush=True)
-    print(f"{same} of {options.kills} equal to the bit")
-    return int(same != options.kills)
+        duration, expected = time.monotonic() - began, outcome(folder / "unbroken")
+        for name in options.signal:
+            for index in range(options.trials):
+                moment, run = duration * random.Random(index).random(), folder / f"{name}{index}"
+                trials.append(trial(run, options.steps, name, moment, expected))
+                print(f"{index:3} {trials[-1]}", flush=True)
+                if options.table:  # after each, so that what was seen stays if this is broken off
+                    pathlib.Path(options.table).write_text(table(trials, options.steps))
+    same = sum(trial.same for trial in trials)
+    print(f"{same} of {len(trials)} equal to the bit")
+    return int(same != len(trials))
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ def test_what_a_transfer_writes(done):
     assert str(done.parent) not in written
 
 
+@pytest.mark.fault(promised="the line that resumes; the same table")
 def test_an_interrupted_transfer_resumes_to_the_same_table(done, tmp_path, capsys, monkeypatch):
     from jaxmeta.cli import transfer
 
@@ -78,6 +79,7 @@ def test_an_interrupted_transfer_resumes_to_the_same_table(done, tmp_path, capsy
     assert "seed" in capsys.readouterr().err
 
 
+@pytest.mark.fault(promised="the failed cell is told, the others go on")
 def test_a_failed_cell_is_told_and_the_others_go_on(done, tmp_path, capsys):
     targets = ["--targets", "breast_cancer", "digits"]
     command = ["transfer", *MATRIX[:2], *targets, "--learners", "from_scratch", *TINY, "--out", str(tmp_path / "out")]
@@ -127,6 +129,7 @@ def test_runs_of_train_take_part(done, tmp_path):
         (["--num-filters", "0"], "--num-filters"),
     ],
 )  # fmt: skip
+@pytest.mark.fault(promised="one line and its exit code")
 def test_wrong_use(wrong, said, tmp_path, capsys):
     assert cli.main(["transfer", *wrong, "--out", str(tmp_path / "out")]) in (1, 2)
     err = capsys.readouterr().err

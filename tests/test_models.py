@@ -116,6 +116,7 @@ def test_resnet12_by_hand():
         (lambda: models.resnet12((84, 84, 3), 5, norm="batches"), "one of batch, support"),
     ],
 )
+@pytest.mark.fault(promised="an error that says what was expected and what came")
 def test_what_a_model_cannot_be(build, message):
     with pytest.raises(ValueError, match=message):
         build()

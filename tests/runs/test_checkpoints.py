@@ -48,6 +48,7 @@ def test_without_a_checkpoint_nothing_comes_back(tmp_path):
     assert opened(tmp_path).restore(LIKE) is None
 
 
+@pytest.mark.fault(promised="whole or refused in one line; never a traceback")
 def test_what_is_half_written_is_not_read(copy):
     folder = copy / "checkpoints" / "maml"
     shutil.copytree(folder / "4", folder / "5.orbax-checkpoint-tmp")
@@ -58,6 +59,7 @@ def test_what_is_half_written_is_not_read(copy):
     assert opened(copy).restore(LIKE).arrays.step == 7
 
 
+@pytest.mark.fault(promised="whole or refused in one line; never a traceback")
 def test_every_damage_is_one_line_or_changes_nothing(saved, tmp_path, capfd):
     """Each file of a checkpoint truncated, with a flipped bit, or gone: the state comes back whole or not at all."""
     refused, last = 0, saved / "checkpoints" / "maml" / "4"
@@ -85,6 +87,7 @@ def test_every_damage_is_one_line_or_changes_nothing(saved, tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.fault(promised="whole or refused in one line; never a traceback")
 def test_other_facts_are_refused_and_other_versions_named(saved):
     for facts, message in (
         (
@@ -107,11 +110,13 @@ def test_other_facts_are_refused_and_other_versions_named(saved):
         jax.ShapeDtypeStruct((), np.float32),
     ],
 )
+@pytest.mark.fault(promised="whole or refused in one line; never a traceback")
 def test_arrays_of_something_else_are_refused(saved, other):
     with pytest.raises(checks.DataError, match="checkpoints"):
         opened(saved).restore(other)
 
 
+@pytest.mark.fault(promised="whole or refused in one line; never a traceback")
 def test_an_enormous_size_is_refused_before_it_is_allocated(copy):
     seal = next((copy / "checkpoints" / "maml" / "4" / "seal").glob("metadata"))
     for size in (10**15, -1, "many"):
@@ -126,6 +131,7 @@ def test_an_enormous_size_is_refused_before_it_is_allocated(copy):
         opened(copy).restore(LIKE)
 
 
+@pytest.mark.fault(promised="whole or refused in one line; never a traceback")
 def test_a_run_folder_that_is_gone_is_not_made_again(copy):
     checkpoints = opened(copy)
     shutil.rmtree(copy)

@@ -1,0 +1,92 @@
+"""What it costs a training to be kept: checkpoints at the default interval, and the guard against divergence.
+
+Command:   python benchmarks/checkpoints.py
+Result:    results/checkpoints.json and results/checkpoints.md, with machine and versions in them.
+
+Updates with and without the guard take turns, so that a drift of the machine's speed meets both; the ratio is taken
+turn by turn, and its median, minimum and maximum are told. A checkpoint is written while the training waits, so that
+its share of the run is its seconds over the interval's; one is written in every turn, of the state as it is then.
+"""
+
+import json
+import pathlib
+import platform
+import statistics
+import tempfile
+import time
+
+import jax
+
+import jaxmeta
+from jaxmeta import runs, training
+from jaxmeta.cli import build, presets, progress, train
+from jaxmeta.runs import results
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+PRESETS = ("maml-regression", "maml-strokes", "protonet-strokes")
+TURNS, TURN_SECONDS, MOST_UPDATES = 11, 2.0, 2000
+
+
+def measure(name: str, folder: pathlib.Path) -> dict[str, object]:
+    """One preset's row."""
+    config, given = train.source(presets.TRAININGS[name])
+    shape = build.shape(config, given.validation)
+    plain = training.meta_trainer(build.training_learner(config, shape), train.outer_optimizer(config))
+    state, key = plain.init(jax.random.key(0)), jax.random.key(1)
+    programs = {}
+    for way, trainer in {"plain": plain, "guarded": training.stop_at_divergence(plain)}.items():
+        updates = training.many_updates(
+            trainer, given.sample, num_tasks=config.tasks_per_step, num_updates=MOST_UPDATES
+        )
+        programs[way] = jax.jit(updates)
+        jax.block_until_ready(programs[way](state, key, 1))
+    began = time.perf_counter()
+    jax.block_until_ready(programs["plain"](state, key, 3))
+    count = int(min(MOST_UPDATES, max(1, 3 * TURN_SECONDS / (time.perf_counter() - began))))
+    facts = {"config": train.recorded(config), "data": given.checksums}
+    checkpoints = runs.Checkpoints(folder, name, facts=facts, versions=results.versions())
+    seconds, saves = {way: [] for way in programs}, []
+    for _ in range(TURNS):
+        for way, program in programs.items():
+            began = time.perf_counter()
+            new, _ = jax.block_until_ready(program(state, key, count))
+            seconds[way].append((time.perf_counter() - began) / count)
+        began = time.perf_counter()
+        checkpoints.save({"state": new, "best": new.meta_params}, {})
+        saves.append(time.perf_counter() - began)
+    ratios = [guarded / without for guarded, without in zip(seconds["guarded"], seconds["plain"], strict=True)]
+    return {
+        "update_seconds": float(f"{statistics.median(seconds['plain']):.3g}"), "updates_per_turn": count,
+        "guard_ratio": [round(f(ratios), 3) for f in (statistics.median, min, max)],
+        "checkpoint_seconds": [round(f(saves), 3) for f in (statistics.median, min, max)],
+        "share_of_interval": round(statistics.median(saves) / progress.INTERVAL, 5),
+    }  # fmt: skip
+
+
+def main() -> None:
+    RESULTS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = {name: measure(name, pathlib.Path(folder)) for name in PRESETS}
+    versions = {"jaxmeta": jaxmeta.__version__, "jax": jax.__version__, "python": platform.python_version()}
+    content = {"device": results.device(), "versions": versions, "interval": progress.INTERVAL, "rows": rows}
+    (RESULTS / "checkpoints.json").write_text(json.dumps(content, indent=1) + "\n")
+    lines = [
+        f"| preset | an update, s | with the guard, relative | a checkpoint, s | one in {progress.INTERVAL:.0f} s |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        guard, saved = (
+            f"{given[0]} [{given[1]}, {given[2]}]" for given in (row["guard_ratio"], row["checkpoint_seconds"])
+        )
+        lines.append(f"| {name} | {row['update_seconds']} | {guard} | {saved} | {row['share_of_interval']:.2%} |")
+    lines += [
+        "",
+        f"{results.device()}; " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
+        "",
+    ]
+    (RESULTS / "checkpoints.md").write_text("\n".join(lines))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
