@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from jaxmeta import cli
+from jaxmeta.cli import trained
+from jaxmeta.cli.config import Train
 
 TINY = [
     "--picture", "8", "8", "1", "--num-filters", "4", "--effort", "0.002", "--num-tasks", "4", "--tune-tasks", "2",
@@ -134,3 +136,12 @@ def test_wrong_use(wrong, said, tmp_path, capsys):
     assert said in err
     assert "Traceback" not in err
     assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_a_source_of_small_classes_gives_the_queries_it_has(tmp_path):
+    pictures = np.random.default_rng(0).random((60, 4, 8, 8), np.float32)
+    np.savez(tmp_path / "small.npz", images=pictures)
+    asked = Train(domain=f"{tmp_path / 'small.npz'},fonts", picture=(8, 8, 1), train_queries=5, queries=2)
+    fitting = trained._fitting(asked)
+    assert (fitting.train_queries, fitting.queries) == (3, 2)
+    assert trained._queries(asked, "validation", 4, 5) == 0

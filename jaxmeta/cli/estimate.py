@@ -11,7 +11,9 @@ from jaxmeta import models
 from jaxmeta.cli import build, methods
 from jaxmeta.cli.config import Train, Transfer
 
-_PICTURES, _COMPILATION = 100, 8.0  # seconds a program
+_PICTURES, _COMPILATION = 100, 4.0  # seconds a program
+_TEST = 0.5  # a picture in test, whose queries only go forward, against one in training
+_HEADS = ("linear_probe", "baseline_plus_plus")
 
 
 def text(config: Transfer) -> str:
@@ -24,9 +26,12 @@ def text(config: Transfer) -> str:
         found = methods.method(name)
         tested = methods.tested(found, _trained(name, config), config, config.sources[0])
         for shots in config.shots:
-            task = config.ways * shots * max(1, tested.inner_steps_test if build.has_steps(tested) else 0) + each
-            pictures += task * config.num_tasks * len(config.targets) * (1 if found.family == "baseline" else 2)
-            pictures += task * config.tune_tasks * len(methods.RATES) * found.tuned
+            # Steps on the head alone take the features that were computed once.
+            passes = tested.inner_steps_test if build.has_steps(tested) and tested.learner not in _HEADS else 1
+            task = config.ways * shots * max(1, passes) + each
+            untrained = found.family == "learner" and not found.fine_tunes
+            pictures += _TEST * task * config.num_tasks * len(config.targets) * (2 if untrained else 1)
+            pictures += _TEST * task * config.tune_tasks * len(methods.RATES) * found.tuned
             programs += 2 + found.tuned
     seconds = len(config.sources) * (pictures * _per_picture(config) + programs * _COMPILATION)
     cells = len(config.sources) * len(config.targets) * len(config.shots)

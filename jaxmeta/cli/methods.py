@@ -30,6 +30,8 @@ class Method(NamedTuple):
     """How its config differs from the training's."""
     tuned: bool = False
     """Whether the rate of its steps in test is chosen on validation classes of the source."""
+    fine_tunes: bool = False
+    """Whether it takes the transfer's fine-tuning steps in test, not its own."""
 
 
 _PRETRAINED = Train(
@@ -48,21 +50,24 @@ _TRAININGS = {
         start="pretrained_layer",
     ),
 }  # fmt: skip
-_BASELINES = {
-    "fine_tune": Method("baseline", "pretrained", {}, tuned=True),
-    "linear_probe": Method("baseline", "pretrained", {"learner": "linear_probe"}, tuned=True),
+_METHODS = {
+    "fine_tune": Method("baseline", "pretrained", {}, tuned=True, fine_tunes=True),
+    "linear_probe": Method("baseline", "pretrained", {"learner": "linear_probe"}, tuned=True, fine_tunes=True),
     "simple_shot": Method("baseline", "pretrained", {"learner": "simple_shot"}),
-    "baseline_plus_plus": Method("baseline", "pretrained_cosine", {}, tuned=True),
+    "baseline_plus_plus": Method("baseline", "pretrained_cosine", {}, tuned=True, fine_tunes=True),
     "from_scratch": Method(
-        "baseline", None, {"learner": "from_scratch", "norm": "support", "inner_optimizer": "momentum"}, tuned=True
+        "baseline", None, {"learner": "from_scratch", "norm": "support", "inner_optimizer": "momentum"},
+        tuned=True, fine_tunes=True,
     ),
-    "pmf": Method("learner", "pmf", {}, tuned=True),
-}
+    "pmf": Method("learner", "pmf", {}, tuned=True, fine_tunes=True),
+    # It starts from prototypes, whose gradient grows with the features: a rate that fits one shot diverges at five.
+    "proto_maml": Method("learner", "proto_maml", {}, tuned=True),
+}  # fmt: skip
 
 
 def method(name: str) -> Method:
-    """Meta-learners are tested as they are trained."""
-    return _BASELINES.get(name) or Method("learner", name, {})
+    """Other learners are tested as they are trained."""
+    return _METHODS.get(name) or Method("learner", name, {})
 
 
 def training(name: str, transfer: Transfer, source: str) -> Training:
@@ -74,7 +79,7 @@ def training(name: str, transfer: Transfer, source: str) -> Training:
 def tested(found: Method, trained: Train | None, transfer: Transfer, source: str) -> Train:
     """The config of a method in test, from that of its training."""
     config = dataclasses.replace(trained or _asked(Train(), transfer, source), **found.test)
-    steps = transfer.fine_tune_steps if found.tuned else config.inner_steps_test
+    steps = transfer.fine_tune_steps if found.fine_tunes else config.inner_steps_test
     norm = transfer.norm or config.norm
     return dataclasses.replace(config, inner_steps_test=steps, norm=norm)
 

@@ -12,27 +12,32 @@ _FAMILIES = {"learner": ("#0072B2", "o"), "baseline": ("#D55E00", "s"), "floor":
 
 
 def transfer(rows: Sequence[Row]) -> Any:
-    """The matrix as a figure: a panel a domain, a row of panels for each source and number of shots.
+    """The matrix as a figure: a column of panels for each domain, a line of them for each number of shots.
 
     Args:
       rows: of one transfer; cells without scores stay empty.
 
     Returns:
-      A matplotlib Figure: accuracy in % of each query alone, mean and 95% interval, a dotted line at chance.
+      A matplotlib Figure: accuracy in % of each query alone, mean and 95% interval, a dotted line at chance. Of several
+      sources each stands beside the methods' names; the floors, which know no source, are shown once.
     """
     from matplotlib.figure import Figure
 
-    domains = list(dict.fromkeys(row["domain"] for row in rows))
-    settings = list(dict.fromkeys((row["source"], row["shots"]) for row in rows))
+    domains, shots = ([*dict.fromkeys(row[name] for row in rows)] for name in ("domain", "shots"))
+    several = len({row["source"] for row in rows}) > 1
+    cells = {(domain, number): {} for number in shots for domain in domains}
+    for row in rows:
+        label = f"{row['method']} from {row['source']}" if several and row["family"] != "floor" else row["method"]
+        cells[row["domain"], row["shots"]].setdefault(label, row)
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    size = (2.4 + 2.1 * len(domains), 0.9 + (0.6 + 0.24 * len(methods)) * len(settings))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(len(settings), len(domains), sharex="col", sharey=True, squeeze=False)
-    for line, (source, shots) in zip(panels, settings, strict=True):
+    most = max(map(len, cells.values())) if several else len(methods)
+    width = 4.8 if several else 2.1
+    figure = Figure(figsize=(2.4 + width * len(domains), 0.9 + (0.6 + 0.24 * most) * len(shots)), layout="constrained")
+    panels = figure.subplots(len(shots), len(domains), sharex="col", sharey=not several, squeeze=False)
+    for line, number in zip(panels, shots, strict=True):
         for panel, domain in zip(line, domains, strict=True):
-            own = [row for row in rows if (row["source"], row["shots"], row["domain"]) == (source, shots, domain)]
-            _panel(panel, own, methods)
-        line[0].set_ylabel(f"from {source}\n{shots}-shot")
+            _panel(panel, cells[domain, number], [*cells[domain, number]] if several else methods)
+        line[0].set_ylabel(f"{number}-shot" if several else f"from {rows[0]['source']}\n{number}-shot")
     for panel, domain in zip(panels[0], domains, strict=True):
         panel.set_title(domain, fontsize="medium")
     figure.supxlabel("accuracy in %, mean and 95% interval over tasks; dotted: chance", fontsize="medium")
@@ -43,18 +48,23 @@ def transfer(rows: Sequence[Row]) -> Any:
     return figure
 
 
-def _panel(panel: Any, rows: Sequence[Row], methods: Sequence[str]) -> None:
-    for row in rows:
+def _panel(panel: Any, rows: dict[str, Row], labels: Sequence[str]) -> None:
+    for label, row in rows.items():
         if row.get("single"):
             mean, low, high = (100 * row["single"][part] for part in ("mean", "low", "high"))
             color, marker = _FAMILIES[row["family"]]
-            height = methods.index(row["method"])
             panel.errorbar(
-                mean, height, xerr=[[mean - low], [high - mean]], fmt=marker, color=color, markersize=4, capsize=2
+                mean,
+                labels.index(label),
+                xerr=[[mean - low], [high - mean]],
+                fmt=marker,
+                color=color,
+                markersize=4,
+                capsize=2,
             )
             panel.axvline(100 * row["chance"], color="#767676", linestyle=":", linewidth=1)
-    panel.set_yticks(range(len(methods)), methods, fontsize="small")
-    panel.set_ylim(len(methods) - 0.5, -0.5)
+    panel.set_yticks(range(len(labels)), labels, fontsize="small")
+    panel.set_ylim(len(labels) - 0.5, -0.5)
     panel.grid(axis="x", color="#E5E5E5")
     panel.set_axisbelow(True)
     for side in ("top", "right"):
