@@ -200,3 +200,22 @@ def many_updates(
         return jax.lax.fori_loop(0, count, body, (state, rows))
 
     return run
+
+
+def side_by_side(update: Callable[..., tuple[MetaState, Metrics]]) -> Callable[..., tuple[list[MetaState], Metrics]]:
+    """Makes one program of several trainings: seeds, or anything else in which their states differ.
+
+    Args:
+      update: what `many_updates` returns, not jitted.
+
+    Returns:
+      (states, keys, counts [num_trainings]) -> (states, metrics [num_trainings, num_updates]), to be jitted by the
+      caller. Training i takes what update(states[i], keys[i], counts[i]) takes, up to the order of sums.
+    """
+
+    def run(states: list[MetaState], keys: list[Array], counts: Array) -> tuple[list[MetaState], Metrics]:
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        stacked, metrics = jax.vmap(update)(stacked, jnp.stack(keys), counts)
+        return [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(states))], metrics
+
+    return run

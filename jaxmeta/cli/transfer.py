@@ -193,7 +193,7 @@ def _trained_source(config: Transfer, domain: str, folder: pathlib.Path, prefix:
         recorded, label = train.recorded(own), f"{name} on {sources.name(domain)}"
         write_json(path / "config.json", {"schema": 1, "preset": name, "config": recorded})
         opened = session.Run(path, {"config": recorded, "data": given.checksums}, stop)
-        return own, train.fit(own, given, opened, label, start=start)[0]
+        return own, train.fit(own, given, {own.seed: opened}, label, start=start)[own.seed]
 
     @functools.cache
     def ready(name: str) -> Ready:
@@ -349,9 +349,10 @@ def _draw(config: Transfer, meeting: Meeting) -> Drawn:
     if not sizes.queries:
         return Drawn(sizes, smallest, None, {})
     domain = sources.domain(asked, "test", **sizes._asdict(), seen=seen)
-    episodes = scoring.draw(tasks.widen(domain.sample, config.ways), train.TEST_SEED + config.seed, config.num_tasks)
+    sample = tasks.widen(domain.sample, config.ways)
+    episodes = scoring.draw(sample, train.TEST_SEED + config.seed, config.num_tasks)
     facts = {"domain": sources.name(target), "split": domain.split, **sizes._asdict()}
-    test = scoring.Test(episodes, facts, domain.checksums, build.Shape(config.picture, config.ways))
+    test = scoring.Test(episodes, facts, domain.checksums, build.Shape(config.picture, config.ways), sample)
     return Drawn(sizes, smallest, test, {"chance": 1 / sizes.ways, **_distances(source, episodes)})
 
 
