@@ -55,6 +55,21 @@ def meta_trainer(
 
     Raises:
       ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
+
+    Example:
+      Seeds, or a grid of inner rates, in one program are a vmap over whoever makes the learner.
+
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from jaxmeta import criteria, maml, meta_trainer, models, tasks, training
+      >>> sample, model = tasks.sinusoid(num_shots=5, num_queries=5), models.mlp(1, 1, hidden=(8,))
+      >>> def train(rate):
+      ...     learner = maml(model, criteria.squared_error, optax.sgd(rate), num_steps=1)
+      ...     trainer = meta_trainer(learner, optax.adam(1e-2))
+      ...     run = training.many_updates(trainer, sample, num_tasks=4, num_updates=10)
+      ...     return run(trainer.init(jax.random.key(0)), jax.random.key(1))
+      >>> states, metrics = jax.jit(jax.vmap(train))(jnp.array([0.001, 0.01, 0.1]))
+      >>> metrics["loss"].shape
+      (3, 10)
     """
 
     def init(key: Array) -> MetaState:

@@ -45,7 +45,7 @@ def write(folder: pathlib.Path, rows: Mapping[int, list[dict[str, Any]]], checks
         | {column: _spread([own[index][column] for own in rows.values()]) for column in ("joint", "single")}
         for index, row in enumerate(next(iter(rows.values())))
     ]
-    every = [{"seed": seed} | row for seed, own in rows.items() for row in own]
+    every: list[dict[str, Any]] = [{"seed": seed} | row for seed, own in rows.items() for row in own]
     for spread, row in zip(spreads, every, strict=False):
         print(
             f"{spread['method']}: " + ", ".join(_said(spread, column, row["metric"]) for column in ("joint", "single"))
