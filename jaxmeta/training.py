@@ -55,6 +55,21 @@ def meta_trainer(
 
     Raises:
       ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
+
+    Example:
+      Seeds, or a grid of inner rates, in one program are a vmap over whoever makes the learner.
+
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from jaxmeta import criteria, maml, meta_trainer, models, tasks, training
+      >>> sample, model = tasks.sinusoid(num_shots=5, num_queries=5), models.mlp(1, 1, hidden=(8,))
+      >>> def train(rate):
+      ...     learner = maml(model, criteria.squared_error, optax.sgd(rate), num_steps=1)
+      ...     trainer = meta_trainer(learner, optax.adam(1e-2))
+      ...     run = training.many_updates(trainer, sample, num_tasks=4, num_updates=10)
+      ...     return run(trainer.init(jax.random.key(0)), jax.random.key(1))
+      >>> states, metrics = jax.jit(jax.vmap(train))(jnp.array([0.001, 0.01, 0.1]))
+      >>> metrics["loss"].shape
+      (3, 10)
     """
 
     def init(key: Array) -> MetaState:
@@ -198,5 +213,24 @@ def many_updates(
         shapes = jax.eval_shape(one, state, stream_key, learner_key)[1]
         rows = jax.tree.map(lambda leaf: jnp.zeros((num_updates, *leaf.shape), leaf.dtype), shapes)
         return jax.lax.fori_loop(0, count, body, (state, rows))
+
+    return run
+
+
+def side_by_side(update: Callable[..., tuple[MetaState, Metrics]]) -> Callable[..., tuple[list[MetaState], Metrics]]:
+    """Makes one program of several trainings: seeds, or anything else in which their states differ.
+
+    Args:
+      update: what `many_updates` returns, not jitted.
+
+    Returns:
+      (states, keys, counts [num_trainings]) -> (states, metrics [num_trainings, num_updates]), to be jitted by the
+      caller. Training i takes what update(states[i], keys[i], counts[i]) takes, up to the order of sums.
+    """
+
+    def run(states: list[MetaState], keys: list[Array], counts: Array) -> tuple[list[MetaState], Metrics]:
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        stacked, metrics = jax.vmap(update)(stacked, jnp.stack(keys), counts)
+        return [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(states))], metrics
 
     return run

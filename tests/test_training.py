@@ -145,6 +145,21 @@ def test_seeds_are_a_vmap_of_update():
     assert len({float(loss) for loss in metrics["loss"][:, -1]}) == 3
 
 
+def test_a_grid_of_inner_rates_is_a_vmap_over_learners():
+    def train(rate):
+        learner = maml(models.mlp(1, 1, hidden=(8,)), criteria.squared_error, optax.sgd(rate), num_steps=2)
+        trainer = meta_trainer(learner, optax.adam(1e-2))
+        return training.many_updates(trainer, small()[1], num_tasks=4, num_updates=3)(trainer.init(KEY), KEY)
+
+    rates = jnp.array([0.003, 0.03])
+    together = jax.jit(jax.vmap(train))(rates)
+    for index, rate in enumerate(rates.tolist()):
+        found = jax.tree.map(lambda leaf, index=index: leaf[index], together)
+        alone = jax.jit(train, static_argnums=0)(rate)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), found, alone)
+    assert together[1]["loss"][0, -1] != together[1]["loss"][1, -1]
+
+
 def test_the_registry_names_every_learner():
     from jaxmeta import learners
 

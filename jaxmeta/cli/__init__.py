@@ -8,6 +8,7 @@ import io
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,8 +112,24 @@ def _parse(kind: Any, arguments: list[str], program: str, description: str | Non
         raise UsageError(" ".join(plain.split()) or f"{program}: wrong arguments") from None
 
 
+def keep_programs() -> None:
+    """Lets a command find what an earlier one compiled; JAX_COMPILATION_CACHE_DIR says where else, or "" that not."""
+    import jax
+
+    from jaxmeta.datasets import cache
+
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    path = cache.folder() / "programs"
+    with contextlib.suppress(OSError):  # a cache that cannot be written is no error
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            jax.config.update("jax_compilation_cache_dir", str(path))
+
+
 def entry() -> None:
     """The console script; where whoever reads the output has gone, as in `jaxmeta domains | head`, it ends silently."""
+    keep_programs()
     try:
         try:
             code = main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from typing import Any, NamedTuple
@@ -111,17 +112,22 @@ def inner_optimizer(config: Train, rate: float | Array) -> optax.GradientTransfo
 
 def training_learner(config: Train, shape: Shape) -> MetaLearner:
     """The learner that a config trains."""
-    return _learner(config, shape, config.train_ways, config.inner_steps, config.inner_batch_size or None)
+    return _learner(_any_seed(config), shape, config.train_ways, config.inner_steps, config.inner_batch_size or None)
 
 
 def learner(config: Train, shape: Shape, *, ways: int, inner_steps: int) -> MetaLearner:
     """The learner over the same meta_params that is tested; `ways` is what one without a head tells apart."""
-    return _learner(config, shape, ways, inner_steps, None)
+    return _learner(_any_seed(config), shape, ways, inner_steps, None)
 
 
 def learner_at(config: Train, shape: Shape, *, ways: int, inner_steps: int, rate: Array) -> MetaLearner:
     """`learner` with another rate of its steps, which may be traced: one program serves a whole search."""
     return _made(config, shape, ways, inner_steps, None, inner_optimizer(config, rate))
+
+
+def _any_seed(config: Train) -> Train:
+    """The config whose learners serve all seeds, so that their programs do, too."""
+    return dataclasses.replace(config, seed=0, seeds=1)
 
 
 # Cached, since a program is compiled once for each learner and not once for each that is equal to it.
@@ -163,9 +169,13 @@ def _made(
     return getattr(learners if hasattr(learners, name) else baselines, name)(*given, **options)
 
 
-@functools.cache
 def raw_inputs(config: Train, shape: Shape, ways: int) -> dict[str, MetaLearner]:
     """The rows that say how far raw inputs alone go; for numbers they are linear models, too."""
+    return _raw_inputs(_any_seed(config), shape, ways)
+
+
+@functools.cache
+def _raw_inputs(config: Train, shape: Shape, ways: int) -> dict[str, MetaLearner]:
     loss = criterion(config)
     if is_regression(config):
         return {

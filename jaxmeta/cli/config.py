@@ -95,6 +95,8 @@ class Train:
     """Tasks that choose the checkpoint; their classes are neither training nor test classes."""
     seed: int = 0
     """Seed of everything random."""
+    seeds: int = 1
+    """Trainings, of this seed and those after it, in one program; each has a run folder seed-N of its own."""
     data_dir: str | None = None
     """Where the data sets lie; JAXMETA_DATA is the default."""
     out: str | None = None

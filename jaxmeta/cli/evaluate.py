@@ -64,6 +64,9 @@ def _read(run: RunFolder) -> Train:
 def parameters(run: RunFolder, config: Train, shape: build.Shape) -> PyTree:
     """The run's meta_params, held against the shapes that its config asks for."""
     like = jax.eval_shape(build.training_learner(config, shape).init, jax.random.key(0))
+    if config.seeds > 1:
+        wanted = f"one of its {config.seeds} runs, such as {run.path / f'seed-{config.seed}'}"
+        checks.fail(str(run.path), wanted, "the folder of all", error=checks.DataError)
     if build.is_pretrained(config):
         pictures = jax.ShapeDtypeStruct((1, *shape.inputs), "float32")
         finish = functools.partial(baselines.with_population, build.network(config, shape))

@@ -7,8 +7,8 @@ import math
 import pathlib
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,91 +57,146 @@ class Notes:
         return cls(**content)
 
 
+class Seed(NamedTuple):
+    """One of the trainings that run in one program."""
+
+    key: jax.Array
+    """What everything random comes from."""
+    run: session.Run
+    """Where checkpoints and metrics go, and whether to stop."""
+    label: str
+    """Names the training to people."""
+    validate: Callable[[PyTree], dict[str, float]]
+    """(meta_params) -> scores."""
+
+
 def meta_train(
     trainer: training.MetaTrainer,
     sample: tasks.Sample,
+    seeds: Sequence[Seed],
     *,
     num_tasks: int,
     steps: int,
-    key: jax.Array,
-    run: session.Run,
     name: str,
-    label: str,
     on_divergence: Callable[[training.MetaTrainer], training.MetaTrainer] = training.stop_at_divergence,
-    validate: Callable[[PyTree], dict[str, float]] | None = None,
     better: Callable[[dict[str, float], dict[str, float]], bool] = lambda new, best: new["loss"] < best["loss"],
     num_validations: int = 10,
-) -> PyTree:
-    """Trains from the last checkpoint on, or from the start if there is none.
+) -> list[PyTree]:
+    """Trains each seed from its last checkpoint on, or from the start if there is none.
 
     Args:
       trainer: the outer loop.
       sample: key -> Episode; the episodes of a step are a function of the key and the step.
+      seeds: at least one; they may stand at different steps, as after a break between two of their checkpoints.
       num_tasks: tasks per update.
-      steps: updates in all.
-      key: what everything random comes from.
-      run: where checkpoints and metrics go, and whether to stop.
-      name: tells the trainings of a run apart.
-      label: names the training to people.
+      steps: updates of each seed.
+      name: names the checkpoints.
       on_divergence: what becomes of an update that is not finite; `training` has two ways.
-      validate: (meta_params) -> scores.
       better: (scores, best scores) -> whether to keep the new.
       num_validations: how often to validate.
 
     Returns:
-      The meta_params that validation prefers, or the last ones without validation.
+      For each seed the meta_params that validation prefers.
 
     Raises:
-      ArithmeticError: if the training diverged; its last good state is saved.
-      Interrupted: if a signal asked for it; its state is saved.
+      ArithmeticError: if a seed diverged; its last good state is saved, and so are the others'.
+      Interrupted: if a signal asked for it; the states are saved.
     """
-    init_key, train_key = jax.random.split(key)
-    first = trainer.init(init_key)
+    keys = [jax.random.split(seed.key) for seed in seeds]
+    first = [trainer.init(init_key) for init_key, _ in keys]
     if not steps:
-        return first.meta_params
-    now = _Training(run, name, label, first, steps)
+        return [state.meta_params for state in first]
+    now = [_Training(seed, name, state, steps) for seed, state in zip(seeds, first, strict=True)]
     update = training.many_updates(on_divergence(trainer), sample, num_tasks=num_tasks, num_updates=LINE)
-    update = jax.jit(update, donate_argnums=0)
+    update = _together(update, [train_key for _, train_key in keys])
     every = LINE * max(1, math.ceil(steps / LINE / num_validations))
     bar = tqdm(
-        total=steps, initial=now.step, desc=label, unit="step", file=sys.stderr,
+        total=steps, initial=min(each.step for each in now), desc=seeds[0].label, unit="step", file=sys.stderr,
         mininterval=0.2 if sys.stderr.isatty() else 30,
     )  # fmt: skip
-    per_update = per_validation = math.inf
-    with run.stop.awaited(), bar:
+    per_update, per_validation, stop = math.inf, math.inf, seeds[0].run.stop
+    with stop.awaited(), bar:
         while True:
-            step = now.step
-            due = step % every == 0 or step == steps
-            if validate is not None and due and now.notes.validated < step:
-                now.pause(per_validation)
-                began = time.perf_counter()
-                now.judge(validate(now.state.meta_params), better)
-                per_validation = time.perf_counter() - began
-            if step == steps:
+            for each in now:
+                if (each.step % every == 0 or each.step == steps) and each.notes.validated < each.step:
+                    _pause(now, per_validation)
+                    began = time.perf_counter()
+                    each.judge(better)
+                    per_validation = time.perf_counter() - began
+            if all(each.step == steps for each in now):
                 break
-            count = int(min(LINE - step % LINE, steps - step, max(1, CALL // per_update)))
-            now.pause(count * per_update)
-            began = time.perf_counter()
-            now.state, metrics = update(now.state, train_key, count)
-            rows = {name: values[:count] for name, values in jax.device_get(metrics).items()}
-            per_update = (time.perf_counter() - began) / count
-            if means := now.take(step, rows):
-                bar.set_postfix(loss=f"{means['loss']:.4f}", refresh=False)
-            bar.update(count)
-        now.save()
-    if run.stop.signal:
-        run.stop.leave(f"after {steps} steps")
-    return now.state.meta_params if now.notes.scores is None else now.best
+            most = max(1, CALL // per_update)
+            counts = [int(min(LINE - each.step % LINE, steps - each.step, most)) for each in now]
+            _pause(now, max(counts) * per_update)
+            began, begun = time.perf_counter(), [each.step for each in now]
+            states, rows = update([each.state for each in now], counts)
+            per_update = (time.perf_counter() - began) / max(counts)
+            for each, state in zip(now, states, strict=True):
+                each.state = state
+            _take(now, begun, rows, bar)
+        for each in now:
+            each.save()
+    if stop.signal:
+        stop.leave(f"after {steps} steps")
+    return [each.state.meta_params if each.notes.scores is None else each.best for each in now]
+
+
+def _together(
+    update: Callable[..., Any], keys: list[jax.Array]
+) -> Callable[[list[training.MetaState], list[int]], tuple[list[training.MetaState], list[dict[str, np.ndarray]]]]:
+    """One program of all trainings: (states, counts) -> (states, the metrics [count] of each)."""
+    compiled = jax.jit(update if len(keys) == 1 else training.side_by_side(update), donate_argnums=0)
+
+    def run(states: list[training.MetaState], counts: list[int]) -> Any:
+        if len(states) == 1:
+            state, metrics = compiled(states[0], keys[0], counts[0])
+            states, metrics = [state], jax.tree.map(lambda leaf: leaf[None], jax.device_get(metrics))
+        else:
+            states, metrics = compiled(states, keys, jnp.array(counts))
+        metrics = jax.device_get(metrics)
+        return states, [
+            {name: values[index, :count] for name, values in metrics.items()} for index, count in enumerate(counts)
+        ]
+
+    return run
+
+
+def _pause(now: list[_Training], coming: float) -> None:
+    """Saves if it is time to, and ends if a signal asks; `coming` is how many seconds the next thing may take."""
+    stop = now[0].run.stop
+    asked = stop.signal is not None
+    for each in now:
+        each.pause(math.inf if asked else coming)
+    if asked:
+        stop.leave(f"at step {min(each.step for each in now)} of {now[0].steps}")
+
+
+def _take(now: list[_Training], begun: list[int], rows: list[dict[str, np.ndarray]], bar: tqdm) -> None:
+    """Collects the metrics of a call; all trainings have theirs before one that diverged ends them."""
+    losses, diverged = [], []
+    for each, step, own in zip(now, begun, rows, strict=True):
+        try:
+            if len(own["finite"]) and (means := each.take(step, own)):
+                losses.append(means["loss"])
+        except ArithmeticError as error:
+            diverged.append(error)
+    if diverged:
+        for each in now:
+            each.save()
+        raise diverged[0]
+    if losses:
+        bar.set_postfix(loss=f"{np.mean(losses):.4f}", refresh=False)
+    bar.update(min(each.step for each in now) - bar.n)
 
 
 class _Training:
     """A training between two calls, and how it is kept on disk."""
 
-    def __init__(self, run: session.Run, name: str, label: str, state: training.MetaState, steps: int):
-        self.run, self.label, self.steps = run, label, steps
-        self.checkpoints = run.checkpoints(name)
+    def __init__(self, seed: Seed, name: str, state: training.MetaState, steps: int):
+        self.run, self.label, self.validate, self.steps = seed.run, seed.label, seed.validate, steps
+        self.checkpoints = seed.run.checkpoints(name)
         self.best = jax.device_get(state.meta_params)
-        self.notes = Notes(end=run_folder.metrics_end(run.folder))
+        self.notes = Notes(end=run_folder.metrics_end(self.run.folder))
         if found := self.checkpoints.restore({"state": state, "best": self.best}):
             state, self.best = found.arrays["state"], found.arrays["best"]
             self.notes = Notes.read(self.checkpoints.path, found.notes)
@@ -151,7 +206,7 @@ class _Training:
             for change in found.changed:
                 self.say(f"{change}: the bits may not be those of an unbroken run")
             if state.step < steps:
-                run_folder.truncate_metrics(run.folder, self.notes.end)
+                run_folder.truncate_metrics(self.run.folder, self.notes.end)
         # By way of NumPy, so that a first state and a restored one are of one kind and meet one program.
         self.state: training.MetaState = jax.tree.map(jnp.asarray, jax.device_get(state))
         self.saved = time.perf_counter()
@@ -170,20 +225,17 @@ class _Training:
         self.saved = time.perf_counter()
 
     def pause(self, coming: float) -> None:
-        """Saves if it is time to, and ends if a signal asks; `coming` is how many seconds the next thing may take."""
-        asked = self.run.stop.signal is not None
-        if asked or coming > PATIENCE or time.perf_counter() - self.saved > INTERVAL:
+        """Saves if it is time to; `coming` is how many seconds the next thing may take."""
+        if coming > PATIENCE or time.perf_counter() - self.saved > INTERVAL:
             self.save()
-        if asked:
-            self.run.stop.leave(f"at step {self.step} of {self.steps}")
 
     def write(self, split: str, values: dict[str, Any]) -> None:
         line = {"step": self.step, "split": split, **values, "seconds": round(time.perf_counter() - self.start, 3)}
         self.notes.end = run_folder.append_metrics(self.run.folder, line)
 
-    def judge(self, scores: dict[str, float], better: Callable[..., bool]) -> None:
-        """Keeps the meta_params if their scores are the best."""
-        notes = self.notes
+    def judge(self, better: Callable[..., bool]) -> None:
+        """Validates, and keeps the meta_params if their scores are the best."""
+        notes, scores = self.notes, self.validate(self.state.meta_params)
         notes.validated = self.step
         self.write("validation", scores)
         said = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
@@ -207,7 +259,6 @@ class _Training:
         if stands or not means:
             worst = int(finite.argmin())
             notes.skipped = 0
-            self.save()
             raise ArithmeticError(
                 f"{self.label}: diverged at step {begun + worst + 1}: loss {rows['loss'][worst]}, gradient norm "
                 f"{rows['gradient_norm'][worst]}; the state of step {self.step} is kept in {self.checkpoints.path}; "

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import evaluation, tasks
+from jaxmeta import evaluation, tasks, tree
 from jaxmeta.cli import build, sources
 from jaxmeta.cli.config import Train
 from jaxmeta.runs import report_row
@@ -22,6 +22,7 @@ class Test(NamedTuple):
     """domain, split, ways, shots, queries"""
     checksums: dict[str, str]
     shape: build.Shape
+    sample: tasks.Sample
 
 
 def draw(sample: tasks.Sample, seed: int, num_tasks: int) -> Episode:
@@ -42,7 +43,12 @@ def test(
         "queries": queries,
     }
     episodes = draw(domain.sample, seed, num_tasks)
-    return Test(episodes, facts, domain.checksums, build.shape(config, domain.sample))
+    return Test(episodes, facts, domain.checksums, build.shape(config, domain.sample), domain.sample)
+
+
+def redrawn(test: Test, seed: int) -> Test:
+    """As many tasks of another seed."""
+    return test._replace(episodes=draw(test.sample, seed, tree.leading_axis(test.episodes)))
 
 
 def row(

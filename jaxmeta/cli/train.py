@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 import optax
 
 from jaxmeta import baselines, checks, datasets, evaluation, tasks, training
-from jaxmeta.cli import build, progress, scoring, session, sources
+from jaxmeta.cli import build, progress, scoring, seeds, session, sources
 from jaxmeta.cli.config import Train
 from jaxmeta.runs import results, save_params, table, write_json
 from jaxmeta.types import PyTree
@@ -27,6 +28,7 @@ def check(config: Train) -> None:
         ("steps", 0), ("tasks_per_step", 1), ("inner_batch_size", 0), ("inner_steps", 0), ("inner_steps_test", 0),
         ("num_context_params", 1), ("num_classes", 0), ("batch_size", 1),
         ("num_tasks", 2), ("validation_tasks", 2), ("num_filters", 1), ("seed", 0),
+        ("seeds", 1),
     ):  # fmt: skip
         checks.integer(f"--{name.replace('_', '-')}", getattr(config, name), low)
     for name in ("learning_rate", "inner_learning_rate", "regularization"):
@@ -70,8 +72,8 @@ class Source(NamedTuple):
     validation: tasks.Sample
     """Tasks of classes that are neither training nor test classes."""
     checksums: dict[str, str]
-    pictures: jax.Array | None
-    """[n, height, width, channels] of which a pre-trained network takes its statistics; None for other learners."""
+    pictures: Callable[[int], jax.Array] | None
+    """seed -> [n, height, width, channels] of which a pre-trained network takes its statistics; None for others."""
 
 
 def source(config: Train) -> tuple[Train, Source]:
@@ -93,7 +95,7 @@ def _labelled_source(config: Train) -> tuple[Train, Source]:
         checks.fail("--num-classes", f"the {len(examples.class_names)} of --domain, or 0", config.num_classes)
     many = tasks.labelled_batches(examples, batch_size=min(POPULATION, len(examples.inputs)))
     sample = tasks.labelled_batches(examples, batch_size=config.batch_size)
-    pictures, validation = many(jax.random.key(config.seed)).query.inputs, _validation(config)
+    pictures, validation = lambda seed: many(jax.random.key(seed)).query.inputs, _validation(config)
     return config, Source(sample, validation.sample, examples.checksums | validation.checksums, pictures)
 
 
@@ -102,56 +104,66 @@ def _validation(config: Train) -> sources.Domain:
 
 
 def fit(
-    config: Train, given: Source, run: session.Run, label: str, *, start: PyTree | None = None
-) -> tuple[PyTree, build.Shape]:
-    """Meta-trains from the run's last checkpoint on, chooses by validation classes of the source, writes the params.
+    config: Train, given: Source, runs: Mapping[int, session.Run], label: str, *, start: PyTree | None = None
+) -> dict[int, PyTree]:
+    """Meta-trains from the last checkpoints on, chooses by validation classes of the source, writes the params.
 
     Args:
       config: as `source` returned it, with its Source.
       given: what to train on.
-      run: an open run.
+      runs: the open run of each seed.
       label: names the training to people.
       start: meta_params to begin with; None: the learner's own.
 
     Returns:
-      The meta_params, and the shape of the network.
+      The meta_params of each seed.
     """
-    select_on = scoring.draw(given.validation, SELECT_SEED + config.seed, config.validation_tasks)
     shape = build.shape(config, given.validation)
     learner = build.training_learner(config, shape)
     tester = build.learner(config, shape, ways=config.ways, inner_steps=config.inner_steps_test)
     if start is not None:
         learner = learner._replace(init=lambda key: start)
 
-    def finished(meta_params: PyTree) -> PyTree:
+    def finisher(seed: int) -> Callable[[PyTree], PyTree]:
         if given.pictures is None:
-            return meta_params
-        return baselines.with_population(build.network(config, shape), meta_params, given.pictures)
+            return lambda meta_params: meta_params
+        network, pictures = build.network(config, shape), given.pictures(seed)
+        return lambda meta_params: baselines.with_population(network, meta_params, pictures)
 
-    def validate(meta_params: PyTree) -> dict[str, float]:
-        scores = evaluation.evaluate(
-            tester, build.criterion(config), finished(meta_params), select_on, jax.random.key(config.seed),
-            columns={"joint": evaluation.as_is},
-        )  # fmt: skip
-        return {name: float(np.mean(values)) for name, values in scores["joint"].items()}
+    finish = {seed: finisher(seed) for seed in runs}
+
+    def validator(seed: int) -> Callable[[PyTree], dict[str, float]]:
+        select_on = scoring.draw(given.validation, SELECT_SEED + seed, config.validation_tasks)
+
+        def validate(meta_params: PyTree) -> dict[str, float]:
+            scores = evaluation.evaluate(
+                tester, build.criterion(config), finish[seed](meta_params), select_on, jax.random.key(seed),
+                columns={"joint": evaluation.as_is},
+            )  # fmt: skip
+            return {name: float(np.mean(values)) for name, values in scores["joint"].items()}
+
+        return validate
 
     metric, sign = build.metric(config), 1 if build.higher_is_better(config) else -1
-    meta_params = progress.meta_train(
+    learned = progress.meta_train(
         training.meta_trainer(learner, outer_optimizer(config)),
         given.sample,
+        [
+            progress.Seed(
+                jax.random.key(seed), run, label if len(runs) == 1 else f"{label}, seed {seed}", validator(seed)
+            )
+            for seed, run in runs.items()
+        ],
         num_tasks=config.tasks_per_step,
         steps=config.steps,
-        key=jax.random.key(config.seed),
-        run=run,
         name=config.learner,
-        label=label,
         on_divergence=ON_DIVERGENCE[config.on_divergence],
-        validate=validate,
         better=lambda new, best: sign * new[metric] > sign * best[metric],
     )
-    meta_params = finished(meta_params)
-    save_params(run.folder, meta_params)
-    return meta_params, shape
+    found = {seed: finish[seed](meta_params) for seed, meta_params in zip(runs, learned, strict=True)}
+    for seed, meta_params in found.items():
+        save_params(runs[seed].folder, meta_params)
+    return found
 
 
 def run(config: Train, preset: str, opened: session.Opener = session.begin) -> int:
@@ -161,13 +173,19 @@ def run(config: Train, preset: str, opened: session.Opener = session.begin) -> i
     sizes: dict[str, Any] = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
     test = scoring.test(config, seed=TEST_SEED + config.seed, num_tasks=config.num_tasks, seen=None, **sizes)
     data = given.checksums | test.checksums
-    with opened(config, preset, recorded(config), data) as run:
-        meta_params, _ = fit(config, given, run, preset)
-        rows = [
-            *scoring.raw_rows(config, test),
-            *scoring.learner_rows(config, meta_params, test, inner_steps=config.inner_steps_test),
-        ]
-        print(table(rows))
-        content = results.document(rows, seed=config.seed, checksums=data)
-        print(f"results: {write_json(run.folder / 'results.json', content)}")
+    with opened(config, preset, recorded(config), data) as run, seeds.runs_of(run, preset) as runs:
+        rows = {}
+        for seed, meta_params in fit(config, given, runs, preset).items():
+            own = dataclasses.replace(config, seed=seed, seeds=1)
+            drawn = test if seed == config.seed else scoring.redrawn(test, TEST_SEED + seed)
+            rows[seed] = [
+                *scoring.raw_rows(own, drawn),
+                *scoring.learner_rows(own, meta_params, drawn, inner_steps=config.inner_steps_test),
+            ]
+            print(table(rows[seed]) if len(runs) == 1 else f"seed {seed}\n{table(rows[seed])}\n")
+            content = results.document(rows[seed], seed=seed, checksums=data)
+            path = write_json(runs[seed].folder / "results.json", content)
+        if len(runs) > 1:
+            path = seeds.write(run.folder, rows, data)
+        print(f"results: {path}")
     return 0

@@ -77,7 +77,7 @@ def _trained_source(config: Transfer, domain: str, folder: pathlib.Path, prefix:
         recorded, label = train.recorded(own), f"{name} on {sources.name(domain)}"
         write_json(path / "config.json", {"schema": 1, "preset": name, "config": recorded})
         opened = session.Run(path, {"config": recorded, "data": given.checksums}, stop)
-        return own, train.fit(own, given, opened, label, start=start)[0]
+        return own, train.fit(own, given, {own.seed: opened}, label, start=start)[own.seed]
 
     @functools.cache
     def ready(name: str) -> Ready:

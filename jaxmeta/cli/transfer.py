@@ -201,9 +201,10 @@ def _draw(config: Transfer, meeting: Meeting) -> Drawn:
     if not sizes.queries:
         return Drawn(sizes, smallest, None, {})
     domain = sources.domain(asked, "test", **sizes._asdict(), seen=seen)
-    episodes = scoring.draw(tasks.widen(domain.sample, config.ways), train.TEST_SEED + config.seed, config.num_tasks)
+    sample = tasks.widen(domain.sample, config.ways)
+    episodes = scoring.draw(sample, train.TEST_SEED + config.seed, config.num_tasks)
     facts = {"domain": sources.name(target), "split": domain.split, **sizes._asdict()}
-    test = scoring.Test(episodes, facts, domain.checksums, build.Shape(config.picture, config.ways))
+    test = scoring.Test(episodes, facts, domain.checksums, build.Shape(config.picture, config.ways), sample)
     return Drawn(sizes, smallest, test, {"chance": 1 / sizes.ways, **_distances(source, episodes)})
 
 

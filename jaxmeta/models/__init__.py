@@ -19,6 +19,7 @@ from jaxmeta.models.networks import (
     relation_module,
 )
 from jaxmeta.models.normalization import NORMS, Moments, Norm
+from jaxmeta.models.precision import in_precision
 from jaxmeta.models.resnet import ResNet12, resnet12
 from jaxmeta.models.update_rules import UpdateRule, gradient_descent_rule, lstm_update_rule
 
@@ -51,6 +52,7 @@ __all__ = [
     "from_linen",
     "from_nnx",
     "gradient_descent_rule",
+    "in_precision",
     "lstm_update_rule",
     "max_pool",
     "mlp",

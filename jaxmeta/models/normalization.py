@@ -53,6 +53,15 @@ def standardize(
     Returns:
       The result, and the support set's moments for the kinds that have them.
     """
+    # Moments are sums over many entries, which half precision would round away.
+    exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    y, moments = _standardize(kind, exact, mask, given, blend, groups, eps)
+    return y.astype(x.dtype), moments
+
+
+def _standardize(
+    kind: str, x: Array, mask: Array | None, given: Moments | None, blend: tuple[Array, Array], groups: int, eps: float
+) -> tuple[Array, Moments | None]:
     spatial = tuple(range(1, x.ndim - 1))
     if kind in ("instance", "task") and not spatial:
         checks.fail(f"norm {kind!r}", "inputs with a spatial axis", f"shape {x.shape}", 'use "layer" or "support"')

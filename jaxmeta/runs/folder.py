@@ -84,6 +84,8 @@ def writing(path: pathlib.Path, what: str = "a file") -> Iterator[None]:
 def clear(folder: pathlib.Path) -> None:
     """Removes what a run writes, by name, so that nothing of an old run stands beside a new one."""
     with writing(folder, "a folder"):
+        for seed in folder.glob("seed-*/config.json"):
+            clear(seed.parent)
         for name in ("results.json", "meta_params.msgpack", METRICS, "config.json"):
             (folder / name).unlink(missing_ok=True)
         if (folder / CHECKPOINTS).exists():

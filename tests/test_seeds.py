@@ -1,0 +1,104 @@
+"""Several seeds in one program are the seeds alone."""
+
+import json
+
+import numpy as np
+import pytest
+from flax import serialization
+
+from jaxmeta import cli, statistics
+from jaxmeta.cli import progress
+
+TINY = [
+    "train", "maml-regression", "--steps", "60", "--hidden", "4", "--shots", "3", "--train-queries", "3",
+    "--queries", "3", "--tasks-per-step", "2", "--inner-steps", "1", "--num-tasks", "4", "--validation-tasks", "2",
+]  # fmt: skip
+
+
+class Killed(BaseException):
+    """What kill -9 is inside one process."""
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    path = tmp_path_factory.mktemp("seeds") / "run"
+    assert cli.main([*TINY, "--seed", "3", "--seeds", "2", "--out", str(path)]) == 0
+    return path
+
+
+def parameters(path):
+    return serialization.msgpack_restore((path / "meta_params.msgpack").read_bytes())
+
+
+def leaves(tree):
+    return [leaf for name in sorted(tree) for leaf in leaves(tree[name])] if isinstance(tree, dict) else [tree]
+
+
+def content(path):
+    return json.loads((path / "results.json").read_text())
+
+
+def test_each_seed_is_the_run_of_that_seed_alone(together, tmp_path):
+    for seed in (3, 4):
+        alone, own = tmp_path / str(seed), together / f"seed-{seed}"
+        assert cli.main([*TINY, "--seed", str(seed), "--out", str(alone)]) == 0
+        assert json.loads((own / "config.json").read_text()) == json.loads((alone / "config.json").read_text())
+        for ours, wanted in zip(leaves(parameters(own)), leaves(parameters(alone)), strict=True):
+            np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=1e-5)
+        ours, wanted = content(own), content(alone)
+        assert ours["seed"] == wanted["seed"] == seed
+        for row, expected in zip(ours["rows"], wanted["rows"], strict=True):
+            assert row["method"] == expected["method"]
+            np.testing.assert_allclose(row["single"]["per_task"], expected["single"]["per_task"], rtol=1e-3)
+        lines, expected = (
+            [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()] for path in (own, alone)
+        )
+        assert [line["step"] for line in lines] == [line["step"] for line in expected]
+        np.testing.assert_allclose([line["loss"] for line in lines], [line["loss"] for line in expected], rtol=1e-4)
+
+
+def test_the_spread_over_seeds_stands_apart(together):
+    found = content(together)
+    assert [row["seed"] for row in found["rows"]] == [3] * 4 + [4] * 4
+    trained = found["seeds"][-1]
+    scores = [row["joint"]["per_task"] for row in found["rows"] if row["method"] == trained["method"] == "maml"]
+    spread = statistics.nested_seeds(np.array(scores))
+    assert (trained["num_seeds"], trained["num_tasks"], trained["joint"]["seed_std"]) == (2, 4, spread.seed_std)
+    assert trained["joint"]["new_seeds"] == spread.new_seeds._asdict()
+
+
+def test_seeds_are_runs_to_evaluate_and_the_folder_of_all_is_none(together, tmp_path, capsys):
+    arguments = ["--num-tasks", "2", "--out", str(tmp_path / "evaluation")]
+    assert cli.main(["evaluate", str(together / "seed-4"), *arguments]) == 0
+    assert cli.main(["evaluate", str(together), *arguments]) == 1
+    assert "seed-3" in capsys.readouterr().err
+
+
+def test_seeds_that_broke_at_different_steps_go_on_to_the_same_bits(together, tmp_path, monkeypatch):
+    pause, path = progress._Training.pause, tmp_path / "run"
+
+    def broken(self, coming):
+        if self.step >= 20 and self.run.folder.name == "seed-4":
+            raise Killed
+        self.saved = 0.0 if self.step >= 20 else self.saved
+        pause(self, coming)
+
+    monkeypatch.setattr(progress, "CALL", 0.002)
+    monkeypatch.setattr(progress._Training, "pause", broken)
+    arguments = [*TINY, "--seed", "3", "--seeds", "2", "--out", str(path)]
+    with pytest.raises(Killed):
+        cli.main(arguments)
+    monkeypatch.setattr(progress._Training, "pause", pause)
+    assert cli.main(arguments) == 2
+    assert cli.main(["train", "--resume", str(path)]) == 0
+    for seed in ("seed-3", "seed-4"):
+        file = f"{seed}/meta_params.msgpack"
+        assert (path / file).read_bytes() == (together / file).read_bytes()
+    assert content(path) == content(together)
+    assert cli.main([*TINY[:2], "--steps", "0", *TINY[4:], "--out", str(path), "--force"]) == 0
+    assert not (path / "seed-3" / "meta_params.msgpack").exists()
+
+
+def test_what_seeds_cannot_be(capsys):
+    assert cli.main(["train", "maml-regression", "--seeds", "0"]) == 2
+    assert "--seeds: expected" in capsys.readouterr().err
