@@ -26,9 +26,9 @@ def test_a_second_command_finds_the_programs_of_the_first_and_makes_the_same_bit
         command = [sys.executable, "-m", "jaxmeta.cli", *TINY, str(tmp_path / name)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         assert "arning" not in done.stderr
-        programs.append({path.name for path in (tmp_path / "cache" / "programs").glob("*-cache")})
+        programs.append({path.name for path in (tmp_path / "cache").glob("programs-*/*-cache")})
         found.append((tmp_path / name / "meta_params.msgpack").read_bytes())
-    assert programs[0]
+    assert programs[0] == programs[1] != set()
     assert found[0] == found[1]
 
 
@@ -38,7 +38,7 @@ def test_where_programs_are_kept(given, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     for cache, kept in (
         (tmp_path / "file", before),
-        (tmp_path, before if given is not None else str(tmp_path / "programs")),
+        (tmp_path, before if given is not None else str(tmp_path / f"programs-{cli._processor()}")),
     ):
         monkeypatch.setenv("JAXMETA_CACHE", str(cache))
         if given is None:

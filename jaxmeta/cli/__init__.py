@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import io
 import os
+import platform
 import re
 import sys
 import tempfile
@@ -112,6 +114,16 @@ def _parse(kind: Any, arguments: list[str], program: str, description: str | Non
         raise UsageError(" ".join(plain.split()) or f"{program}: wrong arguments") from None
 
 
+def _processor() -> str:
+    """Tells kinds of processors apart: a program compiled for one, in a home that machines share, may crash another."""
+    try:
+        with open("/proc/cpuinfo") as lines:
+            kind = "".join(sorted({line for line in lines if line.startswith(("flags", "Features"))}))
+    except OSError:
+        kind = platform.processor()
+    return hashlib.sha256(f"{platform.machine()} {kind}".encode()).hexdigest()[:8]
+
+
 def keep_programs() -> None:
     """Lets a command find what an earlier one compiled; JAX_COMPILATION_CACHE_DIR says where else, or "" that not."""
     import jax
@@ -120,7 +132,7 @@ def keep_programs() -> None:
 
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
-    path = cache.folder() / "programs"
+    path = cache.folder() / f"programs-{_processor()}"
     with contextlib.suppress(OSError):  # a cache that cannot be written is no error
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
