@@ -6,7 +6,8 @@ Measured:  results/meta_step.json, one column a machine.
 
 A step is one outer gradient over 8 tasks with 15 queries a class and Adam's update. Each side is a process of its own
 that uses all cores and takes its turn; weights, data and precision (float32) are the same. jaxmeta shares its tasks out
-over as many host devices as there are cores; with one device, whose operations use all cores, it has a column of its own. The first step's loss and gradient norm must agree, or nothing is written.
+over as many host devices as there are cores; with one device, whose operations use all cores, it has a column of its
+own. The first step's loss and gradient norm must agree, or nothing is written.
 """
 
 import json
@@ -32,10 +33,12 @@ class Side:
     def __init__(self, script: str, **environment: str) -> None:
         command = [sys.executable, str(SIDES / script)]
         given = {**os.environ, "PYTHONPATH": f"{SIDES.parents[1]}:{os.environ.get('PYTHONPATH', '')}", **environment}
+        given["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the sides share a GPU's memory
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=given)
 
     def ask(self, what: str, **given: object) -> dict:
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(json.dumps([what, given]) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()

@@ -1,5 +1,6 @@
 """What both sides of `meta_step.py` compute: cases, weights and data, from NumPy alone."""
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ def weights(case: Case) -> dict[str, np.ndarray]:
     shapes = {}
     if case.network == "mlp":
         widths = (784, *HIDDEN, case.ways)
-        for layer, pair in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for layer, pair in enumerate(itertools.pairwise(widths)):
             shapes |= {f"Dense_{layer}/kernel": pair, f"Dense_{layer}/bias": pair[1:]}
     else:
         for layer in range(4):
