@@ -50,8 +50,7 @@ def prepare(case: Case, form: str):
 
 
 def about() -> dict:
-    versions = {"jaxmeta": jaxmeta.__version__, "jax": jax.__version__}
-    return {"device": f"{jax.device_count()} x {jax.devices()[0].device_kind}", "versions": versions}
+    return {"device": f"{jax.device_count()} x {jax.devices()[0].device_kind}", "backend": jax.default_backend()}
 
 
 if __name__ == "__main__":
