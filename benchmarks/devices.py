@@ -1,7 +1,7 @@
 """The same step on one to N devices.
 
 Claim:     tasks that are shared out over devices take less time, to the same loss and gradient.
-Command:   python benchmarks/devices.py
+Command:   python benchmarks/run.py devices
 
 MAML with Conv-4, 5-way 1-shot, 5 inner steps, 8 tasks. On CPU the devices are host devices: 1, 2, ... up to the number
 of cores; one device's operations use all cores already.
@@ -14,7 +14,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "sides"))
-import record
+import turns
 from cases import NUM_TASKS, Case
 from meta_step import TOLERANCE, Side
 
@@ -26,11 +26,11 @@ def side_of(count: int) -> Side:
     return Side("jax_side.py", XLA_FLAGS=flags, CUDA_VISIBLE_DEVICES=",".join(map(str, range(count))))
 
 
-def measured() -> dict:
+def main() -> dict:
     everything = Side("jax_side.py")
     about = everything.ask("about")
     everything.close()
-    available = os.cpu_count() if about["backend"] == "cpu" else int(about["device"].split()[0])
+    available = os.cpu_count() if about["device"].endswith("cpu") else int(about["device"].split()[0])
     counts = [count for count in range(1, (available or 1) + 1) if NUM_TASKS % count == 0]
     sides, seconds, found = {count: side_of(count) for count in counts}, {count: [] for count in counts}, {}
     for count, side in sides.items():
@@ -50,7 +50,7 @@ def measured() -> dict:
         gain = [round(f(ratios), 2) for f in (statistics.median, min, max)]
         rows.append({"devices": count, "seconds": round(statistics.median(seconds[count]), 4), "gain": gain})
         rows[-1] |= found[count]
-    return {"backend": about["backend"], "rows": rows}
+    return {"versions": turns.versions(), "rows": rows}
 
 
 def table(column: dict) -> list[str]:
@@ -59,8 +59,4 @@ def table(column: dict) -> list[str]:
         (row["devices"], row["seconds"], "{} [{}, {}]".format(*row["gain"]), row["loss"], row["gradient_norm"])
         for row in column["rows"]
     ]
-    return record.rows_of(header, cells)
-
-
-if __name__ == "__main__":
-    record.record("devices", measured(), table)
+    return turns.table_of(header, cells)

@@ -1,7 +1,7 @@
 """What `inner.mixed_mode` and `inner.checkpointed_scan` save of MAML's memory and time, beside plain nesting.
 
 Claim:     compiled temporary memory at 50 inner steps is at most 1.3 times that at 1 step; it is flat in the tasks.
-Command:   python benchmarks/inner_gradient.py
+Command:   python benchmarks/run.py inner_gradient
 
 One outer gradient of exact MAML, 5-way 1-shot with 15 queries a class, Conv-4 with 64 filters (stride 2, norm "batch",
 28x28), tasks one after the other. Memory is what the compiled program asks for beside its arguments and results. Time
@@ -15,7 +15,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
-import record
+import turns
 
 from jaxmeta import criteria, inner, maml, meta_trainer, models, tasks
 
@@ -40,7 +40,7 @@ def program_of(form: str, num_tasks: int, num_steps: int) -> tuple[float, Callab
     return megabytes, lambda: jax.block_until_ready(program(state, episodes, key))
 
 
-def measured() -> dict:
+def main() -> dict:
     rows = []
     for num_steps in MEMORY_STEPS:
         programs = {}
@@ -51,7 +51,7 @@ def measured() -> dict:
             rows.append(row)
         if num_steps not in TIME_STEPS:
             continue
-        seconds = record.in_turns(programs, TURNS)
+        seconds = turns.in_turns(programs, TURNS)
         for row in rows[-len(FORMS) :]:
             row["seconds"] = round(statistics.median(seconds[row["form"]]), 4)
             ratios = [a / b for a, b in zip(seconds[row["form"]], seconds["nested"], strict=True)]
@@ -59,7 +59,7 @@ def measured() -> dict:
     for num_tasks in MEMORY_TASKS:
         megabytes, _ = program_of("mixed mode", num_tasks, 1)
         rows.append({"form": "mixed mode", "num_tasks": num_tasks, "num_steps": 1, "temporary_megabytes": megabytes})
-    return {"backend": jax.default_backend(), "rows": rows}
+    return {"versions": turns.versions(), "rows": rows}
 
 
 def table(column: dict) -> list[str]:
@@ -68,8 +68,4 @@ def table(column: dict) -> list[str]:
     for row in column["rows"]:
         timed = (row["seconds"], "{} [{}, {}]".format(*row["relative_to_nested"])) if "seconds" in row else ("-", "-")
         cells.append((row["num_tasks"], row["num_steps"], row["form"], row["temporary_megabytes"], *timed))
-    return record.rows_of(header, cells)
-
-
-if __name__ == "__main__":
-    record.record("inner_gradient", measured(), table)
+    return turns.table_of(header, cells)

@@ -1,7 +1,7 @@
 """A meta-step of jaxmeta beside the forms in which PyTorch's users write it.
 
 Claim:     exact MAML is several times faster than the fastest PyTorch form, on the same machine.
-Command:   python benchmarks/meta_step.py   (requirements.txt says what must be installed)
+Command:   python benchmarks/run.py meta_step   (benchmarks/README.md: what must be installed)
 Measured:  results/meta_step.json, one column a machine.
 
 A step is one outer gradient over 8 tasks with 15 queries a class and Adam's update. Each side is a process of its own
@@ -9,8 +9,6 @@ that uses all cores and takes its turn; weights, data and precision (float32) ar
 over as many host devices as there are cores; with one device, whose operations use all cores, it has a column of its
 own. The first step's loss and gradient norm must agree, or nothing is written.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -22,7 +20,6 @@ import time
 
 SIDES = pathlib.Path(__file__).parent / "sides"
 sys.path.insert(0, str(SIDES))
-import record  # noqa: E402
 from cases import CASES, Case  # noqa: E402
 
 TURNS, BUDGET, TOLERANCE = 9, 25.0, 2e-3
@@ -46,7 +43,7 @@ class Side:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"meta_step: {self.script} ended with code {self.process.wait()} when asked to {what} {given}")
+            sys.exit(f"{self.script} ended with code {self.process.wait()} when it was asked to {what} {given}")
         return json.loads(line)
 
     def close(self) -> None:
@@ -93,7 +90,7 @@ def measure(case: Case, sides: dict[str, Side]) -> dict:
     return row
 
 
-def measured() -> dict:
+def main() -> dict:
     flags = os.environ.get("XLA_FLAGS", "")
     many = f"{flags} --xla_force_host_platform_device_count={os.cpu_count()}"
     sides = {"jaxmeta": Side("jax_side.py", XLA_FLAGS=many), "jaxmeta, one device": Side("jax_side.py")}
@@ -105,9 +102,9 @@ def measured() -> dict:
     finally:
         for side in set(sides.values()):
             side.close()
+    versions = about["jaxmeta"]["versions"] | about["torch loop"]["versions"]
     devices = {form: about[form]["device"] for form in (*OURS, "torch loop")}
-    versions = about["torch loop"]["versions"]
-    return {"backend": about["jaxmeta"]["backend"], "devices": devices, "versions": versions, "rows": rows}
+    return {"devices": devices, "versions": versions, "rows": rows}
 
 
 def table(column: dict) -> list[str]:
@@ -119,7 +116,3 @@ def table(column: dict) -> list[str]:
         lines.append(f"| {row['case']} | {row['forms']['jaxmeta']['seconds']:.4f} | {' | '.join(cells)} |")
     devices = "; ".join(f"{form}: {device}" for form, device in column["devices"].items())
     return [*lines, "", f"Times that a step takes longer than jaxmeta's: median and range over turns. {devices}."]
-
-
-if __name__ == "__main__":
-    record.record("meta_step", measured(), table)

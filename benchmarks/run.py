@@ -1,62 +1,70 @@
-"""Runs the claims that have no result on this backend yet, or those that are named, and writes README.md.
+"""Measures the speed claims that this machine has not measured, and writes the tables of benchmarks/README.md.
 
-Command:   python benchmarks/run.py [CLAIM ...]
+Command:   python benchmarks/run.py [CLAIM ...] [--force]
+
+Each claim is a module beside this file with `main() -> column` and `table(column) -> lines`. results/CLAIM.json holds a
+column a machine.
 """
 
+import argparse
 import importlib
 import json
+import os
 import pathlib
+import platform
 import subprocess
 import sys
-import time
 
 HERE = pathlib.Path(__file__).parent
-CLAIMS = ("meta_step", "convolution", "inner_gradient", "sampling", "startup", "devices")
-BACKENDS = ("cpu", "gpu")
+CLAIMS = ("meta_step", "inner_gradient", "sampling", "devices", "compilation", "startup")
+MARK = "<!-- measured: made by run.py -->"
 
 
-def known(claim: str) -> dict:
-    path = HERE / "results" / f"{claim}.json"
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def section(claim: str) -> list[str]:
-    """A claim's tables, one a backend."""
-    module, columns = importlib.import_module(claim), known(claim)
-    lines = [f"## {(module.__doc__ or claim).splitlines()[0]}", ""]
-    lines += [f"`python benchmarks/run.py {claim}` ([code]({claim}.py), [figures](results/{claim}.json))", ""]
-    for backend in BACKENDS:
-        if column := columns.get(backend):
-            versions = ", ".join(f"{name} {version}" for name, version in column["versions"].items())
-            lines += [*module.table(column), "", f"{backend.upper()}: {column['machine']}; {versions}.", ""]
-        else:
-            lines += [f"{backend.upper()}: not measured.", ""]
-    return lines
+def machine() -> str:
+    """A GPU's name, or how many cores of which architecture."""
+    asked = "import jax; print(jax.default_backend(), jax.device_count(), jax.devices()[0].device_kind, sep='|')"
+    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
+    backend, count, kind = found.strip().split("\n")[-1].split("|")
+    return f"{os.cpu_count()} cores, {platform.machine()}" if backend == "cpu" else f"{count} x {kind}"
 
 
 def main() -> None:
-    if unknown := set(sys.argv[1:]) - set(CLAIMS):
-        sys.exit(f"run.py: expected claims among {', '.join(CLAIMS)}, got {', '.join(sorted(unknown))}")
-    import jax
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("claims", nargs="*", metavar="CLAIM", help=", ".join(CLAIMS))
+    parser.add_argument("--force", action="store_true", help="measure what was measured")
+    given = parser.parse_args()
+    if unknown := set(given.claims) - set(CLAIMS):
+        parser.error(f"expected claims of {', '.join(CLAIMS)}, got {', '.join(sorted(unknown))}")
+    here = machine()
+    for claim in given.claims or CLAIMS:
+        path = HERE / "results" / f"{claim}.json"
+        columns = json.loads(path.read_text()) if path.exists() else {}
+        if here in columns and not given.force:
+            print(f"{claim}: measured on {here}; --force measures again", file=sys.stderr)
+            continue
+        columns[here] = importlib.import_module(claim).main()
+        path.write_text(json.dumps(columns, indent=1) + "\n")
+    write_tables(here)
 
-    backend = jax.default_backend()
-    for claim in sys.argv[1:] or [claim for claim in CLAIMS if backend not in known(claim)]:
-        print(f"{claim} ...", file=sys.stderr, flush=True)
-        start = time.perf_counter()
-        subprocess.run([sys.executable, HERE / f"{claim}.py"], check=True)
-        print(f"{claim}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-    lines = [
-        "# Benchmarks", "",
-        "One file a claim. `python benchmarks/run.py` runs what has no result on this backend yet and writes this",
-        "page; claims that are named are run anew. What it needs beside jaxmeta is in `requirements.txt`.",
-        "Forms that are compared take turns, so that a drift of the machine's speed meets all of them.", "",
-    ]  # fmt: skip
+
+def write_tables(here: str) -> None:
+    lines = [MARK]
     for claim in CLAIMS:
-        lines += section(claim)
-    lines += ["What each learner's step costs beside MAML's: [learner_cost](results/learner_cost.md).", ""]
-    (HERE / "README.md").write_text("\n".join(lines))
+        module = importlib.import_module(claim)
+        path = HERE / "results" / f"{claim}.json"
+        columns = json.loads(path.read_text()) if path.exists() else {}
+        lines += ["", f"## {(module.__doc__ or claim).splitlines()[0].rstrip('.')}"]
+        for name, column in columns.items():
+            versions = ", ".join(f"{package} {version}" for package, version in column["versions"].items())
+            lines += ["", f"**{name}** ({versions})", "", *module.table(column)]
+        if not columns:
+            lines += ["", "Not measured."]
+        if all("cores" in name for name in columns):
+            lines += ["", "On a GPU: not measured."]
+    path = HERE / "README.md"
+    path.write_text(path.read_text().split(MARK)[0] + "\n".join(lines) + "\n")
+    print(f"results: {path.name} ({here})")
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(HERE))
     main()

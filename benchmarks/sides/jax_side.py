@@ -50,7 +50,8 @@ def prepare(case: Case, form: str):
 
 
 def about() -> dict:
-    return {"device": f"{jax.device_count()} x {jax.devices()[0].device_kind}", "backend": jax.default_backend()}
+    versions = {"jaxmeta": jaxmeta.__version__, "jax": jax.__version__}
+    return {"device": f"{jax.device_count()} x {jax.devices()[0].device_kind}", "versions": versions}
 
 
 if __name__ == "__main__":
