@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
-CLAIMS = ("meta_step", "inner_gradient", "sampling", "devices", "compilation", "startup")
+CLAIMS = ("meta_step", "convolution", "inner_gradient", "sampling", "devices", "compilation", "startup")
 MARK = "<!-- measured: made by run.py -->"
 
 
