@@ -39,10 +39,10 @@ class NnxNorm(nnx.Module):
         blend = (self.blend_scale[...], self.blend_offset[...]) if task else (jnp.zeros(()), jnp.zeros(()))
         has_context = self.kind in ("support", "task")
         given = self.moments.get_value() if has_context else None
-        y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps)
+        y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps, self.scale[...])
         if has_context and given is None:
             self.moments.set_value(moments)
-        return y * self.scale[...] + self.bias[...]
+        return y + self.bias[...]
 
 
 def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:

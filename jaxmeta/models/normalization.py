@@ -37,9 +37,16 @@ def row_moments(x: Array, mask: Array | None) -> Moments:
 
 
 def standardize(
-    kind: str, x: Array, mask: Array | None, given: Moments | None, blend: tuple[Array, Array], groups: int, eps: float
+    kind: str,
+    x: Array,
+    mask: Array | None,
+    given: Moments | None,
+    blend: tuple[Array, Array],
+    groups: int,
+    eps: float,
+    scale: Array,
 ) -> tuple[Array, Moments | None]:
-    """Subtracts the mean and divides by the deviation that `kind` asks for.
+    """Subtracts the mean, divides by the deviation that `kind` asks for and multiplies by the learned scale.
 
     Args:
       kind: one of NORMS but "none".
@@ -49,6 +56,7 @@ def standardize(
       blend: TaskNorm's scale and offset, scalars; the support's weight is sigmoid(scale * count + offset).
       groups: how many groups of channels "group" makes.
       eps: added to the variance.
+      scale: [channels]
 
     Returns:
       The result, and the support set's moments for the kinds that have them.
@@ -66,31 +74,31 @@ def _standardize(
     if kind in ("instance", "task") and not spatial:
         checks.fail(f"norm {kind!r}", "inputs with a spatial axis", f"shape {x.shape}", 'use "layer" or "support"')
     if kind == "layer":
-        return _scaled(x, x.mean((*spatial, -1), keepdims=True), x.var((*spatial, -1), keepdims=True), eps), None
+        return _scaled(x, x.mean((*spatial, -1), keepdims=True), x.var((*spatial, -1), keepdims=True), eps, scale), None
     if kind == "instance":
-        return _scaled(x, x.mean(spatial, keepdims=True), x.var(spatial, keepdims=True), eps), None
+        return _scaled(x, x.mean(spatial, keepdims=True), x.var(spatial, keepdims=True), eps, scale), None
     if kind == "group":
         if x.shape[-1] % groups:
             checks.fail('norm "group"', f"channels that divide into {groups} groups", x.shape[-1])
         grouped = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
         axes = (*spatial, -1)
-        return _scaled(grouped, grouped.mean(axes, keepdims=True), grouped.var(axes, keepdims=True), eps).reshape(
-            x.shape
-        ), None
+        mean, variance = grouped.mean(axes, keepdims=True), grouped.var(axes, keepdims=True)
+        return _scaled(grouped, mean, variance, eps, scale.reshape(groups, -1)).reshape(x.shape), None
     moments = row_moments(x, mask) if given is None else given
     if kind != "task":
-        return _scaled(x, moments.mean, moments.variance, eps), None if kind == "batch" else moments
+        return _scaled(x, moments.mean, moments.variance, eps, scale), None if kind == "batch" else moments
     weight = jax.nn.sigmoid(blend[0] * moments.count + blend[1])
     own_mean, own_variance = x.mean(spatial, keepdims=True), x.var(spatial, keepdims=True)
     mean = weight * moments.mean + (1 - weight) * own_mean
     variance = weight * (moments.variance + jnp.square(moments.mean - mean)) + (1 - weight) * (
         own_variance + jnp.square(own_mean - mean)
     )
-    return _scaled(x, mean, variance, eps), moments
+    return _scaled(x, mean, variance, eps, scale), moments
 
 
-def _scaled(x: Array, mean: Array, variance: Array, eps: float) -> Array:
-    return (x - mean) * jax.lax.rsqrt(variance + eps)
+def _scaled(x: Array, mean: Array, variance: Array, eps: float, scale: Array) -> Array:
+    # One factor for the whole map: two in a row cost more in the derivatives (benchmarks/convolution.py).
+    return (x - mean) * (jax.lax.rsqrt(variance + eps) * scale)
 
 
 class Norm(nn.Module):
@@ -119,9 +127,9 @@ class Norm(nn.Module):
             self.param("blend_offset", zero, (), jnp.float32) if task else jnp.zeros(()),
         )
         given = self.get_variable("context", "moments") if self.has_variable("context", "moments") else None
-        y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps)
-        if moments is not None and self.is_mutable_collection("context"):
-            self.put_variable("context", "moments", moments)
         channels = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
-        return y * scale + self.param("bias", nn.initializers.zeros, channels, jnp.float32)
+        y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps, scale)
+        if moments is not None and self.is_mutable_collection("context"):
+            self.put_variable("context", "moments", moments)
+        return y + self.param("bias", nn.initializers.zeros, channels, jnp.float32)

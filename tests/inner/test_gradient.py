@@ -184,7 +184,7 @@ def test_convolutions_pooling_and_norms_have_true_rules():
     def loss(params, data, key):
         def outputs(x, mask=None):
             x, _ = models.normalization.standardize(
-                "batch", models.convolution.convolve(x, params["kernel"]), mask, None, (), 1, 1e-5
+                "batch", models.convolution.convolve(x, params["kernel"]), mask, None, (), 1, 1e-5, jnp.ones(2)
             )
             return models.convolution.max_pool(jax.nn.relu(x)).reshape(len(x), -1) @ params["head"]
 
