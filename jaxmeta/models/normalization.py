@@ -56,19 +56,26 @@ def standardize(
       blend: TaskNorm's scale and offset, scalars; the support's weight is sigmoid(scale * count + offset).
       groups: how many groups of channels "group" makes.
       eps: added to the variance.
-      scale: [channels]
+      scale: [channels].
 
     Returns:
       The result, and the support set's moments for the kinds that have them.
     """
     # Moments are sums over many entries, which half precision would round away.
     exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    y, moments = _standardize(kind, exact, mask, given, blend, groups, eps)
+    y, moments = _standardize(kind, exact, mask, given, blend, groups, eps, scale)
     return y.astype(x.dtype), moments
 
 
 def _standardize(
-    kind: str, x: Array, mask: Array | None, given: Moments | None, blend: tuple[Array, Array], groups: int, eps: float
+    kind: str,
+    x: Array,
+    mask: Array | None,
+    given: Moments | None,
+    blend: tuple[Array, Array],
+    groups: int,
+    eps: float,
+    scale: Array,
 ) -> tuple[Array, Moments | None]:
     spatial = tuple(range(1, x.ndim - 1))
     if kind in ("instance", "task") and not spatial:
