@@ -44,15 +44,13 @@ def reading(what: object) -> Iterator[None]:
     """Turns whatever a damaged or unreadable file raises into a DataError that names it."""
     try:
         yield
-    except checks.DataError:
-        raise
-    except ImportError:
+    except (checks.DataError, ImportError):
         raise
     except UnicodeDecodeError as error:
         checks.fail(str(what), "UTF-8 text", f"byte {error.start} that is none", error=checks.DataError)
-    except ValueError as error:
-        raise checks.DataError(f"{what}: {error}") from error
-    except Exception as error:  # unpackers and parsers raise OSError, zlib.error, LZMAError, TokenError, MemoryError ..
+    except Exception as error:  # unpackers and parsers raise zlib.error, LZMAError, TokenError, MemoryError and more
+        if isinstance(error, ValueError) and "expected" in str(error):  # one of the package's own
+            raise checks.DataError(f"{what}: {checks.shown(error)}") from error
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         checks.fail(str(what), "a whole, readable file", reason or type(error).__name__, error=checks.DataError)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -50,7 +52,8 @@ def decode(source: str | IO[bytes], what: str) -> Any:
             with image_module.open(source, formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise image_module.DecompressionBombError(f"{image.width} x {image.height} pixels")
-                return _plain(files.extra("PIL.ImageOps").exif_transpose(image), what)
+                with _quiet() if image.format == "TIFF" else contextlib.nullcontext():
+                    return _plain(files.extra("PIL.ImageOps").exif_transpose(image), what)
     except checks.DataError:
         raise
     except (image_module.DecompressionBombError, image_module.DecompressionBombWarning) as error:
@@ -59,6 +62,19 @@ def decode(source: str | IO[bytes], what: str) -> Any:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         hint = "replace or remove the file"
         checks.fail(what, "a whole picture (png, jpg, bmp, gif, tif, webp)", reason, hint, checks.DataError)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Takes away what libtiff writes to the terminal on its own, of files that are then refused in one line."""
+    with open(os.devnull, "wb") as nowhere:
+        before = os.dup(2)
+        try:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
 
 def _plain(image: Any, what: str) -> Any:
