@@ -5,6 +5,8 @@ from __future__ import annotations
 import numbers
 from typing import Any, NoReturn
 
+MOST_SHOWN = 500  # characters of what came
+
 
 class DataError(ValueError):
     """A file, folder or archive cannot be used as it is; the message names it."""
@@ -12,7 +14,13 @@ class DataError(ValueError):
 
 def fail(what: str, expected: object, got: object, hint: str = "", error: type[Exception] = ValueError) -> NoReturn:
     """Raises `error` with the one sentence form that every message of the package has."""
-    raise error(f"{what}: expected {expected}, got {got}" + (f"; {hint}" if hint else ""))
+    raise error(f"{what}: expected {expected}, got {shown(got)}" + (f"; {hint}" if hint else ""))
+
+
+def shown(got: object) -> str:
+    """What came, as text of a length that can be read: it may be a stranger's, and of any."""
+    text = str(got)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} .."
 
 
 def integer(what: str, value: Any, low: int, high: int | None = None, hint: str = "") -> int:

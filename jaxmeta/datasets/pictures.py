@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ from jaxmeta.datasets import files
 
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 4096  # of the form a user asks for
+MAX_BYTES = 2**33  # of all pictures of a set
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 
 
@@ -44,11 +47,13 @@ def decode(source: str | IO[bytes], what: str) -> Any:
     image_module = files.extra("PIL.Image")
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd and can yet be read
             warnings.simplefilter("error", image_module.DecompressionBombWarning)
             with image_module.open(source, formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise image_module.DecompressionBombError(f"{image.width} x {image.height} pixels")
-                return _plain(files.extra("PIL.ImageOps").exif_transpose(image), what)
+                with _quiet() if image.format == "TIFF" else contextlib.nullcontext():
+                    return _plain(files.extra("PIL.ImageOps").exif_transpose(image), what)
     except checks.DataError:
         raise
     except (image_module.DecompressionBombError, image_module.DecompressionBombWarning) as error:
@@ -57,6 +62,19 @@ def decode(source: str | IO[bytes], what: str) -> Any:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         hint = "replace or remove the file"
         checks.fail(what, "a whole picture (png, jpg, bmp, gif, tif, webp)", reason, hint, checks.DataError)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Takes away what libtiff writes to the terminal on its own, of files that are then refused in one line."""
+    with open(os.devnull, "wb") as nowhere:
+        before = os.dup(2)
+        try:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
 
 def _plain(image: Any, what: str) -> Any:
@@ -95,6 +113,9 @@ def stack(decoded: Iterable[tuple[str, np.ndarray]]) -> np.ndarray:
     """
     arrays: list[np.ndarray] = []
     for what, array in decoded:
+        if (len(arrays) + 1) * array.nbytes > MAX_BYTES:
+            got, hint = f"more in the first {len(arrays) + 1:,} pictures", "ask for a smaller form"
+            checks.fail(what, f"pictures of {MAX_BYTES:,} bytes at most", got, hint, checks.DataError)
         if arrays and array.shape != arrays[0].shape:
             wanted, got = (_describe(each.shape) for each in (arrays[0], array))
             checks.fail(what, f"{wanted}, like the first picture", got, "ask for one form", checks.DataError)

@@ -19,7 +19,9 @@ from jaxmeta import checks
 from jaxmeta.datasets import cache, catalogue, examples, files, npz, pictures
 
 PREFIX = "tfds:"
-_NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.]+)?")  # no namespace: those are looked for on the network
+_NAME = re.compile(r"\w+(/\w[\w.+-]*)?(:[\d.]+)?")  # no namespace: those are looked for on the network
+_OWN = "tensorflow_datasets.core.features."
+MOST_CLASSES, MOST_BYTES = 1_000_000, 100_000_000  # of a label, and of a description
 FORMAT = "array_record"  # the one that is read at random places without TensorFlow
 
 
@@ -50,7 +52,14 @@ def load(
     try:
         parts = builder.info.splits[split_names].file_instructions
     except (KeyError, ValueError) as error:
+        if split is None:
+            checks.fail(what, "whole, readable files", _line(error), error=checks.DataError)
         raise ValueError(f"{what}, split: expected parts of {', '.join(builder.info.splits)}, got {split!r}") from error
+    root = os.path.realpath(builder.data_dir)
+    for part in parts:
+        if os.path.realpath(os.path.dirname(part.filename)) != root:  # a description may say where its files lie
+            checks.fail(what, f"files in {root}", repr(str(part.filename)), error=checks.DataError)
+        files.check_link(pathlib.Path(part.filename), root)
     if not parts:
         checks.fail(f"{what}, split", "at least one example", f"none in {split_names!r}")
     is_text = isinstance(builder.info.features[keys[0]], _tfds().features.Text)
@@ -140,22 +149,30 @@ def found(data_dir: files.PathLike) -> dict[str, catalogue.Builtin]:
     for path in sorted([*pathlib.Path(data_dir).glob("*/*/dataset_info.json"),
                         *pathlib.Path(data_dir).glob("*/*/*/dataset_info.json")]):  # fmt: skip
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = _json(path)
             if content["fileFormat"] != FORMAT:
                 continue
             count = sum(int(length) for part in content["splits"] for length in part.get("shardLengths", ()))
             classes = _num_classes(path.parent, content)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
         name = PREFIX + path.parent.parent.relative_to(data_dir).as_posix()
+        if not _NAME.fullmatch(name.removeprefix(PREFIX)):
+            continue
         field = catalogue.SUGGESTED[name].field if name in catalogue.SUGGESTED else "tfds"
         sets[name] = catalogue.Builtin(field, classes, count, "tfds")
     return sets
 
 
+def _json(path: pathlib.Path) -> Any:
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES:,} bytes")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def _num_classes(folder: pathlib.Path, info: dict[str, Any]) -> int:
     """Returns the classes of the label that `_keys` chooses; raises ValueError if there is none."""
-    features = json.loads((folder / "features.json").read_text(encoding="utf-8"))["featuresDict"]["features"]
+    features = _json(folder / "features.json")["featuresDict"]["features"]
     labels = {key: int(kind["classLabel"]["numClasses"]) for key, kind in features.items() if "classLabel" in kind}
     supervised = [item["featureKey"] for item in info.get("supervisedKeys", {}).get("tuple", {}).get("items", ())]
     (label,) = [key for key in supervised if key in labels] or labels
@@ -179,7 +196,7 @@ def _prepared(name: str, data_dir: files.PathLike | None) -> Any:
     folders = [os.path.expanduser(folder) for folder in known if folder]
     find = files.extra("tensorflow_datasets.core.read_only_builder").builder_from_files
     for folder in folders:
-        with _reading(what):
+        with _reading(what), _known_features(tfds.features.FeatureConnector):
             try:
                 builder = find(name, data_dir=folder)
             except tfds.core.DatasetNotFoundError:
@@ -195,6 +212,23 @@ def _prepared(name: str, data_dir: files.PathLike | None) -> Any:
     checks.fail(what, "a prepared set", got, hint, checks.DataError)
 
 
+@contextlib.contextmanager
+def _known_features(connector: Any) -> Iterator[None]:
+    """Lets a description name features of the library and such as are imported already; others it would import."""
+    from unittest import mock
+
+    find, known = connector.cls_from_name, connector._registered_features
+
+    def find_known(name: str) -> Any:
+        if name in known or name.startswith(_OWN):
+            return find(name)
+        hint = "import its module first, if you trust it"
+        checks.fail("features.json", "features of tensorflow-datasets", repr(name), hint, checks.DataError)
+
+    with mock.patch.object(connector, "cls_from_name", find_known):
+        yield
+
+
 def _unknown(what: str) -> NoReturn:
     checks.fail(what, "a set that tensorflow-datasets knows, or one prepared here", "no such name")
 
@@ -202,10 +236,16 @@ def _unknown(what: str) -> NoReturn:
 def _keys(what: str, info: Any) -> tuple[str, str]:
     """Returns the names of the picture or text and of the label."""
     kinds = _tfds().features
+    if not hasattr(info.features, "items"):
+        checks.fail(what, "features with names", type(info.features).__name__, error=checks.DataError)
     images, texts, labels = (
         [key for key, feature in info.features.items() if isinstance(feature, kind)]
         for kind in (kinds.Image, kinds.Text, kinds.ClassLabel)
     )
+    for key in labels:
+        if not 1 <= (info.features[key].num_classes or 0) <= MOST_CLASSES:
+            got = f"{info.features[key].num_classes} of {key}"
+            checks.fail(what, f"1 to {MOST_CLASSES:,} classes", got, error=checks.DataError)
     supervised = info.supervised_keys or ()
     if len(supervised) == 2 and supervised[0] in images + texts and supervised[1] in labels:
         return supervised
