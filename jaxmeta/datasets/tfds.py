@@ -20,6 +20,8 @@ from jaxmeta.datasets import cache, catalogue, examples, files, npz, pictures
 
 PREFIX = "tfds:"
 _NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.]+)?")  # no namespace: those are looked for on the network
+MOST_INFO = 10_000_000  # bytes of a set's description
+MOST_CLASSES = 1_000_000
 FORMAT = "array_record"  # the one that is read at random places without TensorFlow
 
 
@@ -57,9 +59,10 @@ def load(
     if is_text and form is not None:
         checks.fail(what, "pictures, as a form is asked for", "texts")
     with _reading(what):
-        checksums = {
-            path.name: files.checksum(path) for path in sorted({pathlib.Path(part.filename) for part in parts})
-        }
+        paths = sorted({pathlib.Path(part.filename) for part in parts})
+        _check_inside(paths, os.path.realpath(builder.data_dir))
+        checks.integer("num_classes", builder.info.features[keys[1]].num_classes, 1, MOST_CLASSES)
+        checksums = {path.name: files.checksum(path) for path in paths}
         # Undecoded pictures: jaxmeta.datasets.pictures refuses bombs, and brings any size to one form.
         decoders = None if is_text else {keys[0]: _tfds().decode.SkipDecoding()}
         rows = builder.as_data_source(split=split_names, decoders=decoders)
@@ -140,12 +143,14 @@ def found(data_dir: files.PathLike) -> dict[str, catalogue.Builtin]:
     for path in sorted([*pathlib.Path(data_dir).glob("*/*/dataset_info.json"),
                         *pathlib.Path(data_dir).glob("*/*/*/dataset_info.json")]):  # fmt: skip
         try:
+            if not path.is_file() or path.stat().st_size > MOST_INFO:
+                continue
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["fileFormat"] != FORMAT:
                 continue
             count = sum(int(length) for part in content["splits"] for length in part.get("shardLengths", ()))
             classes = _num_classes(path.parent, content)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
         name = PREFIX + path.parent.parent.relative_to(data_dir).as_posix()
         field = catalogue.SUGGESTED[name].field if name in catalogue.SUGGESTED else "tfds"
@@ -179,7 +184,7 @@ def _prepared(name: str, data_dir: files.PathLike | None) -> Any:
     folders = [os.path.expanduser(folder) for folder in known if folder]
     find = files.extra("tensorflow_datasets.core.read_only_builder").builder_from_files
     for folder in folders:
-        with _reading(what):
+        with _reading(what), _no_imports(tfds):
             try:
                 builder = find(name, data_dir=folder)
             except tfds.core.DatasetNotFoundError:
@@ -193,6 +198,31 @@ def _prepared(name: str, data_dir: files.PathLike | None) -> Any:
     hint = f'prepare it with jaxmeta.datasets.tfds.prepare, or with tensorflow-datasets and file_format="{FORMAT}"'
     got = f"none in {' or '.join(folders)}"
     checks.fail(what, "a prepared set", got, hint, checks.DataError)
+
+
+@contextlib.contextmanager
+def _no_imports(tfds: Any) -> Iterator[None]:
+    """Refuses the modules that a set's description names: tensorflow-datasets imports, that is runs, any."""
+    from unittest import mock
+
+    kind = tfds.features.FeatureConnector
+    known = kind.cls_from_name
+
+    def find(name: str) -> Any:
+        if str(name).rpartition(".")[0] not in sys.modules:
+            hint = "import it before, if you trust it"
+            checks.fail("features.json", "features of tensorflow-datasets", repr(name), hint)
+        return known(name)
+
+    with mock.patch.object(kind, "cls_from_name", find):
+        yield
+
+
+def _check_inside(paths: list[pathlib.Path], root: str) -> None:
+    """Raises if a set's description names files outside of its folder."""
+    for path in paths:
+        if not os.path.realpath(path).startswith(root + os.sep):
+            checks.fail(str(path), "files inside the folder of the set", "one outside")
 
 
 def _unknown(what: str) -> NoReturn:
