@@ -5,6 +5,8 @@ from __future__ import annotations
 import numbers
 from typing import Any, NoReturn
 
+MOST_SHOWN = 500  # characters of what came
+
 
 class DataError(ValueError):
     """A file, folder or archive cannot be used as it is; the message names it."""
@@ -12,7 +14,10 @@ class DataError(ValueError):
 
 def fail(what: str, expected: object, got: object, hint: str = "", error: type[Exception] = ValueError) -> NoReturn:
     """Raises `error` with the one sentence form that every message of the package has."""
-    raise error(f"{what}: expected {expected}, got {got}" + (f"; {hint}" if hint else ""))
+    found = str(got)
+    if len(found) > MOST_SHOWN:  # what came may be a stranger's, and of any length
+        found = f"{found[:MOST_SHOWN]} .."
+    raise error(f"{what}: expected {expected}, got {found}" + (f"; {hint}" if hint else ""))
 
 
 def integer(what: str, value: Any, low: int, high: int | None = None, hint: str = "") -> int:

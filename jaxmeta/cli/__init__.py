@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
     except (checks.DataError, OSError, ImportError) as error:
         return _say(error, 1)
+    except (MemoryError, RuntimeError) as error:  # jax's own for what the machine has not got is a RuntimeError
+        return _say(error if str(error) else "more memory is needed than there is", 1)
     except ArithmeticError as error:
         return _say(error, 3)
     except (ValueError, TypeError) as error:
@@ -51,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _say(error: object, code: int) -> int:
     if os.environ.get("JAXMETA_DEBUG") == "1":
         raise
-    print(f"jaxmeta: {' '.join(str(error).split())}", file=sys.stderr)
+    line = " ".join(str(error).split())
+    # File names and what stands in files may be a stranger's, and steer a terminal.
+    print(f"jaxmeta: {''.join(each if each.isprintable() else ascii(each)[1:-1] for each in line)}", file=sys.stderr)
     return code
 
 

@@ -52,7 +52,8 @@ def run(options: Adapt) -> int:
     outputs = np.asarray(predict(meta_params, support, jnp.asarray(inputs)))
     rows = _values(outputs * deviation + mean) if build.is_regression(config) else _labels(outputs, class_names)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", newline="", encoding="utf-8") as stream:
+    # A file's name need not be UTF-8: what is not is written as \udcff.
+    with out.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.writer(stream)
         writer.writerow(["input", "prediction", "probability"])
         writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))

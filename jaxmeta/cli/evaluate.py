@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import typing
 from typing import Any
 
@@ -14,7 +13,8 @@ import jax.numpy as jnp
 from jaxmeta import baselines, checks
 from jaxmeta.cli import build, scoring, sources, train
 from jaxmeta.cli.config import Evaluate, Train
-from jaxmeta.runs import RunFolder, create, results, table, write_json
+from jaxmeta.runs import RunFolder, check_empty, check_plain, create, read_json, results, table, write_json
+from jaxmeta.runs.folder import FREE, MOST_RESULTS, RESULTS
 from jaxmeta.types import PyTree
 
 
@@ -27,8 +27,13 @@ def load(path: str) -> tuple[RunFolder, Train]:
     run = RunFolder(path)
     config = _read(run)
     try:
+        checks.integer("layers in hidden", len(config.hidden), 1, 100)
         for width in (*config.hidden, config.num_filters):
             checks.integer("width", width, 1, 65_536)
+        checks.integer("numbers in picture", len(config.picture), 3, 3)
+        for name, value in dataclasses.asdict(config).items():
+            if type(value) is int:  # beyond it jax has no number, and no run an end
+                checks.integer(name, value, 0, 2**31 - 1)
         train.check(config)
     except (ValueError, TypeError) as error:
         raise checks.DataError(f"{path}/config.json: {error}") from error
@@ -51,12 +56,13 @@ def _read(run: RunFolder) -> Train:
         like = getattr(default, name)
         if type(value) is not type(like) and not (isinstance(like, float) and isinstance(value, int)):
             checks.fail(path, f"{name} of type {type(like).__name__}", repr(value), error=checks.DataError)
-    config = Train(**given)
     try:
+        given |= {name: float(value) for name, value in given.items() if isinstance(getattr(default, name), float)}
+        config = Train(**given)
         for name, literal in typing.get_type_hints(Train).items():
             if names := typing.get_args(literal) if typing.get_origin(literal) is typing.Literal else ():
                 checks.choice(name, getattr(config, name), names)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise checks.DataError(f"{path}: {error}") from error
     return config
 
@@ -74,7 +80,7 @@ def parameters(run: RunFolder, config: Train, shape: build.Shape) -> PyTree:
 def trained_on(run: RunFolder) -> frozenset[str] | None:
     """The checksums of the data that a run was trained on, or None if it does not say."""
     try:
-        return frozenset(map(str, json.loads((run.path / "results.json").read_text())["data"].values()))
+        return frozenset(map(str, read_json(run.path / RESULTS, MOST_RESULTS)["data"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -98,6 +104,12 @@ def run(options: Evaluate) -> int:
     if options.domain is None and not sources.is_builtin(config.domain):
         # A run folder may be a stranger's, and the file of that name anybody's.
         checks.fail("--domain", f"the path of {config.domain!r}, which the run was trained on", "none")
+    evaluation = folder.path / "evaluation"
+    if options.out is None:
+        check_plain(evaluation)
+    out_path = options.out or evaluation
+    if not options.force:
+        check_empty(out_path, FREE)  # before anything is loaded
     domain = options.domain or config.domain
     own = config.target_column if sources.name(domain) == config.domain else ""
     target = dataclasses.replace(
@@ -106,7 +118,7 @@ def run(options: Evaluate) -> int:
     )  # fmt: skip
     test = scoring.test(target, seed=options.seed, num_tasks=options.num_tasks, seen=trained_on(folder), **sizes)
     meta_params = parameters(folder, target, test.shape)
-    with create(options.out or folder.path / "evaluation", force=options.force) as out:
+    with create(out_path, force=options.force) as out:
         rows = [
             *scoring.raw_rows(target, test),
             *scoring.learner_rows(target, meta_params, test, inner_steps=inner_steps),

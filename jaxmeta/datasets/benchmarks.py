@@ -8,6 +8,7 @@ ISIC and ChestX as in Guo et al., A Broader Study of Cross-Domain Few-Shot Learn
 
 from __future__ import annotations
 
+import collections
 import csv
 import functools
 import os
@@ -183,11 +184,11 @@ def _table(path: pathlib.Path, *columns: str) -> list[list[str]]:
     """Returns the cells of some columns of a csv file with a header."""
     with files.reading(path), path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
-        if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
-            got = ", ".join(reader.fieldnames or ()) or "an empty file"
-            checks.fail(str(path), f"a column called {missing[0]!r}", got, error=checks.DataError)
         rows = []
         try:
+            if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
+                got = ", ".join(reader.fieldnames or ()) or "an empty file"
+                checks.fail(str(path), f"a column called {missing[0]!r}", got, error=checks.DataError)
             for row in reader:
                 if any(row[column] is None for column in columns):
                     got = "fewer columns"
@@ -203,12 +204,15 @@ def _existing(root: pathlib.Path, names: list[str]) -> list[str]:
     real = os.path.realpath(root)
     for name in names:
         path = root / name
-        if ".." in pathlib.PurePath(name).parts or not os.path.realpath(path).startswith(real + os.sep):
+        with files.reading(root):  # a name may be too long for a file, or hold what no name can
+            inside = ".." not in pathlib.PurePath(name).parts and os.path.realpath(path).startswith(real + os.sep)
+            there = inside and path.is_file()
+        if not inside:
             checks.fail(str(root), "names of files inside the folder", repr(name), error=checks.DataError)
-        if not path.is_file():
+        if not there:
             checks.fail(str(path), "the picture that its table names", "no such file", error=checks.DataError)
     if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
+        repeated = next(name for name, number in collections.Counter(names).items() if number > 1)
         checks.fail(str(root), "each picture once", f"{repeated!r} more than once", error=checks.DataError)
     return names
 

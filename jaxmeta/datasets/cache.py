@@ -43,12 +43,16 @@ def images(
     path = folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.npz"
     with contextlib.suppress(checks.DataError):  # an entry that cannot be read counts as none
         kept = npz.read_arrays(path, ["images"]).get("images")
-        if kept is not None and kept.dtype == np.uint8 and kept.ndim == 4 and len(kept) == count:
+        if kept is not None and kept.dtype == np.uint8 and kept.ndim == 4 and _fits(kept, count, shape):
             return kept
     fresh = decode()
     with contextlib.suppress(OSError):  # a cache that cannot be written is no error
         _write(path, fresh)
     return fresh
+
+
+def _fits(images: np.ndarray, count: int, shape: list[int] | None) -> bool:
+    return list(images.shape) == [count, *(shape or images.shape[1:])]
 
 
 def _write(path: pathlib.Path, array: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -74,7 +75,7 @@ def _indices(labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
     """Returns labels as indices into class_names."""
     names = [str(name) for name in class_names]
     if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
+        repeated = next(name for name, number in collections.Counter(names).items() if number > 1)
         checks.fail("class_names", "distinct names", f"{repeated!r} more than once")
     if labels.dtype.kind == "U":
         index = {name: position for position, name in enumerate(names)}

@@ -8,13 +8,15 @@ import importlib
 import os
 import pathlib
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 from jaxmeta import checks
 
 PathLike = str | os.PathLike[str]
+
+# What unpacks to less may be packed as tightly as it likes; pictures and numbers beyond it never come near the ratio.
+FREE_BYTES, MAX_RATIO = 2**26, 200
 
 
 def extra(module: str, name: str = "data") -> Any:
@@ -44,22 +46,36 @@ def reading(what: object) -> Iterator[None]:
         yield
     except checks.DataError:
         raise
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        checks.fail(str(what), "a whole, readable file", reason or type(error).__name__, error=checks.DataError)
+    except ImportError:
+        raise
     except UnicodeDecodeError as error:
         checks.fail(str(what), "UTF-8 text", f"byte {error.start} that is none", error=checks.DataError)
     except ValueError as error:
         raise checks.DataError(f"{what}: {error}") from error
+    except Exception as error:  # unpackers and parsers raise OSError, zlib.error, LZMAError, TokenError, MemoryError ..
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        checks.fail(str(what), "a whole, readable file", reason or type(error).__name__, error=checks.DataError)
 
 
 @contextlib.contextmanager
 def archive(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
-    """Opens a zip archive whose members all have plain relative names."""
+    """Opens a zip archive whose members all have plain relative names, each its own, and are no bombs."""
     with reading(path), zipfile.ZipFile(path) as opened:
+        names: set[str] = set()
         for member in opened.infolist():
             _check_member(path, member)
+            if member.filename in names:
+                checks.fail(str(path), "each member once", f"{member.filename!r} twice", error=checks.DataError)
+            names.add(member.filename)
         yield opened
+
+
+def check_ratio(what: object, size: int, packed: int) -> None:
+    """Raises if `packed` bytes claim to hold `size` bytes that no pictures or numbers would be packed to."""
+    if size > FREE_BYTES and size > MAX_RATIO * packed:
+        hint = "if you trust it, store it uncompressed"
+        wanted = f"at most {max(FREE_BYTES, MAX_RATIO * packed):,} bytes in {packed:,}"
+        checks.fail(str(what), wanted, f"{size:,}", hint, checks.DataError)
 
 
 def _check_member(path: pathlib.Path, member: zipfile.ZipInfo) -> None:
@@ -69,6 +85,7 @@ def _check_member(path: pathlib.Path, member: zipfile.ZipInfo) -> None:
         checks.fail(str(path), "members with relative names", repr(member.orig_filename), error=checks.DataError)
     if member.flag_bits & 0x1:
         checks.fail(str(path), "members without a password", repr(member.filename), error=checks.DataError)
+    check_ratio(f"{path}, {member.filename}", member.file_size, member.compress_size)
 
 
 def check_link(entry: pathlib.Path, root: str) -> None:

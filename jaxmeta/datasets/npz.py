@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pathlib
+import warnings
 import zipfile
 from collections.abc import Iterable
 
@@ -29,11 +30,14 @@ def read_arrays(path: pathlib.Path, wanted: Iterable[str]) -> dict[str, np.ndarr
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: pathlib.Path) -> np.ndarray:
     what = f"{path}, {member.filename}"
     with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
+        with files.reading(what):
+            version = np.lib.format.read_magic(stream)
         if version not in ((1, 0), (2, 0)):
             checks.fail(what, "npy format 1.0 or 2.0", f"{version[0]}.{version[1]}", error=checks.DataError)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran_order, dtype = header(stream)
+        with files.reading(what), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+            shape, fortran_order, dtype = header(stream)
         if dtype.hasobject:
             got = "an array that holds pickled objects, which are never loaded"
             checks.fail(what, "numbers or text", got, "save it with a plain dtype", checks.DataError)
@@ -42,8 +46,9 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: pathlib.Path
             got = f"{member.file_size - stream.tell():,} bytes for shape {shape}"
             wanted = f"{min(claimed, MAX_BYTES):,} bytes" + (" at most" if claimed > MAX_BYTES else "")
             checks.fail(what, wanted, got, error=checks.DataError)
-        flat = np.frombuffer(stream.read(), dtype)
-    return flat.reshape(shape, order="F" if fortran_order else "C")
+        with files.reading(what):
+            flat = np.frombuffer(stream.read(), dtype)
+            return flat.reshape(shape, order="F" if fortran_order else "C")
 
 
 def _inputs(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> tuple[str, np.ndarray]:
@@ -65,10 +70,18 @@ def vectors(what: str, array: np.ndarray, form: pictures.Form | None) -> np.ndar
     """Returns finite numbers [N, d] as float32; a form is refused."""
     if form is not None:
         checks.fail(what, "pictures, as a form is asked for", f"vectors of {array.shape[-1]} numbers")
-    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
-        got = "NaN or infinity" if array.dtype.kind == "f" else f"dtype {array.dtype}"
-        checks.fail(what, "finite numbers", got, error=checks.DataError)
-    return array.astype(np.float32)
+    return numbers(what, array)
+
+
+def numbers(what: str, array: np.ndarray) -> np.ndarray:
+    """Returns an array as float32, in which all of its numbers must be finite."""
+    if array.dtype.kind not in "biuf":
+        checks.fail(what, "finite numbers", f"dtype {array.dtype}", error=checks.DataError)
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float32)
+    if not np.isfinite(values).all():
+        checks.fail(what, "finite numbers", "NaN, infinity or more than float32 holds", error=checks.DataError)
+    return values
 
 
 def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Examples:

@@ -97,6 +97,8 @@ def _decode(path: pathlib.Path, form: pictures.Form) -> Iterator[tuple[str, np.n
     with files.archive(path) as archive:
         for name in names:
             what = f"{path}, {name}"
-            image = pictures.decode(io.BytesIO(archive.read(name)), what)
+            with files.reading(what):
+                content = archive.read(name)
+            image = pictures.decode(io.BytesIO(content), what)
             # Inverted first, then resized: the order that the reduced 28 x 28 set was made in.
             yield what, pictures.to_array(invert(image), form)

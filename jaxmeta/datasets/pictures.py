@@ -13,6 +13,7 @@ from jaxmeta.datasets import files
 
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 4096  # of the form a user asks for
+MAX_BYTES = 2**33  # of all pictures of a set
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 
 
@@ -44,6 +45,7 @@ def decode(source: str | IO[bytes], what: str) -> Any:
     image_module = files.extra("PIL.Image")
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd and can yet be read
             warnings.simplefilter("error", image_module.DecompressionBombWarning)
             with image_module.open(source, formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
@@ -95,6 +97,9 @@ def stack(decoded: Iterable[tuple[str, np.ndarray]]) -> np.ndarray:
     """
     arrays: list[np.ndarray] = []
     for what, array in decoded:
+        if (len(arrays) + 1) * array.nbytes > MAX_BYTES:
+            got, hint = f"more in the first {len(arrays) + 1:,} pictures", "ask for a smaller form"
+            checks.fail(what, f"pictures of {MAX_BYTES:,} bytes at most", got, hint, checks.DataError)
         if arrays and array.shape != arrays[0].shape:
             wanted, got = (_describe(each.shape) for each in (arrays[0], array))
             checks.fail(what, f"{wanted}, like the first picture", got, "ask for one form", checks.DataError)

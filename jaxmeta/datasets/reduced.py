@@ -44,6 +44,10 @@ def load_emoji(path: pathlib.Path, name: str, split: str | None, form: pictures.
     faces, look alike, and are on one side of a split.
     """
     arrays = _arrays(path, "images", "class_names", "subcategory", "styles")
+    for key in ("class_names", "subcategory", "styles"):
+        if arrays[key].ndim != 1 or arrays[key].dtype.kind != "U":
+            got = f"dtype {arrays[key].dtype}, shape {arrays[key].shape}"
+            checks.fail(f"{path}, {key}", "texts [N]", got, error=checks.DataError)
     images, classes, styles = arrays["images"], arrays["class_names"], arrays["styles"].tolist()
     shape = images.shape
     if len(shape) != 5 or shape[:2] != (len(classes), len(styles)) or len(arrays["subcategory"]) != len(classes):

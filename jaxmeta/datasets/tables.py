@@ -56,11 +56,13 @@ def read_table(
 def labelled(path: pathlib.Path, form: pictures.Form | None, target_column: str | None = None) -> examples.Examples:
     """Reads a csv file whose target column holds classes."""
     features, targets, _, _ = _parts(path, target_column)
-    labels = np.array(targets)
-    if all(text.isdecimal() for text in targets):
-        order = sorted(set(targets), key=lambda text: (int(text), text))  # class 10 comes after class 9
+    if all(text.isascii() and text.isdecimal() for text in targets):
+        # Class 10 comes after class 9; by length and digits, since no int has thousands of these.
+        order = sorted(set(targets), key=lambda text: (len(text.lstrip("0")), text.lstrip("0"), text))
     else:
         order = sorted(set(targets))
+    place = {text: index for index, text in enumerate(order)}
+    labels = np.array([place[text] for text in targets])  # an array of text is as wide as its longest
     rows = npz.vectors(str(path), features, form)
     return examples.from_labels(rows, labels, order, name=files.stem(path), checksums={path.name: files.checksum(path)})
 
@@ -161,7 +163,7 @@ def _target(path: pathlib.Path, header: list[str] | None, target_column: str | N
         named = [column for column, name in enumerate(header or []) if name.lower() in TARGETS]
     else:
         named = [column for column, name in enumerate(header or []) if name == target_column]
-        if not named and target_column.isdecimal() and 1 <= int(target_column) <= width:
+        if not named and target_column in map(str, range(1, width + 1)):
             return int(target_column) - 1
         if not named:
             got = f"the columns {', '.join(header)}" if header else f"{width} columns without a header"
@@ -179,6 +181,8 @@ def _is_header(cells: list[str], target_column: str | None) -> bool:
 
 
 def _is_number(cell: str) -> bool:
+    if "_" in cell:  # which Python takes for a separator of thousands, and people for a slip
+        return False
     try:
         float(cell)
     except ValueError:

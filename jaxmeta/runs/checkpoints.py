@@ -20,7 +20,7 @@ import numpy as np
 from flax import serialization
 
 from jaxmeta import checks
-from jaxmeta.runs.folder import CHECKPOINTS, check_arrays
+from jaxmeta.runs.folder import CHECKPOINTS, check_arrays, check_plain
 from jaxmeta.types import PyTree
 
 MOST_NOTES = 1_000_000
@@ -87,6 +87,8 @@ class Checkpoints:
         if not self.path.is_dir():
             return None
         path = self.path
+        for each in (path.parent, path, *path.rglob("*")):
+            check_plain(each)
         try:
             with _manager(self.path) as (manager, args):
                 # all_steps and no listing: what is half written has a folder, too.
@@ -131,9 +133,13 @@ def _manager(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
 def _read(manager: Any, args: Any, number: int, like: PyTree) -> bytes:
     from orbax.checkpoint import ArrayRestoreArgs
 
-    seal = manager.restore(number, args=args.Composite(seal=args.JsonRestore()))["seal"]
     expected = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
-    size = checks.integer("size", seal["size"], 0, 2 * expected + MOST_NOTES)
+    most = 2 * expected + MOST_NOTES
+    stored = sum(path.stat().st_size for path in (pathlib.Path(manager.directory) / str(number)).rglob("*"))
+    if stored > most + MOST_NOTES:
+        raise ValueError(f"{stored:,} bytes for arrays of {expected:,}")
+    seal = manager.restore(number, args=args.Composite(seal=args.JsonRestore()))["seal"]
+    size = checks.integer("size", seal["size"], 0, most)
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     # strict: another size in the file is an error before anything is read
     exact = ArrayRestoreArgs(sharding=sharding, global_shape=(size,), dtype=np.dtype(np.uint8), strict=True)

@@ -19,7 +19,9 @@ from jaxmeta import checks
 from jaxmeta.types import PyTree
 
 SCHEMA = 1
+CONFIG, PARAMS, RESULTS = "config.json", "meta_params.msgpack", "results.json"
 LOCK, METRICS, CHECKPOINTS = ".lock", "metrics.jsonl", "checkpoints"
+MOST_CONFIG, MOST_RESULTS = 100_000, 100_000_000  # bytes that are read
 FREE = "choose another --out, or give --force"
 
 
@@ -56,6 +58,7 @@ def held(path: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
       DataError: if another process holds it.
     """
+    check_plain(path / LOCK)
     with writing(path / LOCK):
         stream = (path / LOCK).open("ab")
     with stream:
@@ -81,10 +84,21 @@ def writing(path: pathlib.Path, what: str = "a file") -> Iterator[None]:
         checks.fail(str(path), f"{what} that can be written", error.strerror or error, error=checks.DataError)
 
 
+def check_plain(path: pathlib.Path) -> None:
+    """Raises DataError if something in a run folder, perhaps a stranger's, is a link or no file and no folder."""
+    if path.is_symlink():
+        got, hint = "a link", "put there what it points to, if you trust it"
+    elif not path.exists() or path.is_file() or path.is_dir():
+        return
+    else:
+        got, hint = "a device or pipe", ""
+    checks.fail(str(path), "a plain file or folder", got, hint, checks.DataError)
+
+
 def clear(folder: pathlib.Path) -> None:
     """Removes what a run writes, by name, so that nothing of an old run stands beside a new one."""
     with writing(folder, "a folder"):
-        for name in ("results.json", "meta_params.msgpack", METRICS, "config.json"):
+        for name in (RESULTS, PARAMS, METRICS, CONFIG):
             (folder / name).unlink(missing_ok=True)
         if (folder / CHECKPOINTS).exists():
             shutil.rmtree(folder / CHECKPOINTS)
@@ -157,34 +171,56 @@ def truncate_metrics(folder: pathlib.Path, end: int) -> None:
 
 def save_params(folder: pathlib.Path, meta_params: PyTree) -> None:
     """Writes meta_params.msgpack; nothing is ever pickled."""
-    _replace(folder / "meta_params.msgpack", serialization.to_bytes(jax.device_get(meta_params)))
+    _replace(folder / PARAMS, serialization.to_bytes(jax.device_get(meta_params)))
 
 
 def check_arrays(path: pathlib.Path, like: PyTree, restored: PyTree) -> PyTree:
     """Returns what was read from a file if it has the shapes and types of `like`, or raises DataError."""
+    if jax.tree.structure(like) != jax.tree.structure(restored):
+        checks.fail(str(path), "an array for each name", "something else for one of them", error=checks.DataError)
     for wanted, got in zip(jax.tree.leaves(like), jax.tree.leaves(restored), strict=True):
         if not isinstance(got, np.ndarray) or (wanted.shape, wanted.dtype) != (got.shape, got.dtype):
             checks.fail(str(path), f"an array {wanted.shape}", getattr(got, "shape", type(got)), error=checks.DataError)
     return restored
 
 
+def read_json(path: pathlib.Path, most_bytes: int) -> Any:
+    """Reads JSON of at most so many bytes.
+
+    Raises:
+      OSError: if it cannot be read.
+      ValueError: if it is larger, or no JSON.
+    """
+    with path.open("rb") as stream:
+        content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"more than {most_bytes:,} bytes")
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply") from error
+
+
 class RunFolder:
-    """A finished run, perhaps a stranger's: nothing in it is executed, and shapes are checked before they are used."""
+    """A finished run, perhaps a stranger's: nothing in it is executed, no link in it is followed, and sizes and shapes
+    are checked before they are used."""
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
+        for name in (CONFIG, PARAMS, RESULTS, METRICS, CHECKPOINTS, LOCK):
+            check_plain(self.path / name)
         content = self._config()
         self.config: dict[str, Any] = content["config"]
         self.preset = content.get("preset")
 
     def _config(self) -> dict[str, Any]:
-        path = self.path / "config.json"
+        path = self.path / CONFIG
         try:
-            content = json.loads(path.read_text())
+            content = read_json(path, MOST_CONFIG)
             if content["schema"] != SCHEMA or not isinstance(content["config"], dict):
                 raise ValueError(f"schema {content['schema']!r}")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["no JSON"])[0]
             checks.fail(str(path), f"a run's config of schema {SCHEMA}", reason, "give a run folder", checks.DataError)
         return content
 
@@ -197,7 +233,7 @@ class RunFolder:
         Raises:
           DataError: if the file is missing, damaged, or holds something else.
         """
-        path = self.path / "meta_params.msgpack"
+        path = self.path / PARAMS
         expected = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
         try:
             if path.stat().st_size > 2 * expected + 1_000_000:
@@ -206,4 +242,7 @@ class RunFolder:
         except Exception as error:  # msgpack and flax raise many kinds on foreign bytes
             reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["damaged"])[0]
             checks.fail(str(path), "the parameters of this run", reason, error=checks.DataError)
-        return check_arrays(path, like, restored)
+        check_arrays(path, like, restored)
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(restored)):
+            checks.fail(str(path), "finite parameters", "NaN or infinity", error=checks.DataError)
+        return restored
