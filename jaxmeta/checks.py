@@ -17,7 +17,13 @@ def fail(what: str, expected: object, got: object, hint: str = "", error: type[E
     found = str(got)
     if len(found) > MOST_SHOWN:  # what came may be a stranger's, and of any length
         found = f"{found[:MOST_SHOWN]} .."
-    raise error(f"{what}: expected {expected}, got {found}" + (f"; {hint}" if hint else ""))
+    raise error(line(f"{what}: expected {expected}, got {found}" + (f"; {hint}" if hint else "")))
+
+
+def line(text: object) -> str:
+    """Returns text as one line that steers no terminal: names of files and what stands in them may be a stranger's."""
+    text = " ".join(str(text).splitlines())
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def integer(what: str, value: Any, low: int, high: int | None = None, hint: str = "") -> int:

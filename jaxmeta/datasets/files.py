@@ -51,7 +51,7 @@ def reading(what: object) -> Iterator[None]:
     except UnicodeDecodeError as error:
         checks.fail(str(what), "UTF-8 text", f"byte {error.start} that is none", error=checks.DataError)
     except ValueError as error:
-        raise checks.DataError(f"{what}: {error}") from error
+        raise checks.DataError(checks.line(f"{what}: {error}")) from error
     except Exception as error:  # unpackers and parsers raise OSError, zlib.error, LZMAError, TokenError, MemoryError ..
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         checks.fail(str(what), "a whole, readable file", reason or type(error).__name__, error=checks.DataError)
