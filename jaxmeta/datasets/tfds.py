@@ -19,9 +19,9 @@ from jaxmeta import checks
 from jaxmeta.datasets import cache, catalogue, examples, files, npz, pictures
 
 PREFIX = "tfds:"
-_NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.]+)?")  # no namespace: those are looked for on the network
-MOST_INFO = 10_000_000  # bytes of a set's description
-MOST_CLASSES = 1_000_000
+_NAME = re.compile(r"\w+(/\w[\w.+-]*)?(:[\d.]+)?")  # no namespace: those are looked for on the network
+_OWN = "tensorflow_datasets.core.features."
+MOST_CLASSES, MOST_BYTES = 1_000_000, 100_000_000  # of a label, and of a description
 FORMAT = "array_record"  # the one that is read at random places without TensorFlow
 
 
@@ -52,17 +52,23 @@ def load(
     try:
         parts = builder.info.splits[split_names].file_instructions
     except (KeyError, ValueError) as error:
+        if split is None:
+            checks.fail(what, "whole, readable files", _line(error), error=checks.DataError)
         raise ValueError(f"{what}, split: expected parts of {', '.join(builder.info.splits)}, got {split!r}") from error
+    root = os.path.realpath(builder.data_dir)
+    for part in parts:
+        if os.path.realpath(os.path.dirname(part.filename)) != root:  # a description may say where its files lie
+            checks.fail(what, f"files in {root}", repr(str(part.filename)), error=checks.DataError)
+        files.check_link(pathlib.Path(part.filename), root)
     if not parts:
         checks.fail(f"{what}, split", "at least one example", f"none in {split_names!r}")
     is_text = isinstance(builder.info.features[keys[0]], _tfds().features.Text)
     if is_text and form is not None:
         checks.fail(what, "pictures, as a form is asked for", "texts")
     with _reading(what):
-        paths = sorted({pathlib.Path(part.filename) for part in parts})
-        _check_inside(paths, os.path.realpath(builder.data_dir))
-        checks.integer("num_classes", builder.info.features[keys[1]].num_classes, 1, MOST_CLASSES)
-        checksums = {path.name: files.checksum(path) for path in paths}
+        checksums = {
+            path.name: files.checksum(path) for path in sorted({pathlib.Path(part.filename) for part in parts})
+        }
         # Undecoded pictures: jaxmeta.datasets.pictures refuses bombs, and brings any size to one form.
         decoders = None if is_text else {keys[0]: _tfds().decode.SkipDecoding()}
         rows = builder.as_data_source(split=split_names, decoders=decoders)
@@ -143,9 +149,7 @@ def found(data_dir: files.PathLike) -> dict[str, catalogue.Builtin]:
     for path in sorted([*pathlib.Path(data_dir).glob("*/*/dataset_info.json"),
                         *pathlib.Path(data_dir).glob("*/*/*/dataset_info.json")]):  # fmt: skip
         try:
-            if not path.is_file() or path.stat().st_size > MOST_INFO:
-                continue
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = _json(path)
             if content["fileFormat"] != FORMAT:
                 continue
             count = sum(int(length) for part in content["splits"] for length in part.get("shardLengths", ()))
@@ -153,14 +157,22 @@ def found(data_dir: files.PathLike) -> dict[str, catalogue.Builtin]:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
         name = PREFIX + path.parent.parent.relative_to(data_dir).as_posix()
+        if not _NAME.fullmatch(name.removeprefix(PREFIX)):
+            continue
         field = catalogue.SUGGESTED[name].field if name in catalogue.SUGGESTED else "tfds"
         sets[name] = catalogue.Builtin(field, classes, count, "tfds")
     return sets
 
 
+def _json(path: pathlib.Path) -> Any:
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES:,} bytes")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def _num_classes(folder: pathlib.Path, info: dict[str, Any]) -> int:
     """Returns the classes of the label that `_keys` chooses; raises ValueError if there is none."""
-    features = json.loads((folder / "features.json").read_text(encoding="utf-8"))["featuresDict"]["features"]
+    features = _json(folder / "features.json")["featuresDict"]["features"]
     labels = {key: int(kind["classLabel"]["numClasses"]) for key, kind in features.items() if "classLabel" in kind}
     supervised = [item["featureKey"] for item in info.get("supervisedKeys", {}).get("tuple", {}).get("items", ())]
     (label,) = [key for key in supervised if key in labels] or labels
@@ -184,7 +196,11 @@ def _prepared(name: str, data_dir: files.PathLike | None) -> Any:
     folders = [os.path.expanduser(folder) for folder in known if folder]
     find = files.extra("tensorflow_datasets.core.read_only_builder").builder_from_files
     for folder in folders:
-        with _reading(what), _no_imports(tfds):
+        for path in pathlib.Path(folder, name.split("/")[0].split(":")[0]).rglob("*"):
+            if not path.is_file() and not path.is_dir():  # reading a pipe would not end
+                got = "a broken link, a device or a pipe"
+                checks.fail(f"{what}, {path.name}", "a file or folder", got, error=checks.DataError)
+        with _reading(what), _known_features(tfds.features.FeatureConnector):
             try:
                 builder = find(name, data_dir=folder)
             except tfds.core.DatasetNotFoundError:
@@ -201,28 +217,20 @@ def _prepared(name: str, data_dir: files.PathLike | None) -> Any:
 
 
 @contextlib.contextmanager
-def _no_imports(tfds: Any) -> Iterator[None]:
-    """Refuses the modules that a set's description names: tensorflow-datasets imports, that is runs, any."""
+def _known_features(connector: Any) -> Iterator[None]:
+    """Lets a description name features of the library and such as are imported already; others it would import."""
     from unittest import mock
 
-    kind = tfds.features.FeatureConnector
-    known = kind.cls_from_name
+    find, known = connector.cls_from_name, connector._registered_features
 
-    def find(name: str) -> Any:
-        if str(name).rpartition(".")[0] not in sys.modules:
-            hint = "import it before, if you trust it"
-            checks.fail("features.json", "features of tensorflow-datasets", repr(name), hint)
-        return known(name)
+    def find_known(name: str) -> Any:
+        if name in known or name.startswith(_OWN):
+            return find(name)
+        hint = "import its module first, if you trust it"
+        checks.fail("features.json", "features of tensorflow-datasets", repr(name), hint)
 
-    with mock.patch.object(kind, "cls_from_name", find):
+    with mock.patch.object(connector, "cls_from_name", find_known):
         yield
-
-
-def _check_inside(paths: list[pathlib.Path], root: str) -> None:
-    """Raises if a set's description names files outside of its folder."""
-    for path in paths:
-        if not os.path.realpath(path).startswith(root + os.sep):
-            checks.fail(str(path), "files inside the folder of the set", "one outside")
 
 
 def _unknown(what: str) -> NoReturn:
@@ -232,10 +240,16 @@ def _unknown(what: str) -> NoReturn:
 def _keys(what: str, info: Any) -> tuple[str, str]:
     """Returns the names of the picture or text and of the label."""
     kinds = _tfds().features
+    if not hasattr(info.features, "items"):
+        checks.fail(what, "features with names", type(info.features).__name__, error=checks.DataError)
     images, texts, labels = (
         [key for key, feature in info.features.items() if isinstance(feature, kind)]
         for kind in (kinds.Image, kinds.Text, kinds.ClassLabel)
     )
+    for key in labels:
+        if not 1 <= (info.features[key].num_classes or 0) <= MOST_CLASSES:
+            got = f"{info.features[key].num_classes} of {key}"
+            checks.fail(what, f"1 to {MOST_CLASSES:,} classes", got, error=checks.DataError)
     supervised = info.supervised_keys or ()
     if len(supervised) == 2 and supervised[0] in images + texts and supervised[1] in labels:
         return supervised
@@ -268,8 +282,13 @@ def _reading(what: str) -> Iterator[None]:
     """Turns whatever damaged files raise into a DataError."""
     try:
         yield
-    except (ImportError, checks.DataError):
+    except checks.DataError:
         raise
+    except ImportError as error:
+        if error.name != "tensorflow":
+            raise
+        got = "one whose description asks for it"
+        checks.fail(what, "a set that is read without TensorFlow", got, error=checks.DataError)
     except Exception as error:  # array_record, protobuf, json and zlib each raise their own
         checks.fail(what, "whole, readable files", _line(error), error=checks.DataError)
 
