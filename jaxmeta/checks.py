@@ -14,13 +14,19 @@ class DataError(ValueError):
 
 def fail(what: str, expected: object, got: object, hint: str = "", error: type[Exception] = ValueError) -> NoReturn:
     """Raises `error` with the one sentence form that every message of the package has."""
-    raise error(f"{what}: expected {expected}, got {shown(got)}" + (f"; {hint}" if hint else ""))
+    raise error(line(f"{what}: expected {expected}, got {shown(got)}" + (f"; {hint}" if hint else "")))
 
 
 def shown(got: object) -> str:
     """What came, as text of a length that can be read: it may be a stranger's, and of any."""
     text = str(got)
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} .."
+
+
+def line(text: object) -> str:
+    """Returns text as one line that steers no terminal: names of files and what stands in them may be a stranger's."""
+    text = " ".join(str(text).splitlines())
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def integer(what: str, value: Any, low: int, high: int | None = None, hint: str = "") -> int:

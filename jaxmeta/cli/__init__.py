@@ -56,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _say(error: object, code: int) -> int:
     if os.environ.get("JAXMETA_DEBUG") == "1":
         raise
-    line = " ".join(str(error).split())
-    # File names and what stands in files may be a stranger's, and steer a terminal.
-    print(f"jaxmeta: {''.join(each if each.isprintable() else ascii(each)[1:-1] for each in line)}", file=sys.stderr)
+    print(f"jaxmeta: {checks.line(' '.join(str(error).split()))}", file=sys.stderr)
     return code
 
 

@@ -78,6 +78,8 @@ def load(folder: pathlib.Path, name: str, split: str | None, form: pictures.Form
 def _read(root: pathlib.Path, layout: Layout, name: str, split: str | None, form: pictures.Form) -> examples.Examples:
     for each in layout.needs:
         files.check_link(root / each, os.path.realpath(root))
+        if not (root / each).is_file() and not (root / each).is_dir():
+            checks.fail(str(root / each), "a file or folder", "a device or a pipe", error=checks.DataError)
     if layout.rows is None:
         return _archives(root, name, split, form)
     published = split if name in _CLASSES else None

@@ -50,7 +50,7 @@ def reading(what: object) -> Iterator[None]:
         checks.fail(str(what), "UTF-8 text", f"byte {error.start} that is none", error=checks.DataError)
     except Exception as error:  # unpackers and parsers raise zlib.error, LZMAError, TokenError, MemoryError and more
         if isinstance(error, ValueError) and "expected" in str(error):  # one of the package's own
-            raise checks.DataError(f"{what}: {checks.shown(error)}") from error
+            raise checks.DataError(checks.line(f"{what}: {checks.shown(error)}")) from error
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         checks.fail(str(what), "a whole, readable file", reason or type(error).__name__, error=checks.DataError)
 

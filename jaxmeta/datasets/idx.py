@@ -32,7 +32,7 @@ def find(folder: pathlib.Path) -> Pairs:
     with files.reading(folder):
         entries = sorted(folder.iterdir())
     for entry in entries:
-        if not (match := _IMAGES.fullmatch(entry.name)):
+        if not (match := _IMAGES.fullmatch(entry.name)) or not entry.is_file():
             continue
         stem = f"{match['prefix']}-labels"
         labels = [folder / f"{stem}{dot}idx1-ubyte{gz}" for gz in ("", ".gz") for dot in "-."]

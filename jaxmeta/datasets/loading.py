@@ -214,6 +214,8 @@ def _existing(path: files.PathLike, wanted: str) -> pathlib.Path:
     found = pathlib.Path(path)
     if not str(path) or not found.exists():
         checks.fail(str(path) or "path", wanted, "no such file or folder", error=checks.DataError)
+    if not found.is_file() and not found.is_dir():
+        checks.fail(str(path), wanted, "a device or a pipe", error=checks.DataError)
     return found
 
 

@@ -196,6 +196,10 @@ def _prepared(name: str, data_dir: files.PathLike | None) -> Any:
     folders = [os.path.expanduser(folder) for folder in known if folder]
     find = files.extra("tensorflow_datasets.core.read_only_builder").builder_from_files
     for folder in folders:
+        for path in pathlib.Path(folder, name.split("/")[0].split(":")[0]).rglob("*"):
+            if not path.is_file() and not path.is_dir():  # reading a pipe would not end
+                got = "a broken link, a device or a pipe"
+                checks.fail(f"{what}, {path.name}", "a file or folder", got, error=checks.DataError)
         with _reading(what), _known_features(tfds.features.FeatureConnector):
             try:
                 builder = find(name, data_dir=folder)
@@ -223,7 +227,7 @@ def _known_features(connector: Any) -> Iterator[None]:
         if name in known or name.startswith(_OWN):
             return find(name)
         hint = "import its module first, if you trust it"
-        checks.fail("features.json", "features of tensorflow-datasets", repr(name), hint, checks.DataError)
+        checks.fail("features.json", "features of tensorflow-datasets", repr(name), hint)
 
     with mock.patch.object(connector, "cls_from_name", find_known):
         yield
@@ -278,8 +282,13 @@ def _reading(what: str) -> Iterator[None]:
     """Turns whatever damaged files raise into a DataError."""
     try:
         yield
-    except (ImportError, checks.DataError):
+    except checks.DataError:
         raise
+    except ImportError as error:
+        if error.name != "tensorflow":
+            raise
+        got = "one whose description asks for it"
+        checks.fail(what, "a set that is read without TensorFlow", got, error=checks.DataError)
     except Exception as error:  # array_record, protobuf, json and zlib each raise their own
         checks.fail(what, "whole, readable files", _line(error), error=checks.DataError)
 

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ import numpy as np
 from flax import serialization
 
 from jaxmeta import checks
-from jaxmeta.runs.folder import CHECKPOINTS, check_arrays, check_plain
+from jaxmeta.runs.folder import CHECKPOINTS, check_arrays, check_plain, read_json
 from jaxmeta.types import PyTree
 
 MOST_NOTES = 1_000_000
@@ -63,6 +64,8 @@ class Checkpoints:
         payload = serialization.msgpack_serialize(
             {"about": about, "arrays": serialization.to_state_dict(jax.device_get(arrays))}
         )
+        for each in (self.path.parent, self.path):  # orbax removes what is old or half written there
+            check_plain(each)
         try:
             if not self.folder.is_dir():
                 raise FileNotFoundError("the run folder is gone")
@@ -138,6 +141,10 @@ def _read(manager: Any, args: Any, number: int, like: PyTree) -> bytes:
     stored = sum(path.stat().st_size for path in (pathlib.Path(manager.directory) / str(number)).rglob("*"))
     if stored > most + MOST_NOTES:
         raise ValueError(f"{stored:,} bytes for arrays of {expected:,}")
+    for header in (pathlib.Path(manager.directory) / str(number)).rglob(".zarray"):
+        chunk = math.prod(read_json(header, MOST_NOTES)["chunks"])
+        if chunk > most:  # as large as it says, it is set aside
+            raise ValueError(f"a chunk of {chunk:,} bytes for arrays of {expected:,}")
     seal = manager.restore(number, args=args.Composite(seal=args.JsonRestore()))["seal"]
     size = checks.integer("size", seal["size"], 0, most)
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])

@@ -102,7 +102,9 @@ def clear(folder: pathlib.Path) -> None:
             clear(seed.parent)
         for name in (RESULTS, PARAMS, METRICS, CONFIG):
             (folder / name).unlink(missing_ok=True)
-        if (folder / CHECKPOINTS).exists():
+        if (folder / CHECKPOINTS).is_symlink():
+            (folder / CHECKPOINTS).unlink()
+        elif (folder / CHECKPOINTS).exists():
             shutil.rmtree(folder / CHECKPOINTS)
 
 
@@ -221,6 +223,8 @@ class RunFolder:
             content = read_json(path, MOST_CONFIG)
             if content["schema"] != SCHEMA or not isinstance(content["config"], dict):
                 raise ValueError(f"schema {content['schema']!r}")
+            if not isinstance(content.get("preset", ""), str):
+                raise ValueError(f"preset {content['preset']!r}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["no JSON"])[0]
             checks.fail(str(path), f"a run's config of schema {SCHEMA}", reason, "give a run folder", checks.DataError)

@@ -1,0 +1,128 @@
+"""A run folder that came from a stranger: one line that names the file, nothing followed and nothing allocated."""
+
+import json
+import os
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from flax import serialization
+
+from jaxmeta import checks
+from jaxmeta.cli import evaluate
+from jaxmeta.runs import Checkpoints, RunFolder, clear, folder
+
+PARAMS = {"layer": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}
+LIKE = jax.eval_shape(lambda: jax.tree.map(jax.numpy.asarray, PARAMS))
+CONFIG = {"schema": 1, "preset": "maml-strokes", "config": {"seed": 0}}
+
+
+@pytest.fixture
+def run(tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps(CONFIG))
+    (path / "meta_params.msgpack").write_bytes(serialization.to_bytes(PARAMS))
+    (path / "results.json").write_text(json.dumps({"data": {"a.npz": "0123"}}))
+    Checkpoints(path, "maml", facts={}, versions={}).save(PARAMS, {})
+    return path
+
+
+def restored(path):
+    return Checkpoints(path, "maml", facts={}, versions={}).restore(LIKE)
+
+
+def refused(read, *words):
+    with pytest.raises(checks.DataError) as caught:
+        read()
+    assert len(str(caught.value).splitlines()) == 1
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_whole_one_is_read(run):
+    opened = RunFolder(run)
+    np.testing.assert_array_equal(opened.meta_params(LIKE)["layer"]["kernel"], PARAMS["layer"]["kernel"])
+    assert evaluate.trained_on(opened) == {"0123"}
+    np.testing.assert_array_equal(restored(run).arrays["layer"]["kernel"], PARAMS["layer"]["kernel"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{", b"[]", b"1", b"null", b"\xff", b"[" * 100_000, b'{"schema": 2, "config": {}}', b'{"schema": 1}',
+        b'{"schema": 1, "config": []}', b'{"schema": 1, "config": {}, "preset": []}', b" " * (folder.MOST_CONFIG + 1),
+        b'{"schema": ' + b"9" * 5000 + b"}", json.dumps({**CONFIG, "schema": "\x1b[2J\n"}).encode(),
+    ],
+)  # fmt: skip
+def test_configs_that_are_none(run, content):
+    (run / "config.json").write_bytes(content)
+    refused(lambda: RunFolder(run), "config.json")
+
+
+def test_results_that_are_none_tell_nothing(run):
+    for content in (b"", b"[" * 100_000, b"[]", b'{"data": 1}', b'{"data": {}'):
+        (run / "results.json").write_bytes(content)
+        assert evaluate.trained_on(RunFolder(run)) is None
+
+
+def test_parameters_of_any_size_are_not_read(run):
+    with (run / "meta_params.msgpack").open("wb") as stream:
+        stream.truncate(10**12)  # takes no room on the disk
+    refused(lambda: RunFolder(run).meta_params(LIKE), "meta_params.msgpack", "1,000,000,000,000 bytes")
+
+
+@pytest.mark.parametrize("name", ["config.json", "meta_params.msgpack"])
+@pytest.mark.parametrize("kind", ["outside", "device", "pipe", "folder", "nowhere"])
+def test_what_is_no_file_of_the_folder(run, tmp_path, name, kind):
+    (run / name).rename(tmp_path / "outside")
+    if kind == "pipe":
+        os.mkfifo(run / name)
+    elif kind == "folder":
+        (run / name).mkdir()
+    else:
+        targets = {"outside": tmp_path / "outside", "device": "/dev/zero", "nowhere": "/nowhere"}
+        (run / name).symlink_to(targets[kind])
+    refused(lambda: RunFolder(run).meta_params(LIKE), name)
+
+
+def test_checkpoints_that_are_links(run, tmp_path):
+    shutil.copytree(run / "checkpoints", tmp_path / "outside")
+    half = tmp_path / "outside" / "maml" / "7.orbax-checkpoint-tmp-1"
+    half.mkdir()
+    seal = "maml/1/seal/metadata"
+    for name, target in (
+        ("", ""),
+        ("maml", "maml"),
+        ("maml/1", "maml/1"),
+        ("maml/1/seal", "maml/1/seal"),
+        (seal, seal),
+    ):
+        entry = run / "checkpoints" / name
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        entry.symlink_to(tmp_path / "outside" / target)
+        refused(lambda: restored(run), "checkpoints", "link")
+        if name in ("", "maml"):
+            refused(lambda: Checkpoints(run, "maml", facts={}, versions={}).save(PARAMS, {}), "link")
+        clear(run)
+        assert half.is_dir()
+        assert not (run / "checkpoints").exists()
+        shutil.copytree(tmp_path / "outside", run / "checkpoints")
+
+
+def test_an_empty_checkpoint(run):
+    (run / "checkpoints" / "maml" / "2").mkdir()
+    refused(lambda: restored(run), str(run / "checkpoints" / "maml" / "2"), "remove it to go on from the one before")
+
+
+def test_checkpoints_of_any_size_are_not_read(run):
+    content = run / "checkpoints" / "maml" / "1" / "content" / "checkpoint"
+    with (run / "checkpoints" / "maml" / "1" / "seal" / "metadata").open("ab") as stream:
+        stream.truncate(10**12)
+    refused(lambda: restored(run), "bytes for arrays of 24")
+    with (run / "checkpoints" / "maml" / "1" / "seal" / "metadata").open("ab") as stream:
+        stream.truncate(91)
+    header = json.loads((content / ".zarray").read_text())
+    (content / ".zarray").write_text(json.dumps({**header, "chunks": [2 * 10**9]}))
+    refused(lambda: restored(run), "a chunk of 2,000,000,000 bytes")
