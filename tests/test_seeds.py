@@ -68,9 +68,9 @@ def test_the_spread_over_seeds_stands_apart(together):
 
 
 def test_seeds_are_runs_to_evaluate_and_the_folder_of_all_is_none(together, tmp_path, capsys):
-    arguments = ["--num-tasks", "2", "--out", str(tmp_path / "evaluation")]
-    assert cli.main(["evaluate", str(together / "seed-4"), *arguments]) == 0
-    assert cli.main(["evaluate", str(together), *arguments]) == 1
+    arguments = ["--num-tasks", "2", "--out"]
+    assert cli.main(["evaluate", str(together / "seed-4"), *arguments, str(tmp_path / "one")]) == 0
+    assert cli.main(["evaluate", str(together), *arguments, str(tmp_path / "all")]) == 1
     assert "seed-3" in capsys.readouterr().err
 
 
