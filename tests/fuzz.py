@@ -149,10 +149,11 @@ def work_through(name: str, first: int, files: int, seed: int) -> None:
         status = pathlib.Path("/proc/self/status").read_text().splitlines()
         virtual = next(int(line.split()[1]) for line in status if line.startswith("VmSize"))
         resource.setrlimit(resource.RLIMIT_AS, (virtual * 1024 + 2**32,) * 2)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, os.fdopen(os.dup(1), "w") as told:
+        os.dup2(2, 1)  # what is printed by others is found with the rest
         for outcome in run(name, range(first, first + files), seed, pathlib.Path(folder)):
             faulthandler.dump_traceback_later(120, exit=True)
-            print(json.dumps(outcome), flush=outcome.kind == FINDING or outcome.number % 50 == 0)
+            print(json.dumps(outcome), file=told, flush=True)
     faulthandler.cancel_dump_traceback_later()
 
 
