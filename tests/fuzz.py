@@ -149,10 +149,11 @@ def work_through(name: str, first: int, files: int, seed: int) -> None:
         status = pathlib.Path("/proc/self/status").read_text().splitlines()
         virtual = next(int(line.split()[1]) for line in status if line.startswith("VmSize"))
         resource.setrlimit(resource.RLIMIT_AS, (virtual * 1024 + 2**32,) * 2)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, os.fdopen(os.dup(1), "w") as told:
+        os.dup2(2, 1)  # what is printed by others is found with the rest
         for outcome in run(name, range(first, first + files), seed, pathlib.Path(folder)):
             faulthandler.dump_traceback_later(120, exit=True)
-            print(json.dumps(outcome), flush=outcome.kind == FINDING or outcome.number % 50 == 0)
+            print(json.dumps(outcome), file=told, flush=True)
     faulthandler.cancel_dump_traceback_later()
 
 
@@ -203,21 +204,30 @@ def main(arguments: list[str] | None = None) -> int:
     if options.worker:
         work_through(options.reader[0], options.first, options.files, options.seed)
         return 0
-    rows = []
+    found = []
     for name in options.reader:
         counts = {READ: 0, REFUSED: 0, FINDING: 0}
         for outcome in in_processes(name, options.first, options.files, options.seed):
             counts[outcome.kind] += 1
             if outcome.kind == FINDING:
                 print(f"{name}, seed {options.seed}, file {outcome.number}: {outcome.message}", flush=True)
-        rows.append({"reader": name, "files": sum(counts.values()), READ: counts[READ], REFUSED: counts[REFUSED],
-                     "findings": counts[FINDING]})  # fmt: skip
-        print(json.dumps(rows[-1]), flush=True)
-        if options.table:  # after each reader: a long command may be broken off
-            path = pathlib.Path(options.table)
-            path.write_text(markdown(rows, options.seed), encoding="utf-8")
-            path.with_suffix(".json").write_text(json.dumps({"seed": options.seed, "rows": rows}, indent=1) + "\n")
-    return int(any(row["findings"] for row in rows))
+        found.append({"reader": name, "files": sum(counts.values()), READ: counts[READ], REFUSED: counts[REFUSED],
+                      "findings": counts[FINDING]})  # fmt: skip
+        print(json.dumps(found[-1]), flush=True)
+        if options.table:  # after each reader: a long command may be broken off, or run in parts
+            write_table(pathlib.Path(options.table), found[-1], options.seed)
+    return int(any(row["findings"] for row in found))
+
+
+def write_table(path: pathlib.Path, row: dict, seed: int) -> None:
+    """Adds a reader's row to a table of the same seed, or begins one."""
+    other, known = path.with_suffix(".json"), {}
+    if other.exists() and (content := json.loads(other.read_text()))["seed"] == seed:
+        known = {each["reader"]: each for each in content["rows"]}
+    known[row["reader"]] = row
+    rows = [known[name] for name in readers.READERS if name in known]
+    other.write_text(json.dumps({"seed": seed, "versions": results.versions(), "rows": rows}, indent=1) + "\n")
+    path.write_text(markdown(rows, seed), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ import csv
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import cli, datasets
+from jaxmeta.cli import presets, train
 
 TINY = ["--num-tasks", "4", "--validation-tasks", "4", "--queries", "3"]
 
@@ -165,6 +167,54 @@ def test_a_strangers_run_folder(trained, tmp_path, capsys):
     (folder / "meta_params.msgpack").write_bytes(b"junk")
     assert cli.main(["evaluate", str(folder)]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden", []), ("hidden", [40] * 1000), ("hidden", [True]), ("picture", [28, 28]),
+        ("picture", [28, 28, 1, "ink"]), ("steps", 10**30), ("inner_steps_test", 2**40), ("seed", 2**63),
+        ("learning_rate", 10**400), ("clip", float("nan")), ("domain", "/etc/hostname.npz"), ("out", "/tmp"),
+        ("ways", None), ("norm", "é\x1b[2J"),
+    ],
+)  # fmt: skip
+def test_a_strangers_numbers(tmp_path, capsys, name, value):
+    recorded = train.recorded(presets.TRAININGS["protonet-strokes"]) | {name: value}
+    content = {"schema": 1, "preset": "protonet-strokes", "config": recorded}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert cli.main(["evaluate", str(tmp_path)]) == (2 if name == "domain" else 1)
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert err.strip().isprintable()
+    assert ("--domain" if name == "domain" else "config.json") in err
+
+
+def test_evaluate_refuses_a_place_before_it_loads(trained, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    arguments = ["evaluate", str(trained / "proto"), "--domain", str(tmp_path / "nowhere.npz")]
+    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert "out: expected an empty folder" in capsys.readouterr().err
+
+
+def test_evaluate_writes_through_no_link(trained, tmp_path, capsys):
+    shutil.copytree(trained / "proto", tmp_path / "run", ignore=shutil.ignore_patterns("evaluation"))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run" / "evaluation").symlink_to(tmp_path / "elsewhere")
+    assert cli.main(["evaluate", str(tmp_path / "run"), "--force"]) == 1
+    assert "evaluation: expected a plain file or folder, got a link" in capsys.readouterr().err
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_predictions_of_names_that_are_no_utf8(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXMETA_CACHE", str(tmp_path / "cache"))
+    write_pictures(tmp_path, "support", 3, np.random.default_rng(0))
+    shutil.copytree(tmp_path / "support" / "rising", tmp_path / "inputs")
+    (tmp_path / "inputs" / "rising0.png").rename(os.fsdecode(os.fsencode(tmp_path) + b"/inputs/\xff.png"))
+    arguments = ["adapt", str(trained / "proto"), "--support", str(tmp_path / "support"), "--inputs"]
+    assert cli.main([*arguments, str(tmp_path / "inputs"), "--out", str(tmp_path / "p.csv")]) == 0
+    rows = list(csv.DictReader((tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["input"] for row in rows] == ["rising1.png", "rising2.png", "\\udcff.png"]
 
 
 @pytest.mark.fault(promised="one line and its exit code")

@@ -55,11 +55,7 @@ def load(
         if split is None:
             checks.fail(what, "whole, readable files", _line(error), error=checks.DataError)
         raise ValueError(f"{what}, split: expected parts of {', '.join(builder.info.splits)}, got {split!r}") from error
-    root = os.path.realpath(builder.data_dir)
-    for part in parts:
-        if os.path.realpath(os.path.dirname(part.filename)) != root:  # a description may say where its files lie
-            checks.fail(what, f"files in {root}", repr(str(part.filename)), error=checks.DataError)
-        files.check_link(pathlib.Path(part.filename), root)
+    _check_files(what, builder, [pathlib.Path(part.filename) for part in parts])
     if not parts:
         checks.fail(f"{what}, split", "at least one example", f"none in {split_names!r}")
     is_text = isinstance(builder.info.features[keys[0]], _tfds().features.Text)
@@ -216,6 +212,16 @@ def _prepared(name: str, data_dir: files.PathLike | None) -> Any:
     checks.fail(what, "a prepared set", got, hint, checks.DataError)
 
 
+def _check_files(what: str, builder: Any, paths: list[pathlib.Path]) -> None:
+    """Raises unless the files are the set's own: its description may say where they lie."""
+    root = os.path.realpath(builder.data_dir)
+    with _reading(what):
+        for path in paths:
+            if os.path.realpath(path.parent) != root:
+                checks.fail(what, f"files in {root}", repr(str(path)), error=checks.DataError)
+            files.check_link(path, root)
+
+
 @contextlib.contextmanager
 def _known_features(connector: Any) -> Iterator[None]:
     """Lets a description name features of the library and such as are imported already; others it would import."""
@@ -294,4 +300,4 @@ def _reading(what: str) -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -41,7 +42,7 @@ def markdown(rows: Sequence[Row], found: dict[str, list[dict[str, Any]]]) -> str
     ranked = {(entry["source"], entry["shots"]): entry for entry in found["rankings"]}
     for source, shots in dict.fromkeys((row["source"], row["shots"]) for row in rows):
         table = [row for row in rows if (row["source"], row["shots"]) == (source, shots)]
-        lines += [f"### From {source}, {shots}-shot", "", *_matrix(table, ranked.get((source, shots))), ""]
+        lines += [f"### From {_escaped(source)}, {shots}-shot", "", *_matrix(table, ranked.get((source, shots))), ""]
     scored = [row for row in rows if row.get("single")]
     if scored:
         lines += [
@@ -64,7 +65,10 @@ def _matrix(table: Sequence[Row], ranked: dict[str, Any] | None) -> list[str]:
         domain: max((row["single"]["mean"] for row in scored if row["domain"] == domain), default=0)
         for domain in domains
     }
-    lines = [f"| method | {' | '.join(domains)} | average | rank |", f"|---|{'---|' * (len(domains) + 2)}"]
+    lines = [
+        f"| method | {' | '.join(map(_escaped, domains))} | average | rank |",
+        f"|---|{'---|' * (len(domains) + 2)}",
+    ]
     for method in dict.fromkeys(row["method"] for row in table):
         own = {row["domain"]: row for row in table if row["method"] == method}
         cells = [_cell(own.get(domain), ways, best[domain]) for domain in domains]
@@ -85,6 +89,11 @@ def _matrix(table: Sequence[Row], ranked: dict[str, Any] | None) -> list[str]:
             f"more than {ranked['critical_difference']:.2f} differ significantly (Nemenyi, 0.05).",
         ]
     return lines
+
+
+def _escaped(name: object) -> str:
+    """A name, which may be that of anybody's folder, as Markdown shows it."""
+    return html.escape(" ".join(str(name).split()), quote=False).replace("|", "\\|")
 
 
 def _cell(row: Row | None, ways: int, best: float) -> str:
@@ -120,7 +129,7 @@ def _differences(title: str, entries: Sequence[dict[str, Any]], names: Sequence[
     lines.append(f"|{'---|' * (len(names) + 4)}")
     for entry in entries:
         mean, low, high = (100 * entry[part] for part in ("mean", "low", "high"))
-        about = [str(entry[name]) for name in names]
+        about = [_escaped(entry[name]) for name in names]
         difference = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
         lines.append(f"| {' | '.join([*about, entry['first'], entry['second'], difference])} | {entry['p_holm']:.2g} |")
     return [

@@ -147,3 +147,30 @@ def test_a_full_disk_leaves_the_checkpoints_before(copy, full_disk):
     assert opened(copy).restore(LIKE).arrays.step == 3
     opened(copy).save(STATE, {})
     assert opened(copy).restore(LIKE).arrays.step == 7
+
+
+def test_links_are_not_followed(copy, tmp_path):
+    folder = copy / "checkpoints" / "maml"
+    for path in (copy / "checkpoints", folder, folder / "4", folder / "4" / "seal" / "metadata"):
+        path.rename(tmp_path / "elsewhere")
+        path.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(checks.DataError, match="a plain file or folder, got a link"):
+            opened(copy).restore(LIKE)
+        path.unlink()
+        (tmp_path / "elsewhere").rename(path)
+    assert opened(copy).restore(LIKE).arrays.step == 3
+
+
+def test_files_of_any_size_are_not_read(copy):
+    with (copy / "checkpoints" / "maml" / "4" / "content" / "more").open("wb") as stream:
+        stream.truncate(10**12)
+    with pytest.raises(checks.DataError, match="bytes for arrays of"):
+        opened(copy).restore(LIKE)
+
+
+def test_a_numbered_folder_without_a_checkpoint_is_named(copy):
+    (copy / "checkpoints" / "maml" / "5").mkdir()
+    with pytest.raises(checks.DataError, match=r"maml/5: expected a whole checkpoint .* remove it to go on"):
+        opened(copy).restore(LIKE)
+    (copy / "checkpoints" / "maml" / "5").rmdir()
+    assert opened(copy).restore(LIKE).arrays.step == 3

@@ -111,6 +111,14 @@ def test_tables():
     assert transfer.markdown([], transfer.summarized([])) == ""
 
 
+def test_names_of_folders_are_escaped():
+    rows = [row | {"domain": "<img src=x>|\n# a", "source": "<b>"} for row in ROWS[:1]]
+    text = transfer.markdown(rows, transfer.summarized(rows))
+    assert "### From &lt;b&gt;, " in text
+    assert "| method | &lt;img src=x&gt;\\| # a | average | rank |" in text
+    assert "<" not in text
+
+
 def test_wrong_features():
     good = RNG.normal(size=(4, 3))
     for source, target, expected in (
