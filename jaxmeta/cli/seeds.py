@@ -25,6 +25,7 @@ def runs_of(run: session.Run, preset: str) -> Iterator[dict[int, session.Run]]:
                 opened[seed] = run
                 break
             own = config | {"seed": seed, "seeds": 1}
+            runs.check_plain(run.folder / f"seed-{seed}")
             folder = held.enter_context(runs.create(run.folder / f"seed-{seed}", force=True))
             if not (folder / "config.json").exists():
                 runs.write_json(folder / "config.json", {"schema": 1, "preset": preset, "config": own})

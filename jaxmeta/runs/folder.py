@@ -99,6 +99,7 @@ def clear(folder: pathlib.Path) -> None:
     """Removes what a run writes, by name, so that nothing of an old run stands beside a new one."""
     with writing(folder, "a folder"):
         for seed in folder.glob("seed-*/config.json"):
+            check_plain(seed.parent)
             clear(seed.parent)
         for name in (RESULTS, PARAMS, METRICS, CONFIG):
             (folder / name).unlink(missing_ok=True)

@@ -126,3 +126,13 @@ def test_checkpoints_of_any_size_are_not_read(run):
     header = json.loads((content / ".zarray").read_text())
     (content / ".zarray").write_text(json.dumps({**header, "chunks": [2 * 10**9]}))
     refused(lambda: restored(run), "a chunk of 2,000,000,000 bytes")
+
+
+def test_the_folder_of_a_seed_is_no_link_to_clear_through(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "config.json").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "seed-0").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(checks.DataError, match="seed-0: expected a plain file or folder, got a link"):
+        clear(tmp_path / "run")
+    assert (tmp_path / "elsewhere" / "config.json").read_text() == "mine"
