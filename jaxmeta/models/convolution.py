@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -34,7 +36,10 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1) -> Array:
         )
 
     def patches(x: Array, kernel: Array) -> Array:
-        return _patches(x, kernel.shape[0], stride) @ kernel.reshape(-1, kernel.shape[-1])
+        found, features = _patches(x, kernel.shape[0], stride), kernel.shape[-1]
+        # As a matmul of two axes: XLA copies and transposes the gradients of one with more.
+        flat = found.reshape(math.prod(found.shape[:-1]), found.shape[-1]) @ kernel.reshape(-1, features)
+        return flat.reshape(*found.shape[:-1], features)
 
     return jax.lax.platform_dependent(x, kernel, cpu=patches, default=plain)
 
