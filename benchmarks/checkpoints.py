@@ -1,34 +1,32 @@
 """What it costs a training to be kept: checkpoints at the default interval, and the guard against divergence.
 
-Command:   python benchmarks/checkpoints.py
-Result:    results/checkpoints.json and results/checkpoints.md, with machine and versions in them.
+Claim:     checkpoints and the guard cost less than 2% of a run.
+Command:   python benchmarks/run.py checkpoints
 
 Updates with and without the guard take turns, so that a drift of the machine's speed meets both; the ratio is taken
 turn by turn, and its median, minimum and maximum are told. A checkpoint is written while the training waits, so that
 its share of the run is its seconds over the interval's; one is written in every turn, of the state as it is then.
 """
 
-import json
 import pathlib
-import platform
 import statistics
 import tempfile
 import time
 
 import jax
+import turns
 
-import jaxmeta
 from jaxmeta import runs, training
-from jaxmeta.cli import build, presets, progress, train
 from jaxmeta.runs import results
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 PRESETS = ("maml-regression", "maml-strokes", "protonet-strokes")
 TURNS, TURN_SECONDS, MOST_UPDATES = 11, 2.0, 2000
 
 
 def measure(name: str, folder: pathlib.Path) -> dict[str, object]:
     """One preset's row."""
+    from jaxmeta.cli import build, presets, progress, train  # the extra "cli", which not every machine has
+
     config, given = train.source(presets.TRAININGS[name])
     shape = build.shape(config, given.validation)
     plain = training.meta_trainer(build.training_learner(config, shape), train.outer_optimizer(config))
@@ -59,34 +57,20 @@ def measure(name: str, folder: pathlib.Path) -> dict[str, object]:
         "update_seconds": float(f"{statistics.median(seconds['plain']):.3g}"), "updates_per_turn": count,
         "guard_ratio": [round(f(ratios), 3) for f in (statistics.median, min, max)],
         "checkpoint_seconds": [round(f(saves), 3) for f in (statistics.median, min, max)],
-        "share_of_interval": round(statistics.median(saves) / progress.INTERVAL, 5),
+        "interval": progress.INTERVAL, "share_of_interval": round(statistics.median(saves) / progress.INTERVAL, 5),
     }  # fmt: skip
 
 
-def main() -> None:
-    RESULTS.mkdir(exist_ok=True)
+def main() -> dict:
     with tempfile.TemporaryDirectory() as folder:
         rows = {name: measure(name, pathlib.Path(folder)) for name in PRESETS}
-    versions = {"jaxmeta": jaxmeta.__version__, "jax": jax.__version__, "python": platform.python_version()}
-    content = {"device": results.device(), "versions": versions, "interval": progress.INTERVAL, "rows": rows}
-    (RESULTS / "checkpoints.json").write_text(json.dumps(content, indent=1) + "\n")
-    lines = [
-        f"| preset | an update, s | with the guard, relative | a checkpoint, s | one in {progress.INTERVAL:.0f} s |",
-        "|---|---|---|---|---|",
-    ]
-    for name, row in rows.items():
-        guard, saved = (
-            f"{given[0]} [{given[1]}, {given[2]}]" for given in (row["guard_ratio"], row["checkpoint_seconds"])
-        )
-        lines.append(f"| {name} | {row['update_seconds']} | {guard} | {saved} | {row['share_of_interval']:.2%} |")
-    lines += [
-        "",
-        f"{results.device()}; " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
-        "",
-    ]
-    (RESULTS / "checkpoints.md").write_text("\n".join(lines))
-    print("\n".join(lines))
+    return {"versions": turns.versions(), "rows": rows}
 
 
-if __name__ == "__main__":
-    main()
+def table(column: dict) -> list[str]:
+    header = ("preset", "an update, s", "with the guard, relative", "a checkpoint, s", "share of a run")
+    cells = []
+    for name, row in column["rows"].items():
+        guard, saved = ("{} [{}, {}]".format(*row[what]) for what in ("guard_ratio", "checkpoint_seconds"))
+        cells.append((name, row["update_seconds"], guard, saved, f"{row['share_of_interval']:.2%}"))
+    return [*turns.table_of(header, cells), "", f"A checkpoint is written every {row['interval']:.0f} s."]

@@ -7,7 +7,9 @@ Measured:  results/meta_step.json, one column a machine.
 A step is one outer gradient over 8 tasks with 15 queries a class and Adam's update. Each side is a process of its own
 that uses all cores and takes its turn; weights, data and precision (float32) are the same. jaxmeta shares its tasks out
 over as many host devices as there are cores; with one device, whose operations use all cores, it has a column of its
-own. The first step's loss and gradient norm must agree, or nothing is written.
+own. The first step's loss and gradient norm must agree, or nothing is written. The share of the machine's limit counts
+the operations of jaxmeta's matmuls, those that it does twice to save memory among them, and the operations a second of
+one large float32 matmul on all cores.
 """
 
 import json
@@ -104,15 +106,23 @@ def main() -> dict:
             side.close()
     versions = about["jaxmeta"]["versions"] | about["torch loop"]["versions"]
     devices = {form: about[form]["device"] for form in (*OURS, "torch loop")}
-    return {"devices": devices, "versions": versions, "rows": rows}
+    limit = about[OURS[1]]["matmul_limit"]
+    for row in rows:
+        ours = row["forms"]["jaxmeta"]
+        row["matmul_share"] = round(ours["matmul_operations"] / ours["seconds"] / limit, 3)
+    return {"devices": devices, "versions": versions, "matmul_limit": round(limit), "rows": rows}
 
 
 def table(column: dict) -> list[str]:
     forms = (OURS[1], *PEERS)
-    lines = ["| case | jaxmeta, s | " + " | ".join(forms) + " |", "|---|---|" + "---|" * len(forms)]
+    header = ["case", "jaxmeta, s", "of the matmul limit", *forms]
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for row in column["rows"]:
         found = [row["forms"].get(form, {}).get("times_jaxmeta") for form in forms]
         cells = ["{} [{}, {}]".format(*each) if each else "not measured" for each in found]
-        lines.append(f"| {row['case']} | {row['forms']['jaxmeta']['seconds']:.4f} | {' | '.join(cells)} |")
+        own = f"{row['forms']['jaxmeta']['seconds']:.4f} | {row['matmul_share']:.0%}"
+        lines.append(f"| {row['case']} | {own} | {' | '.join(cells)} |")
     devices = "; ".join(f"{form}: {device}" for form, device in column["devices"].items())
-    return [*lines, "", f"Times that a step takes longer than jaxmeta's: median and range over turns. {devices}."]
+    limit = f"The matmul limit is {column['matmul_limit'] / 1e9:.0f} GFLOP/s."
+    what = "Times that a step takes longer than jaxmeta's: median and range over turns."
+    return [*lines, "", f"{what} {limit} {devices}."]

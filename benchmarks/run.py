@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
-CLAIMS = ("meta_step", "convolution", "inner_gradient", "sampling", "devices", "compilation", "startup")
+CLAIMS = ("meta_step", "convolution", "inner_gradient", "sampling", "devices", "compilation", "startup", "checkpoints")
 MARK = "<!-- measured: made by run.py -->"
 
 
@@ -42,7 +42,11 @@ def main() -> None:
         if here in columns and not given.force:
             print(f"{claim}: measured on {here}; --force measures again", file=sys.stderr)
             continue
-        columns[here] = importlib.import_module(claim).main()
+        try:
+            columns[here] = importlib.import_module(claim).main()
+        except ImportError as error:
+            print(f"{claim}: not measured, {error}", file=sys.stderr)
+            continue
         path.write_text(json.dumps(columns, indent=1) + "\n")
     write_tables(here)
 

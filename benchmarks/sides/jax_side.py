@@ -1,6 +1,10 @@
 """jaxmeta's side of `meta_step.py`; the tasks are shared out over all devices of the process."""
 
+import math
+import time
+
 import jax
+import jax.extend
 import jax.numpy as jnp
 import optax
 from cases import FILTERS, HIDDEN, INNER_RATE, OUTER_RATE, Case, episodes, weights
@@ -24,6 +28,36 @@ def learner_of(case: Case) -> jaxmeta.MetaLearner:
     return make(model, criteria.cross_entropy, optax.sgd(INNER_RATE), num_steps=case.steps, **options)
 
 
+def matmul_operations(jaxpr: jax.extend.core.Jaxpr) -> int:
+    """Multiplications and additions of all matmuls and convolutions in a program, loops counted out."""
+    total = 0
+    for equation in jaxpr.eqns:
+        params, shapes = equation.params, [var.aval.shape for var in (*equation.invars, *equation.outvars)]
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = params["dimension_numbers"]
+            total += 2 * math.prod(shapes[2]) * math.prod(shapes[0][axis] for axis in contracted)
+        elif equation.primitive.name == "conv_general_dilated":
+            features = params["dimension_numbers"].rhs_spec[0]
+            total += 2 * math.prod(shapes[2]) * math.prod(shapes[1]) // shapes[1][features]
+        inner = [matmul_operations(each) for each in jax.core.jaxprs_in_params(params)]
+        # The branches of a choice do the same, as patches or as a convolution.
+        once = max(inner, default=0) if equation.primitive.name == "cond" else sum(inner)
+        total += once * params.get("length", 1) * (params["mesh"].size if "mesh" in params else 1)
+    return total
+
+
+def matmul_limit() -> float:
+    """Operations a second of a float32 matmul that this process reaches with all that it has."""
+    left = right = jnp.ones((2048, 2048))
+    matmul = jax.jit(jnp.matmul).lower(left, right).compile()
+    seconds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        matmul(left, right).block_until_ready()
+        seconds.append(time.perf_counter() - start)
+    return 2 * 2048**3 / min(seconds)
+
+
 def prepare(case: Case, form: str):
     del form
     mesh = jax.make_mesh((jax.device_count(),), ("tasks",), axis_types=(jax.sharding.AxisType.Auto,))
@@ -38,7 +72,8 @@ def prepare(case: Case, form: str):
     tasks = jaxmeta.Episode(jaxmeta.Batch(*given[:2]), jaxmeta.Batch(*given[2:]))
     tasks = jax.device_put(tasks, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("tasks")))
     key = jax.random.key(1)
-    update = jax.jit(trainer.update, donate_argnums=0).lower(state, tasks, key).compile()
+    traced = jax.jit(trainer.update, donate_argnums=0).trace(state, tasks, key)
+    update = traced.lower().compile()
 
     def step() -> tuple[float, float]:
         nonlocal state
@@ -46,12 +81,13 @@ def prepare(case: Case, form: str):
         jax.block_until_ready((state, metrics))
         return float(metrics["loss"]), float(metrics["gradient_norm"])
 
-    return step
+    return step, {"matmul_operations": matmul_operations(traced.jaxpr.jaxpr)}
 
 
 def about() -> dict:
     versions = {"jaxmeta": jaxmeta.__version__, "jax": jax.__version__}
-    return {"device": f"{jax.device_count()} x {jax.devices()[0].device_kind}", "versions": versions}
+    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    return {"device": device, "versions": versions, "matmul_limit": matmul_limit()}
 
 
 if __name__ == "__main__":

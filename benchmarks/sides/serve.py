@@ -10,7 +10,7 @@ from cases import Case
 
 
 def serve(prepare: Callable, about: Callable[[], dict]) -> None:
-    """`prepare(case, form)` gives a step, which gives (loss, gradient norm) once all of its work is done."""
+    """`prepare(case, form)` gives a step, which gives (loss, gradient norm) once all of its work is done, and facts."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is no answer
     steps: dict = {}
@@ -21,8 +21,9 @@ def serve(prepare: Callable, about: Callable[[], dict]) -> None:
                 answer = about()
             elif asked == "prepare":
                 steps.clear() if given.get("fresh") else None
-                step = steps[given["form"]] = prepare(Case(*given["case"]), given["form"])
-                answer = dict(zip(("loss", "gradient_norm"), step(), strict=True))
+                step, facts = prepare(Case(*given["case"]), given["form"])
+                steps[given["form"]] = step
+                answer = dict(zip(("loss", "gradient_norm"), step(), strict=True)) | facts
                 step()
             else:
                 start = time.perf_counter()

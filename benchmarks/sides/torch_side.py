@@ -174,7 +174,7 @@ def prepare(case: Case, form: str):
             torch.cuda.synchronize()
         return loss.item(), norm.item()
 
-    return step
+    return step, {}
 
 
 def about() -> dict:
