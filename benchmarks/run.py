@@ -16,7 +16,10 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
-CLAIMS = ("meta_step", "convolution", "inner_gradient", "sampling", "devices", "compilation", "startup", "checkpoints")
+CLAIMS = (
+    "meta_step", "convolution", "inner_gradient", "learner_cost", "sampling", "devices", "compilation", "startup",
+    "checkpoints",
+)  # fmt: skip
 MARK = "<!-- measured: made by run.py -->"
 
 
