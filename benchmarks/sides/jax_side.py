@@ -39,9 +39,9 @@ def matmul_operations(jaxpr: jax.extend.core.Jaxpr) -> int:
         elif equation.primitive.name == "conv_general_dilated":
             features = params["dimension_numbers"].rhs_spec[0]
             total += 2 * math.prod(shapes[2]) * math.prod(shapes[1]) // shapes[1][features]
-        inner = [matmul_operations(each) for each in jax.core.jaxprs_in_params(params)]
-        # The branches of a choice do the same, as patches or as a convolution.
-        once = max(inner, default=0) if equation.primitive.name == "cond" else sum(inner)
+        inner = [matmul_operations(each) for each in jax.extend.core.jaxprs_in_params(params)]
+        # The branches of a choice do the same; the convolution among them would also count zeros between its steps.
+        once = min(inner, default=0) if equation.primitive.name == "cond" else sum(inner)
         total += once * params.get("length", 1) * (params["mesh"].size if "mesh" in params else 1)
     return total
 

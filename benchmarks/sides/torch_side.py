@@ -52,19 +52,22 @@ def task_tensors(case: Case) -> list[torch.Tensor]:
     return [x.permute(0, 1, 4, 2, 3).contiguous() if x.ndim == 5 else x.long() for x in given]
 
 
-def steps_of(case: Case, score: Callable[[dict], torch.Tensor], params: dict) -> dict:
-    """The inner steps as a loop; the graph is kept where the learner differentiates through it."""
+def steps_of(case: Case, score: Callable[[dict], torch.Tensor], params: dict) -> tuple[dict, torch.Tensor]:
+    """The inner steps as a loop, and their mean loss; the graph is kept where the learner differentiates through it."""
+    losses = []
     for _ in range(case.steps):
-        found = torch.autograd.grad(score(params), list(params.values()), create_graph=case.learner in ("maml", "anil"))
+        losses.append(score(params))
+        found = torch.autograd.grad(losses[-1], list(params.values()), create_graph=case.learner in ("maml", "anil"))
         params = {name: params[name] - INNER_RATE * slope for name, slope in zip(params, found, strict=True)}
-    return params
+    return params, torch.stack([loss.detach() for loss in losses]).mean()
 
 
-def adapted(case: Case, network: Network, theta: dict, x: torch.Tensor, y: torch.Tensor) -> dict:
-    """The adapted parameters; ANIL's features of the support set are the same in all steps, and computed once."""
+def adapted(case: Case, network: Network, theta: dict, x: torch.Tensor, y: torch.Tensor) -> tuple[dict, torch.Tensor]:
+    """The adapted parameters and the steps' mean loss; ANIL's features of the support set are computed once."""
     if case.learner == "anil":
         features, head = network.features(x), {n: theta[n] for n in ("Dense_0_kernel", "Dense_0_bias")}
-        return theta | steps_of(case, lambda head: F.cross_entropy(F.linear(features, *head.values()), y), head)
+        head, loss = steps_of(case, lambda head: F.cross_entropy(F.linear(features, *head.values()), y), head)
+        return theta | head, loss
     return steps_of(case, lambda params: F.cross_entropy(functional_call(network, params, (x,)), y), theta)
 
 
@@ -77,7 +80,8 @@ def loop(case: Case, network: Network):
         total = 0.0
         for x, y, queries, targets in zip(*data, strict=True):
             if case.learner == "reptile":
-                phi = adapted(case, network, {n: p.detach().requires_grad_() for n, p in theta.items()}, x, y)
+                start = {n: p.detach().requires_grad_() for n, p in theta.items()}
+                phi, reported = adapted(case, network, start, x, y)
                 loss = sum(0.5 * (p - phi[n].detach()).square().sum() for n, p in theta.items())
             elif case.learner == "protonet":
                 features = network(x)
@@ -85,10 +89,11 @@ def loop(case: Case, network: Network):
                 distances = (network(queries)[:, None] - centres).square().sum(-1)
                 loss = F.cross_entropy(-distances, targets)
             else:
-                phi = adapted(case, network, theta, x, y)
+                phi, _ = adapted(case, network, theta, x, y)
                 loss = F.cross_entropy(functional_call(network, phi, (queries,)), targets)
             (loss / count).backward()
-            total = total + loss.detach() / count
+            # Reptile reports the loss of its inner steps.
+            total = total + (reported if case.learner == "reptile" else loss.detach()) / count
         return total
 
     return compute
