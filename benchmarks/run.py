@@ -50,6 +50,7 @@ def main() -> None:
         except ImportError as error:
             print(f"{claim}: not measured, {error}", file=sys.stderr)
             continue
+        path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(columns, indent=1) + "\n")
     write_tables(here)
 
