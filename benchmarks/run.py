@@ -17,7 +17,7 @@ import sys
 
 HERE = pathlib.Path(__file__).parent
 CLAIMS = (
-    "meta_step", "convolution", "inner_gradient", "learner_cost", "sampling", "devices", "compilation", "startup",
+    "meta_step", "where", "convolution", "inner_gradient", "learner_cost", "sampling", "devices", "compilation", "startup",
     "checkpoints",
 )  # fmt: skip
 MARK = "<!-- measured: made by run.py -->"

@@ -58,8 +58,8 @@ def matmul_limit() -> float:
     return 2 * 2048**3 / min(seconds)
 
 
-def prepare(case: Case, form: str):
-    del form
+def problem(case: Case) -> tuple[jaxmeta.MetaTrainer, jaxmeta.MetaState, jaxmeta.Episode, jax.Array]:
+    """The trainer and what its update is given."""
     mesh = jax.make_mesh((jax.device_count(),), ("tasks",), axis_types=(jax.sharding.AxisType.Auto,))
     trainer = jaxmeta.meta_trainer(learner_of(case), optax.adam(OUTER_RATE), mesh=mesh)
     params: dict = {}
@@ -71,7 +71,12 @@ def prepare(case: Case, form: str):
     given = [jnp.asarray(x) for x in episodes(case)]
     tasks = jaxmeta.Episode(jaxmeta.Batch(*given[:2]), jaxmeta.Batch(*given[2:]))
     tasks = jax.device_put(tasks, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("tasks")))
-    key = jax.random.key(1)
+    return trainer, state, tasks, jax.random.key(1)
+
+
+def prepare(case: Case, form: str):
+    del form
+    trainer, state, tasks, key = problem(case)
     traced = jax.jit(trainer.update, donate_argnums=0).trace(state, tasks, key)
     update = traced.lower().compile()
 
