@@ -26,7 +26,7 @@ from cases import CASES, Case  # noqa: E402
 
 TURNS, BUDGET, TOLERANCE = 9, 25.0, 2e-3
 OURS = ("jaxmeta", "jaxmeta, one device")
-PEERS = ("torch loop", "torch.func vmap", "higher", "torchopt")
+PEERS = ("torch loop", "torch.func vmap", "higher", "torchopt", "learn2learn")
 
 
 class Side:

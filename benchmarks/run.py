@@ -17,8 +17,8 @@ import sys
 
 HERE = pathlib.Path(__file__).parent
 CLAIMS = (
-    "meta_step", "where", "convolution", "inner_gradient", "learner_cost", "sampling", "devices", "compilation", "startup",
-    "checkpoints",
+    "meta_step", "where", "convolution", "inner_gradient", "learner_cost", "sampling", "devices", "compilation",
+    "startup", "checkpoints",
 )  # fmt: skip
 MARK = "<!-- measured: made by run.py -->"
 

@@ -162,7 +162,37 @@ def by_torchopt(case: Case, network: Network):
     return compute
 
 
-FORMS = {"torch loop": loop, "torch.func vmap": by_vmap, "higher": by_higher, "torchopt": by_torchopt}
+def by_learn2learn(case: Case, network: Network):
+    if DEVICE.type == "cpu":  # the operations that torchvision wants on import, and lacks beside torch's CPU build
+        missing = torch.library.Library("torchvision", "DEF")
+        for operation in ("nms", "qnms"):
+            missing.define(f"{operation}(Tensor x) -> Tensor")
+    from learn2learn.algorithms import MAML
+
+    data, maml = task_tensors(case), MAML(network, lr=INNER_RATE, first_order=False)
+    count = len(data[0])
+
+    def compute() -> torch.Tensor:
+        total = 0.0
+        for x, y, queries, targets in zip(*data, strict=True):
+            learner = maml.clone()
+            for _ in range(case.steps):
+                learner.adapt(F.cross_entropy(learner(x), y))
+            loss = F.cross_entropy(learner(queries), targets)
+            (loss / count).backward()
+            total = total + loss.detach() / count
+        return total
+
+    return compute
+
+
+FORMS = {
+    "torch loop": loop,
+    "torch.func vmap": by_vmap,
+    "higher": by_higher,
+    "torchopt": by_torchopt,
+    "learn2learn": by_learn2learn,
+}
 
 
 def prepare(case: Case, form: str):
