@@ -91,8 +91,9 @@ def _pictures(options: Adapt, config: Train) -> tuple[datasets.Examples, list[st
     names, inputs = _load_inputs(options, form)
     if inputs.ndim != 4:
         _other(options.inputs, "pictures", inputs)
-    pictures = datasets.with_polarity(examples.inputs, form) / np.float32(255)
-    return examples._replace(inputs=pictures), names, inputs / np.float32(255)
+    white = jnp.result_type(float).type(255)
+    pictures = datasets.with_polarity(examples.inputs, form) / white
+    return examples._replace(inputs=pictures), names, inputs / white
 
 
 def _tables(options: Adapt, config: Train) -> tuple[datasets.Examples, list[str], np.ndarray]:

@@ -135,13 +135,13 @@ class Norm(nn.Module):
             return x
         zero, task = nn.initializers.zeros, self.kind == "task"
         blend = (
-            self.param("blend_scale", zero, (), jnp.float32) if task else jnp.zeros(()),
-            self.param("blend_offset", zero, (), jnp.float32) if task else jnp.zeros(()),
+            self.param("blend_scale", zero, (), float) if task else jnp.zeros(()),
+            self.param("blend_offset", zero, (), float) if task else jnp.zeros(()),
         )
         given = self.get_variable("context", "moments") if self.has_variable("context", "moments") else None
         channels = (x.shape[-1],)
-        scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
+        scale = self.param("scale", nn.initializers.ones, channels, float)
         y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps, scale)
         if moments is not None and self.is_mutable_collection("context"):
             self.put_variable("context", "moments", moments)
-        return y + self.param("bias", nn.initializers.zeros, channels, jnp.float32)
+        return y + self.param("bias", nn.initializers.zeros, channels, float)
