@@ -130,8 +130,8 @@ def write_json(path: pathlib.Path, content: Any) -> pathlib.Path:
 
 
 def write_text(path: pathlib.Path, content: str) -> pathlib.Path:
-    """Writes text in one go."""
-    _replace(path, content.encode())
+    """Writes text in one go; of a file's name, what is not UTF-8 is written as \\udcff."""
+    _replace(path, content.encode(errors="backslashreplace"))
     return path
 
 
