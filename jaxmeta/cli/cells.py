@@ -49,8 +49,8 @@ def rows(path: pathlib.Path, facts: Mapping[str, Any], num_tasks: int) -> list[d
 def _is_row(row: Any, facts: Mapping[str, Any], num_tasks: int) -> bool:
     if not isinstance(row, dict) or any(row.get(name) != facts[name] for name in ("source", "domain", "shots")):
         return False
-    methods = {facts["method"]: facts["family"], f"{facts['method']}, untrained": "floor"}
-    if not isinstance(row.get("method"), str) or row.get("family") != methods.get(row["method"], ""):
+    kinds = [(facts["method"], facts["family"]), (f"{facts['method']}, untrained", "floor")]
+    if (row.get("method"), row.get("family")) not in kinds:
         return False
     rest = dict(row)
     sums, columns = rest.pop("checksums", None), [rest.pop(name, None) for name in ("joint", "single")]
@@ -58,10 +58,11 @@ def _is_row(row: Any, facts: Mapping[str, Any], num_tasks: int) -> bool:
         return False
     if any(columns) and not (rest.get("num_tasks") == num_tasks and _is_number(rest.get("chance"))):
         return False
-    kinds = (isinstance(value, str) if name in _TEXTS else _is_number(value) for name, value in rest.items())
-    empty = (value is None for value in rest.values())
     return (
-        all(map(any, zip(kinds, empty, strict=True)))
+        all(
+            value is None or (isinstance(value, str) if name in _TEXTS else _is_number(value))
+            for name, value in rest.items()
+        )
         and _is_number(rest.get("ways"))
         and all(column is None or _is_column(column, num_tasks) for column in columns)
         and (columns[1] is not None or isinstance(rest.get("note"), str))
