@@ -91,6 +91,23 @@ def data_dir() -> pathlib.Path:
 
 
 @pytest.fixture
+def refused():
+    """Expects a DataError of one line that says what was expected, what came, and all of `words`."""
+    from jaxmeta import checks
+
+    @contextlib.contextmanager
+    def expect(*words):
+        with pytest.raises(checks.DataError) as caught:
+            yield
+        message = str(caught.value)
+        assert "\n" not in message
+        for word in ("expected", "got", *words):
+            assert str(word) in message
+
+    return expect
+
+
+@pytest.fixture
 def full_disk():
     """No file grows beyond `size` bytes while it is open: what a full disk is to a writer."""
 

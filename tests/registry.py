@@ -25,9 +25,9 @@ class Net(nnx.Module):
     """A small nnx network with the norm under test."""
 
     def __init__(self, norm: str, num_outputs: Outputs, inputs: tuple[int, int, int], rngs: nnx.Rngs):
-        self.first = nnx.Linear(math.prod(inputs[1:]), 8, rngs=rngs)
+        self.first = nnx.Linear(math.prod(inputs[1:]), 8, param_dtype=float, rngs=rngs)
         self.norm = models.NnxNorm(8, kind=norm)
-        self.head = None if num_outputs == "map" else nnx.Linear(8, num_outputs or 6, rngs=rngs)
+        self.head = None if num_outputs == "map" else nnx.Linear(8, num_outputs or 6, param_dtype=float, rngs=rngs)
 
     def __call__(self, x, mask=None):
         x = jax.nn.tanh(self.norm(self.first(x.reshape(*x.shape[:2], -1)), mask))
@@ -44,11 +44,11 @@ class Small(nn.Module):
     def __call__(self, x, mask=None):
         x = x.reshape(*x.shape[:2], -1)
         for _ in range(2):
-            x = nn.tanh(models.Norm(self.norm)(nn.Dense(8, use_bias=self.norm == "none")(x), mask))
+            x = nn.tanh(models.Norm(self.norm)(nn.Dense(8, use_bias=self.norm == "none", param_dtype=float)(x), mask))
         if self.num_outputs == "map":
             return x[:, :, None]
         x = x.mean(axis=1)
-        return x if self.num_outputs is None else nn.Dense(self.num_outputs)(x)
+        return x if self.num_outputs is None else nn.Dense(self.num_outputs, param_dtype=float)(x)
 
 
 def linen(norm: str, num_outputs: Outputs, inputs: tuple[int, int, int] = PICTURE) -> Model:

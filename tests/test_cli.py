@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxmeta import cli, datasets
-from jaxmeta.cli import presets, train
+from jaxmeta.cli import memory, presets, train
 
 TINY = ["--num-tasks", "4", "--validation-tasks", "4", "--queries", "3"]
 
@@ -68,7 +70,7 @@ def write_pictures(folder, split, count, rng):
 
 
 @pytest.mark.parametrize("learner", ["proto", "maml"])
-def test_adapt_to_a_persons_pictures(trained, tmp_path, learner, monkeypatch):
+def test_adapt_to_a_persons_pictures(trained, tmp_path, learner, monkeypatch, full_disk, capsys):
     monkeypatch.setenv("JAXMETA_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     write_pictures(tmp_path, "support", 3, rng)
@@ -82,7 +84,14 @@ def test_adapt_to_a_persons_pictures(trained, tmp_path, learner, monkeypatch):
     assert {row["prediction"] for row in rows} <= {"rising", "falling"}
     if learner == "proto":
         assert all(row["input"].startswith(row["prediction"]) for row in rows)
-    assert cli.main([*arguments, "--inputs", str(tmp_path / "inputs")]) == 2  # the file exists
+    again = [*arguments, "--inputs", str(tmp_path / "inputs")]
+    assert cli.main(again) == 2  # the file exists
+    if learner == "proto":
+        written = out.read_bytes()
+        with full_disk(len(written) // 2):
+            assert cli.main([*again, "--force"]) == 1
+        assert "predictions.csv: expected a file that can be written" in capsys.readouterr().err
+        assert out.read_bytes() == written
 
 
 def test_regression_from_a_file_of_tasks(tmp_path, capsys):
@@ -187,6 +196,34 @@ def test_a_strangers_numbers(tmp_path, capsys, name, value):
     assert len(err.splitlines()) == 1
     assert err.strip().isprintable()
     assert ("--domain" if name == "domain" else "config.json") in err
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [["--num-tasks"], ["--queries"], ["--shots"], ["--ways", "--shots", "--queries", "--num-tasks"], ["--domain"]],
+)
+@pytest.mark.fault(promised="one line before the memory is asked for")
+def test_what_no_memory_holds_is_not_asked_for(trained, extra, tmp_path, capsys):
+    if extra == ["--domain"]:  # a stranger's network
+        config = json.loads((trained / "proto" / "config.json").read_text())
+        config["config"]["num_filters"] = 65_536
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        (tmp_path / "meta_params.msgpack").touch()
+        command = ["evaluate", str(tmp_path), "--num-tasks", "2"]
+    else:
+        command = ["evaluate", str(trained / "proto"), *(word for name in extra for word in (name, "2000000000"))]
+    assert cli.main([*command, "--out", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "bytes of memory that there are, got " in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_program_is_weighed_before_it_runs(monkeypatch):
+    square = jax.jit(lambda x: jnp.sort(jnp.outer(x, x).ravel()).sum())
+    assert memory.checked("it", square, jnp.ones(500)) == 500**2
+    monkeypatch.setattr(memory, "available", lambda: 900_000)
+    with pytest.raises(MemoryError, match="it: expected at most the 900,000 bytes"):
+        memory.checked("it", square, jnp.ones(500))
 
 
 def test_evaluate_refuses_a_place_before_it_loads(trained, tmp_path, capsys):

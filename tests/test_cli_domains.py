@@ -1,11 +1,11 @@
 """A user's own files as domains of the commands: pictures, tables, tensorflow-datasets, several at once."""
 
 import csv
-import io
 import json
 
 import numpy as np
 import pytest
+import readers
 from PIL import Image
 
 from jaxmeta import cli, datasets
@@ -164,41 +164,22 @@ def test_pictures_of_a_person(pictures, files, tmp_path, capsys):
 
 
 def test_a_prepared_set_of_tensorflow_datasets(pictures, tmp_path, capsys):
-    library = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("tensorflow_datasets")
     pytest.importorskip("array_record")
-
-    class JaxmetaGlyphs(library.core.GeneratorBasedBuilder):
-        VERSION = library.core.Version("1.0.0")
-
-        def _info(self):
-            kinds = library.features
-            shapes = {"image": kinds.Image(shape=(None, None, 1)), "label": kinds.ClassLabel(names=["a", "b", "c"])}
-            described = kinds.FeaturesDict(shapes)
-            return library.core.DatasetInfo(builder=self, features=described, supervised_keys=("image", "label"))
-
-        def _split_generators(self, dl_manager):
-            return {"train": self._generate_examples()}
-
-        def _generate_examples(self):
-            for index in range(12):
-                stream = io.BytesIO()
-                Image.fromarray(np.full((9, 9), 20 * index, np.uint8)).save(stream, "png")
-                stream.seek(0)
-                yield str(index), {"image": stream, "label": index % 3}
-
-    datasets.tfds.prepare("jaxmeta_glyphs", tmp_path / "sets", tmp_path)
+    (tmp_path / "sets").mkdir()
+    readers.READERS["tensorflow-datasets"].make(tmp_path / "sets")
     data = ["--data-dir", str(tmp_path / "sets")]
-    out = ["--num-tasks", "4", "--ways", "3", "--out", str(tmp_path / "e")]
-    assert cli.main(["evaluate", str(pictures), "--domain", "tfds:jaxmeta_glyphs", *data, *out]) == 0
-    assert {(row["domain"], row["split"]) for row in rows(tmp_path / "e")} == {("tfds:jaxmeta_glyphs", "all")}
-    given = ["--support", "tfds:jaxmeta_glyphs", "--inputs", "tfds:jaxmeta_glyphs", "--out", str(tmp_path / "p.csv")]
+    out = ["--num-tasks", "4", "--ways", "3", "--shots", "1", "--queries", "1", "--out", str(tmp_path / "e")]
+    assert cli.main(["evaluate", str(pictures), "--domain", "tfds:jaxmeta_readers", *data, *out]) == 0
+    assert {(row["domain"], row["split"]) for row in rows(tmp_path / "e")} == {("tfds:jaxmeta_readers", "all")}
+    given = ["--support", "tfds:jaxmeta_readers", "--inputs", "tfds:jaxmeta_readers", "--out", str(tmp_path / "p.csv")]
     assert cli.main(["adapt", str(pictures), *given, *data]) == 0
     named = [row["input"] for row in csv.DictReader((tmp_path / "p.csv").read_text().splitlines())]
-    assert named == [f"{label}/{index}" for label in "abc" for index in range(4)]
+    assert named == [f"{label}/{index}" for label in ("ant", "bee", "cat") for index in range(2)]
     capsys.readouterr()
     assert cli.main(["domains", *data]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tfds:jaxmeta_glyphs")]
-    assert line.split() == ["tfds:jaxmeta_glyphs", "tfds", "3", "12", "found"]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tfds:jaxmeta_readers")]
+    assert line.split() == ["tfds:jaxmeta_readers", "tfds", "3", "6", "found"]
 
 
 def test_domains_by_field(data_dir, capsys):

@@ -1,12 +1,13 @@
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from jaxmeta import cli
-from jaxmeta.cli import trained
-from jaxmeta.cli.config import Train
+from jaxmeta.cli import cells, trained
+from jaxmeta.cli.config import Train, Transfer
 
 TINY = [
     "--picture", "8", "8", "1", "--num-filters", "4", "--effort", "0.002", "--num-tasks", "4", "--tune-tasks", "2",
@@ -77,6 +78,74 @@ def test_an_interrupted_transfer_resumes_to_the_same_table(done, tmp_path, capsy
     assert (done / "results.md").read_text() == (tmp_path / "again" / "results.md").read_text()
     assert cli.main([*command, "--resume", "--seed", "1"]) == 2
     assert "seed" in capsys.readouterr().err
+
+
+def changed(row, name, value):
+    place, _, part = name.partition(".")
+    return row | {place: row[place] | {part: value} if part else value}
+
+
+@pytest.mark.fault(promised="one line that names the file")
+def test_a_strangers_cells_are_not_trusted(done, tmp_path, refused):
+    (path,) = (done / "cells").glob("strokes--digits--1-shot--protonet.json")
+    written = json.loads(path.read_text())
+    names = ("source", "domain", "shots", "method", "family")
+    facts = {name: written[1][name] for name in names}
+    assert cells.rows(path, facts, 4) == written
+    wrong = [b"", b"{", b"[]", b"null", b"{}", b"[1]", b"[" * 100_000, b"\xff", b" " * 1000 + b"9" * 5000]
+    for name, value in (
+        ("source", "digits"), ("method", "maml"), ("method", []), ("family", "baseline"), ("family", None),
+        ("ways", "5"), ("ways", None),
+        ("distance_trained", "far"), ("distance_trained", float("nan")), ("chance", None), ("num_tasks", 10**400),
+        ("checksums", None), ("checksums", {"a": {}}), ("single", None), ("single", 1), ("single.mean", None),
+        ("single.per_task", [1.0]), ("joint.per_task", ["a"] * 4), ("joint.high", float("inf")), ("other", {}),
+    ):  # fmt: skip
+        wrong.append(json.dumps([changed(written[1], name, value)]).encode())
+    copy = tmp_path / "cell.json"
+    for content in wrong:
+        copy.write_bytes(content)
+        with refused(copy):
+            cells.rows(copy, facts, 4)
+    with copy.open("wb") as stream:
+        stream.truncate(10**12)
+    with refused(copy, "more than 100,000,000 bytes"):
+        cells.rows(copy, facts, 4)
+    copy.unlink()
+    copy.symlink_to(path)
+    with refused(copy, "a link"):
+        cells.rows(copy, facts, 4)
+    copy.unlink()
+    for content in ("{}", "[]", '{"chosen": 1e9}', '{"chosen": [0.01]}'):
+        copy.write_text(content)
+        with refused(copy, "a rate"):
+            trained._rate(Transfer(), Train(), {}, copy)
+
+
+@pytest.mark.fault(promised="one line that names the file")
+def test_a_damaged_transfer_is_one_line(done, tmp_path, capsys):
+    shutil.copytree(done, tmp_path / "out")
+    command = ["transfer", *MATRIX, *TINY, "--out", str(tmp_path / "out"), "--resume"]
+    config, cell = tmp_path / "out" / "config.json", next((tmp_path / "out" / "cells").iterdir())
+    whole = config.read_bytes()
+    for content in (b"", b"[]", b'{"config": 1}', b"[" * 50_000, b" " * 200_000):
+        config.write_bytes(content)
+        assert cli.main(command) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert str(config) in line
+    config.write_bytes(whole)
+    cell.write_text("[{}]")
+    assert cli.main(command) == 1
+    assert str(cell) in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("source", ["digits", "mnist", "sinusoid", "tabular", "strokes,digits"])
+@pytest.mark.fault(promised="one line and exit code 2; nothing is written")
+def test_a_source_that_cannot_be_trained_on_is_refused_at_once(source, tmp_path, capsys):
+    assert cli.main(["transfer", "--sources", source, "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("jaxmeta: --sources: expected domains with training classes: strokes, omniglot")
+    assert repr(source.rpartition(",")[2]) in line
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.fault(promised="the failed cell is told, the others go on")

@@ -59,7 +59,8 @@ def test_the_number_of_host_devices_changes_nothing(found):
 
 
 def test_64_bits_from_the_data_to_the_table(found):
-    _, lines, scores = found["64 bits"]
+    meta_params, lines, scores = found["64 bits"]
+    assert {leaf.dtype for leaf in jax.tree.leaves(meta_params)} == {np.dtype(np.float64)}
     assert scores.keys() == found["plain"][2].keys()
     assert np.isfinite([line["loss"] for line in lines]).all()
     assert np.isfinite(list(scores.values())).all()

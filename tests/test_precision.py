@@ -1,5 +1,6 @@
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -31,8 +32,13 @@ def all_float32(*trees):
     return {leaf.dtype for leaf in leaves} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize("norm", ["batch", "support", "layer", "none"])
-def test_the_error_of_bfloat16(norm):
+@pytest.mark.parametrize(
+    ("norm", "most"), [("batch", 2), ("batch, smooth", 0.1), ("support", 2), ("layer", 0.1), ("none", 0.1)]
+)
+def test_the_error_of_bfloat16(norm, most, monkeypatch):
+    if "smooth" in norm:  # it is units of a ReLU that change sides which cost so much
+        norm = norm.partition(",")[0]
+        monkeypatch.setattr(nn, "relu", nn.softplus)
     exact, episode = models.conv4(PICTURE, 3, num_filters=8, norm=norm), drawn(24)
     params = exact.init(KEY)
 
@@ -46,8 +52,7 @@ def test_the_error_of_bfloat16(norm):
     found, wanted = (jax.jit(functools.partial(measured, model))() for model in (rough, exact))
     assert all_float32(found)
     assert 1e-4 < distance(found[0], wanted[0]) < 0.03
-    # The few examples of a task make their moments' gradient what half precision cannot hold.
-    assert 1e-4 < distance(found[1], wanted[1]) < (0.1 if norm in ("layer", "none") else 2)
+    assert 1e-4 < distance(found[1], wanted[1]) < most
     if norm == "support":
         assert distance(found[2], wanted[2]) < 0.01
 

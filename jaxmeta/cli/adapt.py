@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import pathlib
 from typing import NamedTuple, NoReturn
 
@@ -11,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks, datasets, tasks
-from jaxmeta.cli import build
+from jaxmeta.cli import build, memory
 from jaxmeta.cli.config import Adapt, Train
-from jaxmeta.cli.evaluate import load, parameters
+from jaxmeta.cli.evaluate import MOST, load, parameters
+from jaxmeta.runs import check_plain, write_text
 from jaxmeta.types import Batch, Episode, PyTree
 
 
@@ -34,8 +36,9 @@ def run(options: Adapt) -> int:
     out = pathlib.Path(options.out)
     if out.exists() and not options.force:
         checks.fail(str(out), "no such file yet", "one that exists", "choose another --out, or give --force")
-    checks.integer("--inner-steps", inner_steps, 0)
-    checks.integer("--seed", options.seed, 0)
+    check_plain(out)
+    checks.integer("--inner-steps", inner_steps, 0, MOST)
+    checks.integer("--seed", options.seed, 0, MOST)
     read = _regression if build.is_regression(config) else _classification
     support, names, inputs, class_names, (mean, deviation) = read(options, config)
     ways = config.ways if build.has_head(config) else len(class_names)
@@ -49,15 +52,14 @@ def run(options: Adapt) -> int:
         # Each input alone: a prediction must not depend on what else is in the folder.
         return jax.lax.map(lambda row: learner.predict(meta_params, adapted, row[None])[0], inputs)
 
-    outputs = np.asarray(predict(meta_params, support, jnp.asarray(inputs)))
+    outputs = np.asarray(memory.checked("adaptation", predict, meta_params, support, jnp.asarray(inputs)))
     rows = _values(outputs * deviation + mean) if build.is_regression(config) else _labels(outputs, class_names)
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream)
+    writer.writerow(["input", "prediction", "probability"])
+    writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))
     out.parent.mkdir(parents=True, exist_ok=True)
-    # A file's name need not be UTF-8: what is not is written as \udcff.
-    with out.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["input", "prediction", "probability"])
-        writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))
-    print(f"results: {out}")
+    print(f"results: {write_text(out, stream.getvalue())}")
     return 0
 
 
@@ -91,8 +93,9 @@ def _pictures(options: Adapt, config: Train) -> tuple[datasets.Examples, list[st
     names, inputs = _load_inputs(options, form)
     if inputs.ndim != 4:
         _other(options.inputs, "pictures", inputs)
-    pictures = datasets.with_polarity(examples.inputs, form) / np.float32(255)
-    return examples._replace(inputs=pictures), names, inputs / np.float32(255)
+    white = jnp.result_type(float).type(255)
+    pictures = datasets.with_polarity(examples.inputs, form) / white
+    return examples._replace(inputs=pictures), names, inputs / white
 
 
 def _tables(options: Adapt, config: Train) -> tuple[datasets.Examples, list[str], np.ndarray]:

@@ -11,11 +11,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import baselines, checks
-from jaxmeta.cli import build, scoring, sources, train
+from jaxmeta.cli import build, memory, scoring, sources, train
 from jaxmeta.cli.config import Evaluate, Train
 from jaxmeta.runs import RunFolder, check_empty, check_plain, create, read_json, results, table, write_json
 from jaxmeta.runs.folder import FREE, MOST_RESULTS, RESULTS
 from jaxmeta.types import PyTree
+
+MOST = 2**31 - 1
+"""Beyond it jax has no number, and no run an end."""
 
 
 def load(path: str) -> tuple[RunFolder, Train]:
@@ -32,8 +35,8 @@ def load(path: str) -> tuple[RunFolder, Train]:
             checks.integer("width", width, 1, 65_536)
         checks.integer("numbers in picture", len(config.picture), 3, 3)
         for name, value in dataclasses.asdict(config).items():
-            if type(value) is int:  # beyond it jax has no number, and no run an end
-                checks.integer(name, value, 0, 2**31 - 1)
+            if type(value) is int:
+                checks.integer(name, value, 0, MOST)
         train.check(config)
     except (ValueError, TypeError) as error:
         raise checks.DataError(f"{path}/config.json: {error}") from error
@@ -77,6 +80,7 @@ def parameters(run: RunFolder, config: Train, shape: build.Shape) -> PyTree:
         pictures = jax.ShapeDtypeStruct((1, *shape.inputs), "float32")
         finish = functools.partial(baselines.with_population, build.network(config, shape))
         like = jax.eval_shape(finish, like, pictures)
+    memory.check(f"{run.path}/config.json, parameters", memory.size(like))
     return jax.tree.map(jnp.asarray, run.meta_params(like))
 
 
@@ -95,11 +99,11 @@ def run(options: Evaluate) -> int:
         for name in ("ways", "shots", "queries")
     }
     for name, low in (("ways", 2), ("shots", 1), ("queries", 1)):
-        checks.integer(f"--{name}", sizes[name], low)
-    checks.integer("--num-tasks", options.num_tasks, 2)
-    checks.integer("--seed", options.seed, 0)
+        checks.integer(f"--{name}", sizes[name], low, MOST)
+    checks.integer("--num-tasks", options.num_tasks, 2, MOST)
+    checks.integer("--seed", options.seed, 0, MOST)
     inner_steps = config.inner_steps_test if options.inner_steps is None else options.inner_steps
-    checks.integer("--inner-steps", inner_steps, 0)
+    checks.integer("--inner-steps", inner_steps, 0, MOST)
     if build.has_head(config) and not build.is_regression(config) and sizes["ways"] != config.ways:
         checks.fail("--ways", f"the {config.ways} outputs of the trained head", sizes["ways"], "or use a metric run")
     if build.is_pretrained(config) and options.norm not in (None, config.norm):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import evaluation, tasks, tree
-from jaxmeta.cli import build, sources
+from jaxmeta.cli import build, memory, sources
 from jaxmeta.cli.config import Train
 from jaxmeta.runs import report_row
 from jaxmeta.types import Episode, MetaLearner, PyTree
@@ -25,9 +25,14 @@ class Test(NamedTuple):
     sample: tasks.Sample
 
 
+_evaluate = jax.jit(evaluation.evaluate, static_argnums=(0, 1), static_argnames="mesh")
+
+
 def draw(sample: tasks.Sample, seed: int, num_tasks: int) -> Episode:
-    """The episodes of a seed."""
-    return jax.jit(lambda key: tasks.episodes(sample, key, jnp.arange(num_tasks)))(jax.random.key(seed))
+    """The episodes of a seed, or MemoryError if they are more than the memory holds."""
+    key, what = jax.random.key(seed), f"{num_tasks:,} tasks"
+    memory.check(what, num_tasks * memory.size(jax.eval_shape(sample, key)))
+    return memory.checked(what, jax.jit(lambda key: tasks.episodes(sample, key, jnp.arange(num_tasks))), key)
 
 
 def test(
@@ -55,9 +60,8 @@ def row(
     config: Train, method: str, learner: MetaLearner, meta_params: PyTree, test: Test, *, trained: int = 0, tested: int
 ) -> dict[str, Any]:
     """One row; `trained` and `tested` are its inner steps in training and in test."""
-    scores = evaluation.evaluate(
-        learner, build.criterion(config), meta_params, test.episodes, jax.random.key(config.seed)
-    )
+    key, loss = jax.random.key(config.seed), build.criterion(config)
+    scores = memory.checked(f"evaluating {method}", _evaluate, learner, loss, meta_params, test.episodes, key)
     facts = {
         **test.facts,
         "inner_steps_train": trained,

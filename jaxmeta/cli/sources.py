@@ -119,8 +119,7 @@ def _examples(config: Train, split: str, seen: frozenset[str] | None) -> dataset
     known = datasets.names().get(config.domain)
     part = split if known and split in known.splits else None
     if known and part is None and split != "test":
-        trainable = ", ".join(each for each, about in datasets.names().items() if split in about.splits)
-        wanted = f"a domain with {split} classes: strokes, tabular, {trainable}, or a path"
+        wanted = f"a domain with {split} classes: strokes, tabular, {_with_classes(split)}, or a path"
         checks.fail("--domain", wanted, repr(config.domain))
     examples = _load(config, config.domain, part)
     if examples.inputs.ndim == 2:
@@ -134,6 +133,17 @@ def _examples(config: Train, split: str, seen: frozenset[str] | None) -> dataset
         return datasets.rotated(examples) if split == "train" and config.domain == "omniglot" else examples
     except ValueError as error:
         raise ValueError(f"--domain {name(config.domain)}, {examples.split}: {error}") from error
+
+
+def _with_classes(*splits: str) -> str:
+    return ", ".join(each for each, about in datasets.names().items() if {*splits} <= {*about.splits})
+
+
+def check_trainable(option: str, part: str) -> None:
+    """Raises ValueError if a domain that is known by name has no classes of pictures to train on and to choose by."""
+    listed, known = _with_classes("train", "validation"), (*PROCEDURAL, *datasets.names())
+    if part in known and part not in ("strokes", *listed.split(", ")):
+        checks.fail(option, f"domains with training classes: strokes, {listed}, or paths", repr(part))
 
 
 def class_sizes(config: Train, split: str, seen: frozenset[str] | None) -> np.ndarray | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import baselines, checks, datasets, evaluation, tasks
-from jaxmeta.cli import build, evaluate, methods, scoring, session, signals, sources, train
+from jaxmeta.cli import build, cells, evaluate, methods, scoring, session, signals, sources, train
 from jaxmeta.cli.config import Train, Transfer
 from jaxmeta.runs import write_json
 from jaxmeta.types import Array, Episode, Model, PyTree
@@ -161,7 +160,10 @@ def _given_source(config: Transfer, path: str) -> Source:
 def _rate(config: Transfer, tested: Train, meta_params: PyTree, path: pathlib.Path) -> float:
     """The rate of the steps in test that is best on the source's validation classes, over all numbers of shots."""
     if path.exists():
-        return json.loads(path.read_text())["chosen"]
+        found = cells.read(path)
+        if not isinstance(found, dict) or found.get("chosen") not in methods.RATES:
+            checks.fail(str(path), "a rate that was chosen", "something else", error=checks.DataError)
+        return found["chosen"]
     rates, shape = jnp.array(methods.RATES), build.Shape(config.picture, config.ways)
     steps, key, means = tested.inner_steps_test, jax.random.key(config.seed), np.zeros(len(methods.RATES))
 

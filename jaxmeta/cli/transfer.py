@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxmeta import checks, report, tasks, transfer
-from jaxmeta.cli import build, estimate, methods, scoring, signals, sources, train, trained
+from jaxmeta.cli import build, cells, estimate, methods, scoring, signals, sources, train, trained
 from jaxmeta.cli.config import Train, Transfer
-from jaxmeta.runs import create, results, write_json, write_text
-from jaxmeta.runs.folder import FREE
+from jaxmeta.runs import check_plain, create, results, write_json, write_text
+from jaxmeta.runs.folder import FREE, MOST_CONFIG
 from jaxmeta.types import Episode, MetaLearner
 
 RAW = "raw inputs, nearest centroid"
@@ -107,6 +107,8 @@ def _checked(config: Transfer) -> Transfer:
             for part in sources.parts(domain):
                 if not (sources.is_builtin(part) or os.path.exists(part)):
                     checks.fail(f"--{name}", "names that `jaxmeta domains` lists, or paths", repr(part))
+                if name == "sources":
+                    sources.check_trainable("--sources", part)
     number = 200 if jax.default_backend() == "cpu" else 600
     config = dataclasses.replace(config, num_tasks=config.num_tasks or number)
     # One without the other trains nothing: the runs that are given stand alone.
@@ -121,10 +123,12 @@ def _begin(config: Transfer, preset: str, folder: pathlib.Path, going_on: bool) 
         content[name] = [sources.name(each) for each in content[name]]
     content, path = json.loads(json.dumps(content)), folder / "config.json"
     if going_on:
+        for name in ("cells", "trained"):
+            check_plain(folder / name)
         try:
-            known = json.loads(path.read_text())["config"]
+            known = cells.read(path, MOST_CONFIG)["config"]
             changed = [name for name, value in content.items() if known.get(name) != value]
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             checks.fail(str(path), "the config of a transfer", type(error).__name__, error=checks.DataError)
         if changed:
             checks.fail(str(path), "the same transfer, to go on with", f"another {', '.join(changed)}")
@@ -149,13 +153,13 @@ def _meet(config: Transfer, meeting: Meeting, folder: pathlib.Path) -> list[dict
     for method in (RAW, *source.methods):
         key = "--".join(part.replace("/", "_") for part in (source.name, sources.name(target), f"{shots}-shot", method))
         path = folder / f"{key}.json"
-        if path.exists():
-            rows += json.loads(path.read_text())
-            continue
-        start = time.perf_counter()
         family = "floor" if method == RAW else methods.method(method).family
         facts = {"source": source.name, "domain": sources.name(target), "shots": shots, "method": method,
                  "family": family, "checksums": {}, "joint": None, "single": None}  # fmt: skip
+        if path.exists():
+            rows += cells.rows(path, facts, config.num_tasks)
+            continue
+        start = time.perf_counter()
         try:
             made = [facts | row for row in _cell(config, meeting, method, drawn)]
         except Exception as error:

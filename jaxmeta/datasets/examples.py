@@ -15,9 +15,7 @@ from jaxmeta import checks
 class Examples(NamedTuple):
     """A labelled set, sorted by class; classes may differ in size and none is empty."""
 
-    inputs: (
-        np.ndarray
-    )  # [N, ...]: pictures uint8 [N, height, width, channels], vectors float32 [N, d], texts [N] of str
+    inputs: np.ndarray  # [N, ...]: pictures uint8 [N, height, width, channels], vectors floats [N, d], texts [N] of str
     offsets: np.ndarray  # [C + 1] int32; class c is inputs[offsets[c]:offsets[c + 1]]
     class_names: tuple[str, ...]
     name: str  # the domain, e.g. "omniglot"; for a path its last component's stem, never a directory

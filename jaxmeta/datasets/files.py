@@ -11,6 +11,8 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from jaxmeta import checks
 
 PathLike = str | os.PathLike[str]
@@ -26,6 +28,13 @@ def extra(module: str, name: str = "data") -> Any:
     except ImportError as error:
         hint = f"pip install 'jaxmeta[{name}]'"
         raise ImportError(f"{module}: expected it to be installed, got {error}; {hint}") from error
+
+
+def number_type() -> np.dtype:
+    """What numbers of files are read as: float32, or float64 in JAX's 64-bit mode."""
+    from jax import numpy
+
+    return np.dtype(numpy.result_type(float))
 
 
 def checksum(path: pathlib.Path) -> str:

@@ -110,7 +110,7 @@ def load(
       target_column: the name or number (from 1) of a csv's target; None: see `read_table`.
 
     Returns:
-      Examples; pictures are uint8 [N, height, width, channels], vectors float32 [N, d].
+      Examples; pictures are uint8 [N, height, width, channels], vectors floats [N, d].
 
     Raises:
       ValueError: if there is no such domain, split or form, or there are too few classes to be split.
@@ -185,7 +185,7 @@ def load_inputs(
     Returns:
       names: N texts; a picture's path relative to the folder, a row's position in an npz or csv; "CLASS/0", "CLASS/1"
         and so on of tensorflow-datasets.
-      inputs: pictures uint8 [N, height, width, channels], or vectors float32 [N, d].
+      inputs: pictures uint8 [N, height, width, channels], or vectors floats [N, d].
 
     Raises:
       ValueError: if there is no such form.

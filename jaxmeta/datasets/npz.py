@@ -67,20 +67,21 @@ def _rows(path: pathlib.Path, key: str, array: np.ndarray, form: pictures.Form |
 
 
 def vectors(what: str, array: np.ndarray, form: pictures.Form | None) -> np.ndarray:
-    """Returns finite numbers [N, d] as float32; a form is refused."""
+    """Returns finite numbers [N, d] as floats; a form is refused."""
     if form is not None:
         checks.fail(what, "pictures, as a form is asked for", f"vectors of {array.shape[-1]} numbers")
     return numbers(what, array)
 
 
 def numbers(what: str, array: np.ndarray) -> np.ndarray:
-    """Returns an array as float32, in which all of its numbers must be finite."""
+    """Returns an array as floats, in which all of its numbers must be finite."""
     if array.dtype.kind not in "biuf":
         checks.fail(what, "finite numbers", f"dtype {array.dtype}", error=checks.DataError)
+    number_type = files.number_type()
     with np.errstate(over="ignore"):
-        values = array.astype(np.float32)
+        values = array.astype(number_type)
     if not np.isfinite(values).all():
-        checks.fail(what, "finite numbers", "NaN, infinity or more than float32 holds", error=checks.DataError)
+        checks.fail(what, "finite numbers", f"NaN, infinity or more than {number_type} holds", error=checks.DataError)
     return values
 
 

@@ -69,7 +69,8 @@ def by_class(
 
 
 def share_rows(inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """Shares out rows by their contents, a half, a quarter and a quarter; equal rows stay on one side.
+    """Shares out rows by their contents, a half, a quarter and a quarter; rows that float32 cannot tell apart stay on
+    one side, and those of 64-bit mode on the side where they are without it.
 
     Args:
       inputs: [N, ...].
@@ -77,6 +78,9 @@ def share_rows(inputs: np.ndarray) -> dict[str, np.ndarray]:
     Returns:
       {split: sorted indices into inputs}.
     """
+    if inputs.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            inputs = inputs.astype(np.float32)
     names = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest() for row in inputs]
     return {split: np.array(indices, int) for split, indices in deal(names, halves(len(names))).items()}
 

@@ -21,8 +21,8 @@ _Rows = list[tuple[int, list[str]]]  # (line number in the file, cells)
 class Table(NamedTuple):
     """Rows of numbers with a value for each: a regression set."""
 
-    inputs: np.ndarray  # float32 [N, d]
-    targets: np.ndarray  # float32 [N, 1]
+    inputs: np.ndarray  # floats [N, d], as `files.number_type` says
+    targets: np.ndarray  # floats [N, 1]
     column_names: tuple[str, ...]  # the d features; their numbers in the file, from 1, if it has no header
     name: str  # the domain; for a path its last component's stem
     checksums: dict[str, str]  # {file name without directories: sha256}
@@ -41,7 +41,7 @@ def read_table(
       target_column: the target's name in the header, or its number, "1" for the first column.
 
     Returns:
-      features: float32 [N, d].
+      features: floats [N, d].
       targets: N texts as they stand in the file.
       header: the d feature names, or None if the file has no header.
 
@@ -191,8 +191,8 @@ def _is_number(cell: str) -> bool:
 
 
 def _numbers(path: pathlib.Path, rows: _Rows, columns: list[int], header: list[str] | None) -> np.ndarray:
-    """Returns the cells as float32; `columns` says where in the file each of them stands."""
-    values = np.empty((len(rows), len(columns)), np.float32)
+    """Returns the cells as floats; `columns` says where in the file each of them stands."""
+    values = np.empty((len(rows), len(columns)), files.number_type())
     for index, (_, cells) in enumerate(rows):
         with np.errstate(over="ignore"):
             values[index] = [float(cell) if _is_number(cell) else math.nan for cell in cells]

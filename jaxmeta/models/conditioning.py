@@ -41,5 +41,7 @@ class FiLM(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, vector: Array) -> Array:
-        both = nn.Dense(2 * x.shape[-1])(vector).reshape(len(x), *(1,) * (x.ndim - 2), 2, x.shape[-1])
+        both = nn.Dense(2 * x.shape[-1], param_dtype=float)(vector).reshape(
+            len(x), *(1,) * (x.ndim - 2), 2, x.shape[-1]
+        )
         return x * (1 + both[..., 0, :]) + both[..., 1, :]

@@ -84,5 +84,5 @@ class Conv(nn.Module):
         if x.ndim != 4:
             checks.fail("convolution", "pictures [n, height, width, channels]", f"shape {x.shape}")
         shape = (self.size, self.size, x.shape[-1], self.features)
-        x = convolve(x, self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32), stride=self.stride)
-        return x + self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32) if self.use_bias else x
+        x = convolve(x, self.param("kernel", nn.initializers.lecun_normal(), shape, float), stride=self.stride)
+        return x + self.param("bias", nn.initializers.zeros, (self.features,), float) if self.use_bias else x

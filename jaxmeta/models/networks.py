@@ -1,4 +1,4 @@
-"""The networks that the field's experiments use."""
+"""The networks that the field's experiments use; parameters are of JAX's default float, so float64 in 64-bit mode."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class MLP(nn.Module):
     def __call__(self, x: Array) -> Array:
         x = x.reshape(x.shape[0], -1)
         for width in self.hidden:
-            x = self.activation(nn.Dense(width)(x))
-        return nn.Dense(self.num_outputs)(x)
+            x = self.activation(nn.Dense(width, param_dtype=float)(x))
+        return nn.Dense(self.num_outputs, param_dtype=float)(x)
 
 
 def _block(
@@ -48,7 +48,7 @@ def _block(
 
 def _head(x: Array, num_outputs: int, downsampling: str) -> Array:
     x = x.mean(axis=(1, 2)) if downsampling == "stride" else x.reshape(x.shape[0], -1)
-    return nn.Dense(num_outputs)(x)
+    return nn.Dense(num_outputs, param_dtype=float)(x)
 
 
 class Conv4(nn.Module):
@@ -109,8 +109,8 @@ class RelationModule(nn.Module):
     def __call__(self, x: Array, mask: Array | None = None) -> Array:
         for _ in range(2):
             x = _block(x, mask, self.num_filters, self.norm, self.downsampling)
-        x = nn.relu(nn.Dense(self.hidden)(x.reshape(x.shape[0], -1)))
-        return nn.Dense(1)(x)
+        x = nn.relu(nn.Dense(self.hidden, param_dtype=float)(x.reshape(x.shape[0], -1)))
+        return nn.Dense(1, param_dtype=float)(x)
 
 
 def mlp(

@@ -66,51 +66,31 @@ def standardize(
     Returns:
       The result, and the support set's moments for the kinds that have them.
     """
+    dtype, shape, spatial, moments = x.dtype, x.shape, tuple(range(1, x.ndim - 1)), None
     # Moments are sums over many entries, which half precision would round away.
-    exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    y, moments = _standardize(kind, exact, mask, given, blend, groups, eps, scale)
-    return y.astype(x.dtype), moments
-
-
-def _standardize(
-    kind: str,
-    x: Array,
-    mask: Array | None,
-    given: Moments | None,
-    blend: tuple[Array, Array],
-    groups: int,
-    eps: float,
-    scale: Array,
-) -> tuple[Array, Moments | None]:
-    spatial = tuple(range(1, x.ndim - 1))
+    x = x.astype(jnp.promote_types(dtype, jnp.float32))
     if kind in ("instance", "task") and not spatial:
-        checks.fail(f"norm {kind!r}", "inputs with a spatial axis", f"shape {x.shape}", 'use "layer" or "support"')
-    if kind == "layer":
-        return _scaled(x, x.mean((*spatial, -1), keepdims=True), x.var((*spatial, -1), keepdims=True), eps, scale), None
-    if kind == "instance":
-        return _scaled(x, x.mean(spatial, keepdims=True), x.var(spatial, keepdims=True), eps, scale), None
-    if kind == "group":
-        if x.shape[-1] % groups:
-            checks.fail('norm "group"', f"channels that divide into {groups} groups", x.shape[-1])
-        grouped = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
-        axes = (*spatial, -1)
-        mean, variance = grouped.mean(axes, keepdims=True), grouped.var(axes, keepdims=True)
-        return _scaled(grouped, mean, variance, eps, scale.reshape(groups, -1)).reshape(x.shape), None
-    moments = row_moments(x, mask) if given is None else given
-    if kind != "task":
-        return _scaled(x, moments.mean, moments.variance, eps, scale), None if kind == "batch" else moments
-    weight = jax.nn.sigmoid(blend[0] * moments.count + blend[1])
-    own_mean, own_variance = x.mean(spatial, keepdims=True), x.var(spatial, keepdims=True)
-    mean = weight * moments.mean + (1 - weight) * own_mean
-    variance = weight * (moments.variance + jnp.square(moments.mean - mean)) + (1 - weight) * (
-        own_variance + jnp.square(own_mean - mean)
-    )
-    return _scaled(x, mean, variance, eps, scale), moments
-
-
-def _scaled(x: Array, mean: Array, variance: Array, eps: float, scale: Array) -> Array:
+        checks.fail(f"norm {kind!r}", "inputs with a spatial axis", f"shape {shape}", 'use "layer" or "support"')
+    if kind in ("layer", "instance", "group"):
+        if kind == "group":
+            if shape[-1] % groups:
+                checks.fail('norm "group"', f"channels that divide into {groups} groups", shape[-1])
+            x, scale = x.reshape(*shape[:-1], groups, shape[-1] // groups), scale.reshape(groups, -1)
+        axes = spatial if kind == "instance" else (*spatial, -1)
+        mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    else:
+        moments = row_moments(x, mask) if given is None else given
+        mean, variance = moments.mean, moments.variance
+        if kind == "task":
+            weight = jax.nn.sigmoid(blend[0] * moments.count + blend[1])
+            own_mean, own_variance = x.mean(spatial, keepdims=True), x.var(spatial, keepdims=True)
+            mean = weight * moments.mean + (1 - weight) * own_mean
+            variance = weight * (moments.variance + jnp.square(moments.mean - mean)) + (1 - weight) * (
+                own_variance + jnp.square(own_mean - mean)
+            )
     # One factor for the whole map: two in a row cost more in the derivatives (benchmarks/convolution.py).
-    return (x - mean) * (jax.lax.rsqrt(variance + eps) * scale)
+    y = (x - mean) * (jax.lax.rsqrt(variance + eps) * scale)
+    return y.reshape(shape).astype(dtype), None if kind == "batch" else moments
 
 
 class Norm(nn.Module):
@@ -135,13 +115,13 @@ class Norm(nn.Module):
             return x
         zero, task = nn.initializers.zeros, self.kind == "task"
         blend = (
-            self.param("blend_scale", zero, (), jnp.float32) if task else jnp.zeros(()),
-            self.param("blend_offset", zero, (), jnp.float32) if task else jnp.zeros(()),
+            self.param("blend_scale", zero, (), float) if task else jnp.zeros(()),
+            self.param("blend_offset", zero, (), float) if task else jnp.zeros(()),
         )
         given = self.get_variable("context", "moments") if self.has_variable("context", "moments") else None
         channels = (x.shape[-1],)
-        scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
+        scale = self.param("scale", nn.initializers.ones, channels, float)
         y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps, scale)
         if moments is not None and self.is_mutable_collection("context"):
             self.put_variable("context", "moments", moments)
-        return y + self.param("bias", nn.initializers.zeros, channels, jnp.float32)
+        return y + self.param("bias", nn.initializers.zeros, channels, float)

@@ -36,7 +36,7 @@ class ResNet12(nn.Module):
             y = convolved(activated(convolved(y, width, 3)), width, 3)
             x = max_pool(activated(y + convolved(x, width, 1)))
         x = x.mean(axis=(1, 2))
-        return x if self.num_outputs is None else nn.Dense(self.num_outputs)(x)
+        return x if self.num_outputs is None else nn.Dense(self.num_outputs, param_dtype=float)(x)
 
 
 def resnet12(

@@ -74,7 +74,7 @@ class LSTMRule(nn.Module):
     def __call__(self, state: LSTMState, gradients: Array, params: Array, loss: Array) -> tuple[Array, LSTMState]:
         losses = jnp.broadcast_to(preprocess(loss), (len(gradients), 2))
         inputs = jnp.concatenate([preprocess(gradients), losses], axis=-1)
-        carry, hidden = nn.OptimizedLSTMCell(self.hidden)(state.carry, inputs)
+        carry, hidden = nn.OptimizedLSTMCell(self.hidden, param_dtype=float)(state.carry, inputs)
 
         def gate(name: str, before: Array, initial: float) -> Array:
             logit = math.log(initial / (1 - initial))
@@ -83,6 +83,7 @@ class LSTMRule(nn.Module):
                 kernel_init=nn.initializers.normal(0.01),
                 bias_init=nn.initializers.constant(logit),
                 name=name,
+                param_dtype=float,
             )
             return nn.sigmoid(layer(jnp.concatenate([hidden, jnp.stack([params, before], -1)], -1))[:, 0])
 

@@ -130,8 +130,8 @@ def write_json(path: pathlib.Path, content: Any) -> pathlib.Path:
 
 
 def write_text(path: pathlib.Path, content: str) -> pathlib.Path:
-    """Writes text in one go."""
-    _replace(path, content.encode())
+    """Writes text in one go; of a file's name, what is not UTF-8 is written as \\udcff."""
+    _replace(path, content.encode(errors="backslashreplace"))
     return path
 
 
@@ -185,8 +185,17 @@ def check_arrays(path: pathlib.Path, like: PyTree, restored: PyTree) -> PyTree:
         checks.fail(str(path), "an array for each name", "something else for one of them", error=checks.DataError)
     for wanted, got in zip(jax.tree.leaves(like), jax.tree.leaves(restored), strict=True):
         if not isinstance(got, np.ndarray) or (wanted.shape, wanted.dtype) != (got.shape, got.dtype):
-            checks.fail(str(path), f"an array {wanted.shape}", getattr(got, "shape", type(got)), error=checks.DataError)
+            found = f"{got.dtype} {got.shape}" if isinstance(got, np.ndarray) else str(type(got))
+            kind = f"{wanted.dtype} {wanted.shape}"
+            hint = "JAX_ENABLE_X64 must be as it was for this run" if "float64" in kind + found else ""
+            checks.fail(str(path), f"an array {kind}", found, hint, checks.DataError)
     return restored
+
+
+def _widened(wanted: Any, got: Any) -> Any:
+    """Evaluating in 64 bits what was trained in 32 loses nothing; the other way is refused."""
+    single = isinstance(got, np.ndarray) and got.dtype == np.float32
+    return got.astype(np.float64) if single and wanted.dtype == np.float64 else got
 
 
 def read_json(path: pathlib.Path, most_bytes: int) -> Any:
@@ -235,7 +244,7 @@ class RunFolder:
         """Reads the parameters.
 
         Args:
-          like: the shapes that the config asks for.
+          like: the shapes that the config asks for; float32 comes back as float64 where that is asked for.
 
         Raises:
           DataError: if the file is missing, damaged, or holds something else.
@@ -245,7 +254,7 @@ class RunFolder:
         try:
             if path.stat().st_size > 2 * expected + 1_000_000:
                 raise ValueError(f"{path.stat().st_size:,} bytes for parameters of {expected:,}")
-            restored = serialization.from_bytes(like, path.read_bytes())
+            restored = jax.tree.map(_widened, like, serialization.from_bytes(like, path.read_bytes()))
         except Exception as error:  # msgpack and flax raise many kinds on foreign bytes
             reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["damaged"])[0]
             checks.fail(str(path), "the parameters of this run", reason, error=checks.DataError)

@@ -18,7 +18,7 @@ def few_shot(examples: Any, *, num_ways: int, num_shots: int, num_queries: int) 
     """N-way K-shot episodes of class-grouped examples, drawn on the device.
 
     Classes and examples are distinct, the labels 0 .. num_ways - 1 are dealt at random in every episode, support and
-    query share no example. Pictures stored as uint8 come out as float32 in [0, 1].
+    query share no example. Pictures stored as uint8 come out as floats in [0, 1].
 
     Args:
       examples: has `inputs` [N, ...] sorted by class and `offsets` [C + 1], as `datasets.load` returns; classes may
@@ -90,8 +90,8 @@ def labelled_batches(examples: Any, *, batch_size: int) -> Sample:
 
 
 def as_floats(inputs: Array) -> Array:
-    """Pictures stored as uint8 as float32 in [0, 1]; all else as it is."""
-    return inputs.astype(jnp.float32) / 255 if inputs.dtype == jnp.uint8 else inputs
+    """Pictures stored as uint8 as floats of JAX's default in [0, 1]; all else as it is."""
+    return inputs.astype(float) / 255 if inputs.dtype == jnp.uint8 else inputs
 
 
 def labelled_rows(inputs: Any, num_ways: int, per_class: int) -> Batch:

@@ -32,14 +32,14 @@ def distinct(key: Array, size: Array | int, count: int) -> Array:
     """
     draw_key, order_key = jax.random.split(key)
     tops = jnp.asarray(size, jnp.int32) - count + jnp.arange(count, dtype=jnp.int32)
-    draws = jax.random.randint(draw_key, (count,), 0, jnp.maximum(tops, 0) + 1)
+    draws = jax.random.randint(draw_key, (count,), 0, jnp.maximum(tops, 0) + 1, jnp.int32)
 
     def choose(index: int, chosen: Array) -> Array:
         taken = jnp.any(chosen == draws[index])
         return chosen.at[index].set(jnp.where(taken | (tops[index] < 0), jnp.maximum(tops[index], -1), draws[index]))
 
     chosen = jax.lax.fori_loop(0, count, choose, jnp.full(count, -1, jnp.int32), unroll=count <= 32)
-    order = jax.random.bits(order_key, (count,)) >> 1
+    order = jax.random.bits(order_key, (count,), jnp.uint32) >> 1
     return chosen[jnp.argsort(jnp.where(chosen < 0, jnp.uint32(2**31), order))]
 
 

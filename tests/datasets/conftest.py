@@ -1,14 +1,11 @@
-"""Real data, small pictures, and what every refusal has in common."""
+"""Real data and small pictures."""
 
-import contextlib
 import os
 import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
-
-from jaxmeta import checks
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -27,22 +24,6 @@ def real_data():
     if not (folder / "omniglot" / "omniglot_28x28.npz").is_file():
         pytest.skip("no real data; JAXMETA_TEST_DATA names the folder that holds omniglot, mnist and fashion_mnist")
     return folder
-
-
-@pytest.fixture
-def refused():
-    """Expects a DataError of one line that says what was expected, what came, and all of `words`."""
-
-    @contextlib.contextmanager
-    def expect(*words):
-        with pytest.raises(checks.DataError) as caught:
-            yield
-        message = str(caught.value)
-        assert "\n" not in message
-        for word in ("expected", "got", *words):
-            assert str(word) in message
-
-    return expect
 
 
 @pytest.fixture

@@ -209,7 +209,7 @@ class TestPrepared:
         (self.folder / "label.labels.txt").unlink()
         label = lambda content: content["featuresDict"]["features"]["label"]["classLabel"]  # noqa: E731
         self.change("features.json", lambda content: label(content).update(numClasses=str(10**12)))
-        with refused("tfds:jaxmeta_readers", "classes"):
+        with refused("tfds:jaxmeta_readers", "1 to 1,000,000 classes"):
             self.load()
 
     def test_what_is_listed_can_be_loaded(self):
@@ -217,5 +217,9 @@ class TestPrepared:
         (self.data_dir / "jaxmeta_readers").rename(self.data_dir / "bad\x1b[2J")
         assert datasets.found(self.data_dir) == {}
         (self.data_dir / "bad\x1b[2J").rename(self.data_dir / "deep")
-        (self.data_dir / "deep" / "1.0.0" / "dataset_info.json").write_text("[" * 100_000)
+        about = self.data_dir / "deep" / "1.0.0" / "dataset_info.json"
+        about.write_text("[" * 100_000)
+        assert datasets.found(self.data_dir) == {}
+        with about.open("ab") as stream:
+            stream.truncate(10**11)
         assert datasets.found(self.data_dir) == {}

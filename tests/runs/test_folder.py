@@ -1,16 +1,10 @@
 import json
-import os
 import shutil
 
-import jax
-import numpy as np
 import pytest
-from flax import serialization
 
 from jaxmeta import checks
-from jaxmeta.runs import RunFolder, clear, create, folder, held, write_json
-
-PARAMS = {"kernel": np.ones((2, 2), np.float32)}
+from jaxmeta.runs import clear, create, folder, held, write_json
 
 
 @pytest.mark.fault(promised="one line that names the file; what exists stays")
@@ -64,38 +58,6 @@ def test_a_folder_that_is_gone_is_one_line(tmp_path):
             write()
 
 
-@pytest.fixture
-def stranger(tmp_path):
-    """A run folder, and a file that it has no business with."""
-    run = tmp_path / "run"
-    run.mkdir()
-    (tmp_path / "secret").write_text("secret")
-    (run / "config.json").write_text(json.dumps({"schema": 1, "preset": "maml-strokes", "config": {}}))
-    (run / "meta_params.msgpack").write_bytes(serialization.to_bytes(PARAMS))
-    return run
-
-
-def test_no_link_of_a_run_folder_is_followed(stranger):
-    RunFolder(stranger)
-    names = ("config.json", "meta_params.msgpack", "results.json", "metrics.jsonl", "checkpoints", ".lock")
-    for name in names:
-        path = stranger / name
-        kept = path.read_bytes() if path.exists() else None
-        path.unlink(missing_ok=True)
-        for target in (stranger.parent / "secret", stranger.parent / "nowhere"):
-            path.symlink_to(target)
-            with pytest.raises(checks.DataError, match=f"{name}: expected a plain file or folder, got a link"):
-                RunFolder(stranger)
-            path.unlink()
-        os.mkfifo(path)
-        with pytest.raises(checks.DataError, match=f"{name}: expected a plain file or folder, got a device or pipe"):
-            RunFolder(stranger)
-        path.unlink()
-        if kept:
-            path.write_bytes(kept)
-    RunFolder(stranger)
-
-
 def test_no_lock_is_made_through_a_link(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").symlink_to(tmp_path / "made")
@@ -103,38 +65,6 @@ def test_no_lock_is_made_through_a_link(tmp_path):
         with pytest.raises(checks.DataError, match="a link"), hold():
             pass
     assert not (tmp_path / "made").exists()
-
-
-@pytest.mark.parametrize(
-    "content", ["[" * 100_000, "{" + " " * 200_000 + "}", "", "[]", "9" * 5000, "\x00", '{"schema": 1}']
-)
-def test_configs_that_are_none(stranger, content):
-    (stranger / "config.json").write_text(content)
-    with pytest.raises(checks.DataError, match=r"config\.json: expected a run's config") as caught:
-        RunFolder(stranger)
-    assert len(str(caught.value).splitlines()) == 1
-
-
-def test_parameters_are_held_against_what_they_must_be(stranger):
-    run = RunFolder(stranger)
-    assert jax.tree.structure(run.meta_params(PARAMS)) == jax.tree.structure(PARAMS)
-    nothing = {"kernel": {}}
-    for wrong, message in (
-        ({"kernel": np.full((2, 2), np.nan, np.float32)}, "finite parameters"),
-        ({"kernel": np.full((2, 2), np.inf, np.float32)}, "finite parameters"),
-        ({"kernel": np.zeros((2, 2), np.float64)}, "an array"),
-        ({"kernel": np.zeros((4, 1), np.float32)}, "an array"),
-        ({"kernel": 1.0}, "an array"),
-        ({"kernel": np.array(["a"])}, "meta_params"),
-        (nothing, "an array for each name"),
-        ({}, "the parameters of this run"),
-        ([], "the parameters of this run"),
-        ({"kernel": np.zeros(10**6, np.float32)}, "4,0"),
-    ):
-        (stranger / "meta_params.msgpack").write_bytes(serialization.msgpack_serialize(wrong))
-        with pytest.raises(checks.DataError, match=message) as caught:
-            run.meta_params(PARAMS)
-        assert "meta_params.msgpack" in str(caught.value)
 
 
 def test_json_of_any_size(tmp_path):

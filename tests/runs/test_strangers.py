@@ -51,7 +51,8 @@ def test_a_whole_one_is_read(run):
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"{", b"[]", b"1", b"null", b"\xff", b"[" * 100_000, b'{"schema": 2, "config": {}}', b'{"schema": 1}',
+        b"", b"{", b"[]", b"1", b"null", b"\xff", b"\x00", b"[" * 100_000, b'{"schema": 1}',
+        b'{"schema": 2, "config": {}}',
         b'{"schema": 1, "config": []}', b'{"schema": 1, "config": {}, "preset": []}', b" " * (folder.MOST_CONFIG + 1),
         b'{"schema": ' + b"9" * 5000 + b"}", json.dumps({**CONFIG, "schema": "\x1b[2J\n"}).encode(),
     ],
@@ -74,17 +75,44 @@ def test_parameters_of_any_size_are_not_read(run):
 
 
 @pytest.mark.parametrize("name", ["config.json", "meta_params.msgpack"])
-@pytest.mark.parametrize("kind", ["outside", "device", "pipe", "folder", "nowhere"])
-def test_what_is_no_file_of_the_folder(run, tmp_path, name, kind):
-    (run / name).rename(tmp_path / "outside")
-    if kind == "pipe":
-        os.mkfifo(run / name)
-    elif kind == "folder":
-        (run / name).mkdir()
-    else:
-        targets = {"outside": tmp_path / "outside", "device": "/dev/zero", "nowhere": "/nowhere"}
-        (run / name).symlink_to(targets[kind])
+def test_a_folder_where_a_file_should_be(run, name):
+    (run / name).unlink()
+    (run / name).mkdir()
     refused(lambda: RunFolder(run).meta_params(LIKE), name)
+
+
+def test_no_link_of_a_run_folder_is_followed(run):
+    for name in ("config.json", "meta_params.msgpack", "results.json", "metrics.jsonl", "checkpoints", ".lock"):
+        path, kept = run / name, run.parent / "kept"
+        if path.exists():
+            path.rename(kept)
+        for target in (kept, run.parent / "nowhere", "/dev/zero"):
+            path.symlink_to(target)
+            refused(lambda: RunFolder(run), f"{name}: expected a plain file or folder, got a link")
+            path.unlink()
+        os.mkfifo(path)
+        refused(lambda: RunFolder(run), f"{name}: expected a plain file or folder, got a device or pipe")
+        path.unlink()
+        if kept.exists():
+            kept.rename(path)
+    RunFolder(run)
+
+
+def test_parameters_are_held_against_what_they_must_be(run):
+    for wrong, message in (
+        ({"kernel": np.full((2, 3), np.nan, np.float32)}, "finite parameters"),
+        ({"kernel": np.full((2, 3), np.inf, np.float32)}, "finite parameters"),
+        ({"kernel": np.zeros((2, 3), np.float64)}, "an array float32 (2, 3), got float64 (2, 3); JAX_ENABLE_X64"),
+        ({"kernel": np.zeros((6, 1), np.float32)}, "an array float32 (2, 3), got float32 (6, 1)"),
+        ({"kernel": 1.0}, "an array"),
+        ({"kernel": np.array(["a"])}, "meta_params"),
+        ({"kernel": {}}, "an array for each name"),
+        ({}, "the parameters of this run"),
+        ([], "the parameters of this run"),
+        ({"kernel": np.zeros(10**6, np.float32)}, "4,0"),
+    ):
+        (run / "meta_params.msgpack").write_bytes(serialization.msgpack_serialize({"layer": wrong}))
+        refused(lambda: RunFolder(run).meta_params(LIKE), "meta_params.msgpack", message)
 
 
 def test_checkpoints_that_are_links(run, tmp_path):

@@ -1,0 +1,80 @@
+"""The rows of a transfer's cells as files, read without trust: a folder that is gone on with may be a stranger's."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from jaxmeta import checks
+from jaxmeta.runs import check_plain, read_json
+from jaxmeta.runs.folder import MOST_RESULTS
+
+_TEXTS = ("source", "domain", "method", "family", "split", "norm", "metric", "note")
+
+
+def read(path: pathlib.Path, most_bytes: int = MOST_RESULTS) -> Any:
+    """Reads JSON of a transfer's folder.
+
+    Raises:
+      DataError: if it is missing, larger, no JSON, or a link.
+    """
+    check_plain(path)
+    try:
+        return read_json(path, most_bytes)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        checks.fail(str(path), "JSON as a transfer writes it", reason, error=checks.DataError)
+
+
+def rows(path: pathlib.Path, facts: Mapping[str, Any], num_tasks: int) -> list[dict[str, Any]]:
+    """Reads the rows of one method in one cell.
+
+    Args:
+      path: the file.
+      facts: source, domain, shots, method and family of the cell.
+      num_tasks: how many scores a column has.
+
+    Raises:
+      DataError: if the file holds anything else.
+    """
+    found = read(path)
+    if not isinstance(found, list) or not found or not all(_is_row(row, facts, num_tasks) for row in found):
+        hint = "remove it to compute the cell again"
+        checks.fail(str(path), "the rows of this cell", "something else", hint, checks.DataError)
+    return found
+
+
+def _is_row(row: Any, facts: Mapping[str, Any], num_tasks: int) -> bool:
+    if not isinstance(row, dict) or any(row.get(name) != facts[name] for name in ("source", "domain", "shots")):
+        return False
+    kinds = [(facts["method"], facts["family"]), (f"{facts['method']}, untrained", "floor")]
+    if (row.get("method"), row.get("family")) not in kinds:
+        return False
+    rest = dict(row)
+    sums, columns = rest.pop("checksums", None), [rest.pop(name, None) for name in ("joint", "single")]
+    if not isinstance(sums, dict) or not all(isinstance(value, str) for value in sums.values()):
+        return False
+    if any(columns) and not (rest.get("num_tasks") == num_tasks and _is_number(rest.get("chance"))):
+        return False
+    return (
+        all(
+            value is None or (isinstance(value, str) if name in _TEXTS else _is_number(value))
+            for name, value in rest.items()
+        )
+        and _is_number(rest.get("ways"))
+        and all(column is None or _is_column(column, num_tasks) for column in columns)
+        and (columns[1] is not None or isinstance(rest.get("note"), str))
+    )
+
+
+def _is_column(column: Any, num_tasks: int) -> bool:
+    if not isinstance(column, dict) or not isinstance(column.get("per_task"), list):
+        return False
+    values = [*column["per_task"], *(column.get(name) for name in ("mean", "low", "high"))]
+    return len(column["per_task"]) == num_tasks and all(map(_is_number, values))
+
+
+def _is_number(value: Any) -> bool:
+    return (type(value) is int and abs(value) < 2**53) or (type(value) is float and math.isfinite(value))
