@@ -41,8 +41,8 @@ def decode(source: str | IO[bytes], what: str) -> Any:
     """Returns a picture as a Pillow image of mode "L" (grey) or "RGB"; transparent parts show white paper.
 
     Raises:
-      DataError: if it is corrupt, of an unknown kind or above 50 megapixels; this is known from its header, before
-        anything is decoded.
+      DataError: if it is corrupt, of an unknown kind, above 50 megapixels or of more pixels than its bytes can hold;
+        this is known from its header, before anything is decoded.
     """
     image_module = files.extra("PIL.Image")
     try:
@@ -52,6 +52,7 @@ def decode(source: str | IO[bytes], what: str) -> Any:
             with image_module.open(source, formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise image_module.DecompressionBombError(f"{image.width} x {image.height} pixels")
+                files.check_ratio(what, 4 * image.width * image.height, _size(source))
                 with _quiet() if image.format == "TIFF" else contextlib.nullcontext():
                     return _plain(files.extra("PIL.ImageOps").exif_transpose(image), what)
     except checks.DataError:
@@ -62,6 +63,15 @@ def decode(source: str | IO[bytes], what: str) -> Any:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         hint = "replace or remove the file"
         checks.fail(what, "a whole picture (png, jpg, bmp, gif, tif, webp)", reason, hint, checks.DataError)
+
+
+def _size(source: str | IO[bytes]) -> int:
+    if isinstance(source, str):
+        return os.path.getsize(source)
+    where = source.tell()
+    size = source.seek(0, os.SEEK_END)
+    source.seek(where)
+    return size
 
 
 @contextlib.contextmanager

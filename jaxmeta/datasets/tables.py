@@ -135,7 +135,7 @@ def _parts(path: pathlib.Path, target_column: str | None) -> tuple[np.ndarray, l
 
 
 def _place(path: pathlib.Path, row: int, column: int, header: list[str] | None) -> str:
-    return f"{path}, row {row}, column {column + 1}" + (f" ({header[column]})" if header else "")
+    return f"{path}, row {row}, column {column + 1}" + (f" ({checks.shown(header[column])})" if header else "")
 
 
 def _read(path: pathlib.Path, target_column: str | None) -> tuple[list[str] | None, _Rows]:

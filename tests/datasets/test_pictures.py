@@ -77,6 +77,11 @@ def test_bombs_are_refused_from_their_header(refused, width, height):
         pictures.decode(io.BytesIO(_png_header(width, height)), "big.png")
 
 
+def test_more_pixels_than_the_bytes_can_hold_are_refused(refused):
+    with refused("long.png", "at most 67,108,864 bytes"):
+        pictures.decode(io.BytesIO(_png_header(5, 2**23)), "long.png")
+
+
 def test_small_header_passes_the_size_check(refused):
     with refused("small.png", "a whole picture"):
         pictures.decode(io.BytesIO(_png_header(100, 100)), "small.png")

@@ -66,6 +66,8 @@ def test_a_named_target_is_no_feature(write, refused):
     np.testing.assert_array_equal(datasets.load_inputs(path)[1], datasets.read_table(path)[0])
     with refused("row 3, column 3 (b)", "'z'"):
         datasets.load_inputs(write("a,label,b\n1,x,2\n3,y,z\n"))
+    with refused("column 3 (bbb", "bb ..)", "'z'"):  # a message stays a line, however long the header
+        datasets.load_inputs(write(f"a,label,{'b' * 5000}\n1,x,2\n3,y,z\n"))
     with refused("features", "a target alone"):
         datasets.load_inputs(write("y\n1\n"))
 
