@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import pathlib
 import re
@@ -50,14 +51,16 @@ def load(
     keys = _keys(what, builder.info)
     split_names = "+".join(builder.info.splits) if split is None else split
     try:
-        parts = builder.info.splits[split_names].file_instructions
+        with _quiet():
+            parts = builder.info.splits[split_names].file_instructions
     except (KeyError, ValueError) as error:
         if split is None:
             checks.fail(what, "whole, readable files", _line(error), error=checks.DataError)
         raise ValueError(f"{what}, split: expected parts of {', '.join(builder.info.splits)}, got {split!r}") from error
     _check_files(what, builder, [pathlib.Path(part.filename) for part in parts])
     if not parts:
-        checks.fail(f"{what}, split", "at least one example", f"none in {split_names!r}")
+        error = checks.DataError if split is None else ValueError  # the files' fault, or the caller's
+        checks.fail(f"{what}, split", "at least one example", f"none in {split_names!r}", error=error)
     is_text = isinstance(builder.info.features[keys[0]], _tfds().features.Text)
     if is_text and form is not None:
         checks.fail(what, "pictures, as a form is asked for", "texts")
@@ -284,10 +287,20 @@ def _texts(what: str, rows: Any, key: str, kept: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leaves the telling to what is raised: the library prints where TensorFlow is wanted, and logs empty splits."""
+    from unittest import mock
+
+    with contextlib.redirect_stdout(io.StringIO()), mock.patch.object(logging.getLogger("absl"), "disabled", True):
+        yield
+
+
+@contextlib.contextmanager
 def _reading(what: str) -> Iterator[None]:
     """Turns whatever damaged files raise into a DataError."""
     try:
-        yield
+        with _quiet():
+            yield
     except checks.DataError:
         raise
     except ImportError as error:
