@@ -143,6 +143,9 @@ def keep_programs() -> None:
 
 def entry() -> None:
     """The console script; where whoever reads the output has gone, as in `jaxmeta domains | head`, it ends silently."""
+    from jaxmeta.cli import devices
+
+    devices.all_cores()
     keep_programs()
     try:
         try:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import evaluation, tasks, tree
-from jaxmeta.cli import build, sources
+from jaxmeta.cli import build, devices, sources
 from jaxmeta.cli.config import Train
 from jaxmeta.runs import report_row
 from jaxmeta.types import Episode, MetaLearner, PyTree
@@ -56,8 +56,9 @@ def row(
 ) -> dict[str, Any]:
     """One row; `trained` and `tested` are its inner steps in training and in test."""
     scores = evaluation.evaluate(
-        learner, build.criterion(config), meta_params, test.episodes, jax.random.key(config.seed)
-    )
+        learner, build.criterion(config), meta_params, test.episodes, jax.random.key(config.seed),
+        mesh=devices.mesh(tree.leading_axis(test.episodes)),
+    )  # fmt: skip
     facts = {
         **test.facts,
         "inner_steps_train": trained,

@@ -25,7 +25,7 @@ class Run(NamedTuple):
     stop: signals.Stop
 
     def checkpoints(self, name: str) -> runs.Checkpoints:
-        versions = results.versions() | {"device": results.device()}
+        versions = results.versions() | {"device": results.device(), "XLA_FLAGS": results.compiler_flags()}
         return runs.Checkpoints(self.folder, name, facts=self.facts, versions=versions)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from jaxmeta import baselines, checks, datasets, evaluation, tasks, training
-from jaxmeta.cli import build, progress, scoring, seeds, session, sources
+from jaxmeta.cli import build, devices, progress, scoring, seeds, session, sources
 from jaxmeta.cli.config import Train
 from jaxmeta.runs import results, save_params, table, write_json
 from jaxmeta.types import PyTree
@@ -138,15 +138,16 @@ def fit(
         def validate(meta_params: PyTree) -> dict[str, float]:
             scores = evaluation.evaluate(
                 tester, build.criterion(config), finish[seed](meta_params), select_on, jax.random.key(seed),
-                columns={"joint": evaluation.as_is},
+                columns={"joint": evaluation.as_is}, mesh=devices.mesh(config.validation_tasks),
             )  # fmt: skip
             return {name: float(np.mean(values)) for name, values in scores["joint"].items()}
 
         return validate
 
     metric, sign = build.metric(config), 1 if build.higher_is_better(config) else -1
+    mesh = devices.mesh(config.tasks_per_step)
     learned = progress.meta_train(
-        training.meta_trainer(learner, outer_optimizer(config)),
+        training.meta_trainer(learner, outer_optimizer(config), mesh=mesh),
         given.sample,
         [
             progress.Seed(
@@ -157,6 +158,7 @@ def fit(
         num_tasks=config.tasks_per_step,
         steps=config.steps,
         name=config.learner,
+        mesh=mesh,
         on_divergence=ON_DIVERGENCE[config.on_divergence],
         better=lambda new, best: sign * new[metric] > sign * best[metric],
     )
