@@ -16,8 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxmeta import checks, meshes, tasks, training
-from jaxmeta.cli import session
+from jaxmeta.cli import session, signals
 from jaxmeta.runs import folder as run_folder
+from jaxmeta.runs import processes
 from jaxmeta.types import PyTree
 
 LINE = 50
@@ -128,7 +129,7 @@ def meta_train(
                     per_validation = time.perf_counter() - began
             if all(each.step == steps for each in now):
                 break
-            most = max(1, CALL // per_update)
+            most = processes.agreed(max(1, CALL // per_update))
             counts = [int(min(LINE - each.step % LINE, steps - each.step, most)) for each in now]
             _pause(now, max(counts) * per_update)
             began, begun = time.perf_counter(), [each.step for each in now]
@@ -139,7 +140,7 @@ def meta_train(
             _take(now, begun, rows, bar)
         for each in now:
             each.save()
-    if stop.signal:
+    if _asked(stop):
         stop.leave(f"after {steps} steps")
     return [jax.device_get(each.state.meta_params) if each.notes.scores is None else each.best for each in now]
 
@@ -168,11 +169,18 @@ def _together(
 def _pause(now: list[_Training], coming: float) -> None:
     """Saves if it is time to, and ends if a signal asks; `coming` is how many seconds the next thing may take."""
     stop = now[0].run.stop
-    asked = stop.signal is not None
+    asked = _asked(stop)
     for each in now:
         each.pause(math.inf if asked else coming)
     if asked:
         stop.leave(f"at step {min(each.step for each in now)} of {now[0].steps}")
+
+
+def _asked(stop: signals.Stop) -> bool:
+    """Whether a signal asks this process or another of the training to end."""
+    if number := processes.largest(stop.signal or 0):
+        stop.signal = number
+    return number > 0
 
 
 def _take(now: list[_Training], begun: list[int], rows: list[dict[str, np.ndarray]], bar: tqdm) -> None:
@@ -242,7 +250,7 @@ class _Training:
     def judge(self, better: Callable[..., bool]) -> None:
         """Validates, and keeps the meta_params if their scores are the best."""
         meta_params = jax.device_get(self.state.meta_params)  # validation has a mesh of its own
-        notes, scores = self.notes, self.validate(meta_params)
+        notes, scores = self.notes, processes.agreed(self.validate(meta_params))
         notes.validated = self.step
         self.write("validation", scores)
         said = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())

@@ -78,4 +78,5 @@ def command(path: str | os.PathLike[str], config: Train) -> str:
     words = ["jaxmeta", "train", "--resume", os.fspath(path)]
     words += ["--domain", config.domain] if not sources.is_builtin(config.domain) else []
     words += ["--data-dir", config.data_dir] if config.data_dir else []
+    words += ["--distributed"] if config.distributed else []
     return shlex.join(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ import optax
 from jaxmeta import baselines, checks, datasets, evaluation, tasks, training
 from jaxmeta.cli import build, devices, progress, scoring, seeds, session, sources
 from jaxmeta.cli.config import Train
-from jaxmeta.runs import results, save_params, table, write_json
+from jaxmeta.runs import processes, results, save_params, table, write_json
 from jaxmeta.types import PyTree
 
 SELECT_SEED, TEST_SEED = 1_000_003, 1_000_033
@@ -62,7 +63,7 @@ def outer_optimizer(config: Train) -> optax.GradientTransformation:
 def recorded(config: Train) -> dict:
     """The config as it is written down: without directories, which are the user's own."""
     content = dataclasses.asdict(config) | {"domain": sources.name(config.domain)}
-    return {name: value for name, value in content.items() if name not in ("data_dir", "out", "force")}
+    return {name: value for name, value in content.items() if name not in ("data_dir", "out", "force", "distributed")}
 
 
 class Source(NamedTuple):
@@ -171,11 +172,15 @@ def fit(
 def run(config: Train, preset: str, opened: session.Opener = session.begin) -> int:
     """Trains and evaluates; `opened` makes the run's folder or goes on with it."""
     check(config)
-    config, given = source(config)
-    sizes: dict[str, Any] = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
-    test = scoring.test(config, seed=TEST_SEED + config.seed, num_tasks=config.num_tasks, seen=None, **sizes)
-    data = given.checksums | test.checksums
-    with opened(config, preset, recorded(config), data) as run, seeds.runs_of(run, preset) as runs:
+    devices.check_divide("--tasks-per-step", config.tasks_per_step)
+    with contextlib.ExitStack() as held:
+        with processes.alike():
+            config, given = source(config)
+            sizes: dict[str, Any] = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
+            test = scoring.test(config, seed=TEST_SEED + config.seed, num_tasks=config.num_tasks, seen=None, **sizes)
+            data = given.checksums | test.checksums
+            run = held.enter_context(opened(config, preset, recorded(config), data))
+            runs = held.enter_context(seeds.runs_of(run, preset))
         rows = {}
         for seed, meta_params in fit(config, given, runs, preset).items():
             own = dataclasses.replace(config, seed=seed, seeds=1)
