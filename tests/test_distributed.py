@@ -11,11 +11,19 @@ import numpy as np
 import pytest
 from flax import serialization
 
+from jaxmeta import cli
+
+# The processes share the tasks of a step and those of the table, and each does all of the five of a validation.
 TRAIN = [
     "train", "maml-regression", "--steps", "60", "--hidden", "4", "--shots", "3", "--train-queries", "3",
     "--queries", "3", "--tasks-per-step", "4", "--inner-steps", "1", "--num-tasks", "8", "--validation-tasks", "5",
 ]  # fmt: skip
 PROGRAM = "from jaxmeta import cli; cli.entry()"
+WITHOUT_TABLES = """
+from jaxmeta.cli import scoring
+scoring.raw_rows = scoring.learner_rows = lambda *_, **__: []
+"""
+IMPATIENT = WITHOUT_TABLES + "from jaxmeta.cli import devices; devices.LEAVE = 2.0"
 AT_50 = """
 import os, signal, time
 from jaxmeta import checks
@@ -54,22 +62,19 @@ def finish(*processes):
     return [process.returncode for process in processes], *zip(*said, strict=True)
 
 
-def launch(arguments, folder, *before):
-    """Two processes, each in a folder of its own; `before` is code that runs first in the second."""
+def launch(arguments, folder, both="", second=""):
+    """Two processes, each in a folder of its own; `both` and `second` are code that runs first."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     given = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2", "JAX_NUM_CPU_DEVICES": "2"}
+    arguments, programs = [*arguments, "--distributed"], {"0": [both, PROGRAM], "1": [both, second, PROGRAM]}
     return finish(
-        start([*arguments, "--distributed"], folder / "0", JAX_PROCESS_ID="0", **given),
-        start([*arguments, "--distributed"], folder / "1", "\n".join([*before, PROGRAM]), JAX_PROCESS_ID="1", **given),
+        *(
+            start(arguments, folder / rank, "\n".join(program), JAX_PROCESS_ID=rank, **given)
+            for rank, program in programs.items()
+        )
     )
-
-
-def alone(arguments, folder):
-    codes, out, err = finish(start(arguments, folder, JAX_NUM_CPU_DEVICES="4"))
-    assert codes == [0], err
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -98,38 +103,39 @@ def lines(path):
 
 def assert_same_table(path, expected):
     ours, wanted = (json.loads((each / "results.json").read_text()) for each in (path, expected))
-    assert (ours["device"], ours["data"]) == (wanted["device"], wanted["data"])
     for row, other in zip(ours["rows"], wanted["rows"], strict=True):
         assert row["method"] == other["method"]
         for column in ("joint", "single"):
             np.testing.assert_allclose(row[column]["per_task"], other[column]["per_task"], rtol=1e-6, atol=2e-6)
 
 
-def test_two_processes_train_and_evaluate_as_one(together, tmp_path):
-    alone([*TRAIN, "--out", "run"], tmp_path)
+def test_two_processes_train_and_evaluate_as_one(together, tmp_path, capsys):
+    codes, _, err = finish(start([*TRAIN, "--out", "run"], tmp_path, JAX_NUM_CPU_DEVICES="4"))
+    assert codes == [0], err
     for ours, wanted in zip(leaves(parameters(together)), leaves(parameters(tmp_path / "run")), strict=True):
         np.testing.assert_allclose(ours, wanted, rtol=1e-6, atol=1e-6)
     assert_same_table(together, tmp_path / "run")
+    for path in (together, tmp_path / "run"):
+        assert json.loads((path / "results.json").read_text())["device"] == "4 x cpu"
     evaluation = ["evaluate", str(together), "--num-tasks", "4", "--out"]
     codes, out, err = launch([*evaluation, "table"], tmp_path)
     assert codes == [0, 0], err
-    assert (out[0].splitlines()[-1], out[1], list((tmp_path / "1").iterdir())) == (
-        "results: table/results.json",
-        "",
-        [],
-    )
-    assert out[0].splitlines()[:-1] == alone([*evaluation, "table"], tmp_path)[0].splitlines()[:-1]
+    assert out[0].splitlines()[-1] == "results: table/results.json"
+    assert out[1] == ""
+    assert list((tmp_path / "1").iterdir()) == []
+    assert cli.main([*evaluation, str(tmp_path / "table")]) == 0
     assert_same_table(tmp_path / "0" / "table", tmp_path / "table")
+    assert out[0].splitlines()[:-1] == capsys.readouterr().out.splitlines()[:-1]
 
 
 @pytest.mark.fault(promised="all processes leave with exit code 143; the bits of an unbroken run")
 def test_a_signal_to_one_process_ends_all_and_the_run_goes_on_to_the_same_bits(together, tmp_path):
     run = tmp_path / "run"
-    codes, _, err = launch([*TRAIN, "--out", str(run)], tmp_path, TERMINATED)
+    codes, _, err = launch([*TRAIN, "--out", str(run)], tmp_path, WITHOUT_TABLES, TERMINATED)
     assert codes == [143, 143], err
     hint = f"at step 50 of 60; to go on: jaxmeta train --resume {run} --distributed"
     assert all(text.splitlines()[-1] == f"jaxmeta: interrupted {hint}" for text in err)
-    codes, _, err = launch(["train", "--resume", str(run)], tmp_path)
+    codes, _, err = launch(["train", "--resume", str(run)], tmp_path, WITHOUT_TABLES)
     assert codes == [0, 0], err
     assert "bits" not in err[0]
     assert (run / "meta_params.msgpack").read_bytes() == (together / "meta_params.msgpack").read_bytes()
@@ -138,7 +144,7 @@ def test_a_signal_to_one_process_ends_all_and_the_run_goes_on_to_the_same_bits(t
 
 @pytest.mark.fault(promised="all processes end")
 def test_a_process_that_fails_ends_all(tmp_path):
-    codes, _, err = launch([*TRAIN, "--out", "run"], tmp_path, FAILED)
+    codes, _, err = launch([*TRAIN, "--out", "run"], tmp_path, IMPATIENT, FAILED)
     assert codes == [1, 1], err
     assert err[1] == "jaxmeta: the disk is full\n"
     assert err[0].splitlines()[-1].startswith("jaxmeta: ")

@@ -9,6 +9,8 @@ import shlex
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import jax
+
 from jaxmeta import runs
 from jaxmeta.cli import signals, sources
 from jaxmeta.cli.config import Train
@@ -25,7 +27,8 @@ class Run(NamedTuple):
     stop: signals.Stop
 
     def checkpoints(self, name: str) -> runs.Checkpoints:
-        versions = results.versions() | {"device": results.device(), "XLA_FLAGS": results.compiler_flags()}
+        machine = {"device": results.device(), "processes": str(jax.process_count())}
+        versions = results.versions() | machine | {"XLA_FLAGS": results.compiler_flags()}
         return runs.Checkpoints(self.folder, name, facts=self.facts, versions=versions)
 
 
