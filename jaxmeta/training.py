@@ -246,7 +246,9 @@ def many_updates(
       sample: key -> Episode.
       num_tasks: tasks per update.
       num_updates: the most updates per call.
-      mesh: the trainer's; each device then samples its own tasks, without a word to the others.
+      mesh: the trainer's; each device then samples its own tasks, without a word to the others. On CPU wait for the
+        metrics of a call before the next, as whoever shows them does: the devices of a host share threads, and calls
+        that are not waited for can take them from one another until none goes on.
 
     Returns:
       (state, key, count=num_updates) -> (state, metrics [num_updates], 0 from `count` on), to be jitted by the caller.

@@ -153,13 +153,13 @@ def _together(
     compiled = jax.jit(update, donate_argnums=0, out_shardings=sharding)
 
     def run(states: list[training.MetaState], counts: list[int]) -> Any:
-        if len(states) == 1:
-            state, metrics = compiled(states[0], keys[0], counts[0])
-            states, metrics = [state], jax.tree.map(lambda leaf: leaf[None], jax.device_get(metrics))
-        else:
-            states, metrics = compiled(states, keys, jnp.array(counts))
-        metrics = jax.device_get(metrics)
-        return states, [
+        alone = len(states) == 1
+        given = (states[0], keys[0], counts[0]) if alone else (states, keys, jnp.array(counts))
+        made, metrics = compiled(*given)
+        metrics = jax.device_get(jax.block_until_ready(metrics))  # of all devices: `many_updates` says why
+        if alone:
+            made, metrics = [made], jax.tree.map(lambda leaf: leaf[None], metrics)
+        return made, [
             {name: values[index, :count] for name, values in metrics.items()} for index, count in enumerate(counts)
         ]
 
