@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -47,7 +48,7 @@ def meta_trainer(
       learner: what is meta-trained.
       outer_optimizer: any Optax transformation.
       tasks_per_chunk: how many tasks a device computes side by side; the gradient is accumulated over chunks and
-        equals the unchunked one. None: what `default_chunk` says.
+        equals the unchunked one. None: what `default_chunk` says; `fastest_chunk` measures it.
       mesh: devices, of this process or of several, over which the tasks are shared out; the state is on all of them.
 
     Returns:
@@ -113,6 +114,64 @@ def default_chunk(episodes: PyTree) -> int:
     num_tasks = tree.leading_axis(episodes)
     per_task = sum(leaf.size for leaf in jax.tree.leaves(episodes)) / num_tasks
     return num_tasks if jax.default_backend() != "cpu" or per_task < 2_000 else 1
+
+
+def fastest_chunk(
+    trainer_of: Callable[[int], MetaTrainer],
+    episodes: PyTree,
+    candidates: Sequence[int],
+    key: Array,
+    *,
+    num_repeats: int = 5,
+) -> int:
+    """Measures once which `tasks_per_chunk` makes updates fastest here, for whoever does not trust `default_chunk`.
+
+    Each candidate is compiled, which may take longer than what it saves in a short training. Among several processes
+    let one measure, since their clocks may disagree and their programs must not.
+
+    Args:
+      trainer_of: tasks_per_chunk -> MetaTrainer.
+      episodes: those of an update.
+      candidates: divisors of the number of tasks of a device; one that takes more memory than there is drops out.
+      key: a random key.
+      num_repeats: updates of each candidate, of which the fastest counts.
+
+    Returns:
+      The fastest candidate.
+
+    Raises:
+      ValueError: if a candidate does not divide the tasks of a device, or memory suffices for none.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from jaxmeta import criteria, maml, meta_trainer, models, tasks, training
+      >>> sample, model = tasks.sinusoid(num_shots=5, num_queries=5), models.mlp(1, 1, hidden=(8,))
+      >>> learner = maml(model, criteria.squared_error, optax.sgd(0.01), num_steps=1)
+      >>> trainer_of = lambda chunk: meta_trainer(learner, optax.adam(1e-3), tasks_per_chunk=chunk)
+      >>> episodes = tasks.episodes(sample, jax.random.key(0), jnp.arange(8))
+      >>> chunk = training.fastest_chunk(trainer_of, episodes, (1, 8), jax.random.key(1))
+      >>> chunk in (1, 8)
+      True
+    """
+    seconds = {}
+    for candidate in candidates:
+        trainer = trainer_of(candidate)
+        state, update = trainer.init(key), jax.jit(trainer.update)
+        try:
+            jax.block_until_ready(update(state, episodes, key))
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            continue
+        times = []
+        for _ in range(num_repeats):
+            began = time.perf_counter()
+            jax.block_until_ready(update(state, episodes, key))
+            times.append(time.perf_counter() - began)
+        seconds[candidate] = min(times)
+    if not seconds:
+        checks.fail("candidates", "one that memory suffices for", ", ".join(map(str, candidates)) or "none")
+    return min(seconds, key=seconds.__getitem__)
 
 
 def _in_chunks(arguments: PyTree, tasks_per_chunk: int) -> PyTree:
@@ -187,7 +246,9 @@ def many_updates(
       sample: key -> Episode.
       num_tasks: tasks per update.
       num_updates: the most updates per call.
-      mesh: the trainer's; each device then samples its own tasks, without a word to the others.
+      mesh: the trainer's; each device then samples its own tasks, without a word to the others. On CPU wait for the
+        metrics of a call before the next, as whoever shows them does: the devices of a host share threads, and calls
+        that are not waited for can take them from one another until none goes on.
 
     Returns:
       (state, key, count=num_updates) -> (state, metrics [num_updates], 0 from `count` on), to be jitted by the caller.

@@ -266,3 +266,5 @@ def test_a_real_process_leaves_in_time_and_holds_its_folder(tmp_path):
 @pytest.mark.fault(promised="the bits of an unbroken run")
 def test_a_real_process_that_is_killed_goes_on_to_the_same_bits(tmp_path):
     assert faults.main(["--trials", "1", "--steps", "400", "--folder", str(tmp_path)]) == 0
+    content = json.loads((tmp_path / "unbroken" / "results.json").read_text())
+    assert content["device"] == f"{os.environ['JAX_NUM_CPU_DEVICES']} x cpu"  # tasks are shared out

@@ -37,6 +37,26 @@ def test_a_chunk_that_does_not_divide_is_refused():
         trainer.update(trainer.init(KEY), tasks.episodes(sample, KEY, np.arange(6)), KEY)
 
 
+def test_the_fastest_chunk_is_one_of_those_that_memory_suffices_for():
+    learner, sample = small()
+    episodes, made = tasks.episodes(sample, KEY, np.arange(6)), []
+
+    def trainer_of(chunk):
+        made.append(chunk)
+        trainer = meta_trainer(learner, optax.sgd(1.0), tasks_per_chunk=chunk)
+        return trainer if chunk < 6 else trainer._replace(update=exhausted)
+
+    def exhausted(state, episodes, key):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    assert training.fastest_chunk(trainer_of, episodes, (6, 2, 3), KEY) in (2, 3)
+    assert made == [6, 2, 3]
+    with pytest.raises(ValueError, match="one that memory suffices for, got 6"):
+        training.fastest_chunk(trainer_of, episodes, (6,), KEY)
+    with pytest.raises(ValueError, match="divisor of the 6 tasks"):
+        training.fastest_chunk(trainer_of, episodes, (4,), KEY)
+
+
 def test_updates_are_the_same_however_they_are_split_over_calls():
     learner, sample = small()
     trainer = meta_trainer(learner, optax.adam(1e-2))

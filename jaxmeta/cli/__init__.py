@@ -70,9 +70,10 @@ def _run(arguments: list[str]) -> int:
 
     if command == "train" and any(word.split("=")[0] == "--resume" for word in rest):
         parsed = _parse(config.Resume, rest, "jaxmeta train", config.Resume.__doc__)
-        from jaxmeta.cli import resume
+        from jaxmeta.cli import devices, resume
 
-        return resume.run(parsed)
+        with devices.joined(parsed.distributed):
+            return resume.run(parsed)
     if command == "train":
         preset = rest.pop(0) if rest and not rest[0].startswith("-") else "PRESET"
         listed = f"Presets: {', '.join(presets.TRAININGS)}."
@@ -80,10 +81,13 @@ def _run(arguments: list[str]) -> int:
         default = presets.TRAININGS.get(preset, config.Train())
         parsed = _parse(config.Train, rest, f"jaxmeta train {preset}", description, default)
         checks.choice("preset", preset, presets.TRAININGS)
-        from jaxmeta.cli import session, train
+        from jaxmeta.cli import devices, session, train
+        from jaxmeta.runs import processes
 
-        session.check_free(parsed, preset)
-        return train.run(parsed, preset)
+        with devices.joined(parsed.distributed):
+            with processes.alike():
+                session.check_free(parsed, preset)
+            return train.run(parsed, preset)
     if command == "transfer":
         preset = rest.pop(0) if rest and not rest[0].startswith("-") else "quick"
         default = presets.TRANSFERS[checks.choice("preset", preset, presets.TRANSFERS)]
@@ -94,10 +98,11 @@ def _run(arguments: list[str]) -> int:
         return transfer.run(parsed, preset)
     kinds = {"evaluate": config.Evaluate, "adapt": config.Adapt, "domains": config.Domains, "audit": config.Audit}
     parsed = _parse(kinds[command], rest, f"jaxmeta {command}", kinds[command].__doc__)
-    from jaxmeta.cli import adapt, audit, domains, evaluate
+    from jaxmeta.cli import adapt, audit, devices, domains, evaluate
 
     commands = {"evaluate": evaluate.run, "adapt": adapt.run, "domains": domains.run, "audit": audit.run}
-    return commands[command](parsed)
+    with devices.joined(getattr(parsed, "distributed", False)):
+        return commands[command](parsed)
 
 
 def _parse(kind: Any, arguments: list[str], program: str, description: str | None, default: Any = None) -> Any:
@@ -143,6 +148,9 @@ def keep_programs() -> None:
 
 def entry() -> None:
     """The console script; where whoever reads the output has gone, as in `jaxmeta domains | head`, it ends silently."""
+    from jaxmeta.cli import devices
+
+    devices.all_cores()
     keep_programs()
     try:
         try:
@@ -154,4 +162,5 @@ def entry() -> None:
         for stream in (1, 2):
             os.dup2(nowhere, stream)
         code = 141  # 128 + SIGPIPE: what a shell reports of any program that ends so
+    devices.part(code)
     sys.exit(code)

@@ -103,6 +103,8 @@ class Train:
     """The run folder; runs/PRESET is the default."""
     force: bool = False
     """Write into a folder that holds something."""
+    distributed: bool = False
+    """This is one of several processes, such as one on each host, that share the tasks; the first writes and prints."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +117,8 @@ class Resume:
     """The run's own data, if it was trained on paths: no file records them."""
     data_dir: str | None = None
     """Where the data sets lie; JAXMETA_DATA is the default."""
+    distributed: bool = False
+    """This is one of several processes that share the tasks; all must see the run folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +154,8 @@ class Evaluate:
     """Folder for results.json; RUN/evaluation is the default."""
     force: bool = False
     """Write into a folder that holds something."""
+    distributed: bool = False
+    """This is one of several processes that share the tasks; all must see the run folder."""
 
 
 MethodName = Literal[LearnerName, "pmf"]

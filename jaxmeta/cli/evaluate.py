@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import pathlib
 import typing
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ import jax.numpy as jnp
 from jaxmeta import baselines, checks
 from jaxmeta.cli import build, memory, scoring, sources, train
 from jaxmeta.cli.config import Evaluate, Train
-from jaxmeta.runs import RunFolder, check_empty, check_plain, create, read_json, results, table, write_json
+from jaxmeta.runs import RunFolder, check_empty, check_plain, create, processes, read_json, results, table, write_json
 from jaxmeta.runs.folder import FREE, MOST_RESULTS, RESULTS
 from jaxmeta.types import PyTree
 
@@ -92,7 +94,32 @@ def trained_on(run: RunFolder) -> frozenset[str] | None:
         return None
 
 
+class _Opened(NamedTuple):
+    """A run before its tasks."""
+
+    config: Train
+    """With the domain of the tasks."""
+    meta_params: PyTree
+    inner_steps: int
+    test: scoring.Test
+    out: pathlib.Path
+
+
 def run(options: Evaluate) -> int:
+    with contextlib.ExitStack() as held:
+        with processes.alike():
+            config, meta_params, inner_steps, test, out = _open(options, held)
+        rows = [
+            *scoring.raw_rows(config, test),
+            *scoring.learner_rows(config, meta_params, test, inner_steps=inner_steps),
+        ]
+        print(table(rows))
+        content = results.document(rows, seed=options.seed, checksums=test.checksums)
+        print(f"results: {write_json(out / 'results.json', content)}")
+    return 0
+
+
+def _open(options: Evaluate, held: contextlib.ExitStack) -> _Opened:
     folder, config = load(options.run)
     sizes: dict[str, Any] = {
         name: getattr(config, name) if getattr(options, name) is None else getattr(options, name)
@@ -125,12 +152,5 @@ def run(options: Evaluate) -> int:
     )  # fmt: skip
     test = scoring.test(target, seed=options.seed, num_tasks=options.num_tasks, seen=trained_on(folder), **sizes)
     meta_params = parameters(folder, target, test.shape)
-    with create(out_path, force=options.force) as out:
-        rows = [
-            *scoring.raw_rows(target, test),
-            *scoring.learner_rows(target, meta_params, test, inner_steps=inner_steps),
-        ]
-        print(table(rows))
-        content = results.document(rows, seed=options.seed, checksums=test.checksums)
-        print(f"results: {write_json(out / 'results.json', content)}")
-    return 0
+    out = held.enter_context(create(out_path, force=options.force))
+    return _Opened(target, meta_params, inner_steps, test, out)

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from jaxmeta import checks, tasks, training
-from jaxmeta.cli import session
+from jaxmeta import checks, meshes, tasks, training
+from jaxmeta.cli import session, signals
 from jaxmeta.runs import folder as run_folder
+from jaxmeta.runs import processes
 from jaxmeta.types import PyTree
 
 LINE = 50
@@ -78,6 +79,7 @@ def meta_train(
     num_tasks: int,
     steps: int,
     name: str,
+    mesh: jax.sharding.Mesh | None = None,
     on_divergence: Callable[[training.MetaTrainer], training.MetaTrainer] = training.stop_at_divergence,
     better: Callable[[dict[str, float], dict[str, float]], bool] = lambda new, best: new["loss"] < best["loss"],
     num_validations: int = 10,
@@ -91,6 +93,7 @@ def meta_train(
       num_tasks: tasks per update.
       steps: updates of each seed.
       name: names the checkpoints.
+      mesh: the trainer's.
       on_divergence: what becomes of an update that is not finite; `training` has two ways.
       better: (scores, best scores) -> whether to keep the new.
       num_validations: how often to validate.
@@ -105,10 +108,11 @@ def meta_train(
     keys = [jax.random.split(seed.key) for seed in seeds]
     first = [trainer.init(init_key) for init_key, _ in keys]
     if not steps:
-        return [state.meta_params for state in first]
-    now = [_Training(seed, name, state, steps) for seed, state in zip(seeds, first, strict=True)]
-    update = training.many_updates(on_divergence(trainer), sample, num_tasks=num_tasks, num_updates=LINE)
-    update = _together(update, [train_key for _, train_key in keys])
+        return [jax.device_get(state.meta_params) for state in first]
+    sharding = None if mesh is None else meshes.everywhere(mesh)
+    now = [_Training(seed, name, state, steps, sharding) for seed, state in zip(seeds, first, strict=True)]
+    update = training.many_updates(on_divergence(trainer), sample, num_tasks=num_tasks, num_updates=LINE, mesh=mesh)
+    update = _together(update, [train_key for _, train_key in keys], sharding)
     every = LINE * max(1, math.ceil(steps / LINE / num_validations))
     bar = tqdm(
         total=steps, initial=min(each.step for each in now), desc=seeds[0].label, unit="step", file=sys.stderr,
@@ -125,7 +129,7 @@ def meta_train(
                     per_validation = time.perf_counter() - began
             if all(each.step == steps for each in now):
                 break
-            most = max(1, CALL // per_update)
+            most = processes.agreed(max(1, CALL // per_update))
             counts = [int(min(LINE - each.step % LINE, steps - each.step, most)) for each in now]
             _pause(now, max(counts) * per_update)
             began, begun = time.perf_counter(), [each.step for each in now]
@@ -136,25 +140,26 @@ def meta_train(
             _take(now, begun, rows, bar)
         for each in now:
             each.save()
-    if stop.signal:
+    if _asked(stop):
         stop.leave(f"after {steps} steps")
-    return [each.state.meta_params if each.notes.scores is None else each.best for each in now]
+    return [jax.device_get(each.state.meta_params) if each.notes.scores is None else each.best for each in now]
 
 
 def _together(
-    update: Callable[..., Any], keys: list[jax.Array]
+    update: Callable[..., Any], keys: list[jax.Array], sharding: jax.sharding.Sharding | None
 ) -> Callable[[list[training.MetaState], list[int]], tuple[list[training.MetaState], list[dict[str, np.ndarray]]]]:
     """One program of all trainings: (states, counts) -> (states, the metrics [count] of each)."""
-    compiled = jax.jit(update if len(keys) == 1 else training.side_by_side(update), donate_argnums=0)
+    update = update if len(keys) == 1 else training.side_by_side(update)
+    compiled = jax.jit(update, donate_argnums=0, out_shardings=sharding)
 
     def run(states: list[training.MetaState], counts: list[int]) -> Any:
-        if len(states) == 1:
-            state, metrics = compiled(states[0], keys[0], counts[0])
-            states, metrics = [state], jax.tree.map(lambda leaf: leaf[None], jax.device_get(metrics))
-        else:
-            states, metrics = compiled(states, keys, jnp.array(counts))
-        metrics = jax.device_get(metrics)
-        return states, [
+        alone = len(states) == 1
+        given = (states[0], keys[0], counts[0]) if alone else (states, keys, jnp.array(counts))
+        made, metrics = compiled(*given)
+        metrics = jax.device_get(jax.block_until_ready(metrics))  # of all devices: `many_updates` says why
+        if alone:
+            made, metrics = [made], jax.tree.map(lambda leaf: leaf[None], metrics)
+        return made, [
             {name: values[index, :count] for name, values in metrics.items()} for index, count in enumerate(counts)
         ]
 
@@ -164,11 +169,18 @@ def _together(
 def _pause(now: list[_Training], coming: float) -> None:
     """Saves if it is time to, and ends if a signal asks; `coming` is how many seconds the next thing may take."""
     stop = now[0].run.stop
-    asked = stop.signal is not None
+    asked = _asked(stop)
     for each in now:
         each.pause(math.inf if asked else coming)
     if asked:
         stop.leave(f"at step {min(each.step for each in now)} of {now[0].steps}")
+
+
+def _asked(stop: signals.Stop) -> bool:
+    """Whether a signal asks this process or another of the training to end."""
+    if number := processes.largest(stop.signal or 0):
+        stop.signal = number
+    return number > 0
 
 
 def _take(now: list[_Training], begun: list[int], rows: list[dict[str, np.ndarray]], bar: tqdm) -> None:
@@ -192,7 +204,9 @@ def _take(now: list[_Training], begun: list[int], rows: list[dict[str, np.ndarra
 class _Training:
     """A training between two calls, and how it is kept on disk."""
 
-    def __init__(self, seed: Seed, name: str, state: training.MetaState, steps: int):
+    def __init__(
+        self, seed: Seed, name: str, state: training.MetaState, steps: int, sharding: jax.sharding.Sharding | None
+    ):
         self.run, self.label, self.validate, self.steps = seed.run, seed.label, seed.validate, steps
         self.checkpoints = seed.run.checkpoints(name)
         self.best = jax.device_get(state.meta_params)
@@ -208,7 +222,7 @@ class _Training:
             if state.step < steps:
                 run_folder.truncate_metrics(self.run.folder, self.notes.end)
         # By way of NumPy, so that a first state and a restored one are of one kind and meet one program.
-        self.state: training.MetaState = jax.tree.map(jnp.asarray, jax.device_get(state))
+        self.state: training.MetaState = jax.device_put(jax.device_get(state), sharding)
         self.saved = time.perf_counter()
         self.start = self.saved - self.notes.seconds
 
@@ -235,13 +249,14 @@ class _Training:
 
     def judge(self, better: Callable[..., bool]) -> None:
         """Validates, and keeps the meta_params if their scores are the best."""
-        notes, scores = self.notes, self.validate(self.state.meta_params)
+        meta_params = jax.device_get(self.state.meta_params)  # validation has a mesh of its own
+        notes, scores = self.notes, processes.agreed(self.validate(meta_params))
         notes.validated = self.step
         self.write("validation", scores)
         said = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
         self.say(f"step {self.step}, after adaptation on validation tasks: {said}")
         if np.isfinite(list(scores.values())).all() and (notes.scores is None or better(scores, notes.scores)):
-            self.best, notes.scores = jax.device_get(self.state.meta_params), scores
+            self.best, notes.scores = meta_params, scores
 
     def take(self, begun: int, rows: dict[str, np.ndarray]) -> dict[str, float] | None:
         """Collects the metrics of the updates after step `begun`; at the end of a line writes and returns their means.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import evaluation, tasks, tree
-from jaxmeta.cli import build, memory, sources
+from jaxmeta.cli import build, devices, memory, sources
 from jaxmeta.cli.config import Train
 from jaxmeta.runs import report_row
 from jaxmeta.types import Episode, MetaLearner, PyTree
@@ -60,8 +60,11 @@ def row(
     config: Train, method: str, learner: MetaLearner, meta_params: PyTree, test: Test, *, trained: int = 0, tested: int
 ) -> dict[str, Any]:
     """One row; `trained` and `tested` are its inner steps in training and in test."""
-    key, loss = jax.random.key(config.seed), build.criterion(config)
-    scores = memory.checked(f"evaluating {method}", _evaluate, learner, loss, meta_params, test.episodes, key)
+    scores = memory.checked(
+        f"evaluating {method}", _evaluate,
+        learner, build.criterion(config), meta_params, test.episodes, jax.random.key(config.seed),
+        mesh=devices.mesh(tree.leading_axis(test.episodes)),
+    )  # fmt: skip
     facts = {
         **test.facts,
         "inner_steps_train": trained,

@@ -9,6 +9,8 @@ import shlex
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import jax
+
 from jaxmeta import runs
 from jaxmeta.cli import signals, sources
 from jaxmeta.cli.config import Train
@@ -25,7 +27,8 @@ class Run(NamedTuple):
     stop: signals.Stop
 
     def checkpoints(self, name: str) -> runs.Checkpoints:
-        versions = results.versions() | {"device": results.device()}
+        machine = {"device": results.device(), "processes": str(jax.process_count())}
+        versions = results.versions() | machine | {"XLA_FLAGS": results.compiler_flags()}
         return runs.Checkpoints(self.folder, name, facts=self.facts, versions=versions)
 
 
@@ -78,4 +81,5 @@ def command(path: str | os.PathLike[str], config: Train) -> str:
     words = ["jaxmeta", "train", "--resume", os.fspath(path)]
     words += ["--domain", config.domain] if not sources.is_builtin(config.domain) else []
     words += ["--data-dir", config.data_dir] if config.data_dir else []
+    words += ["--distributed"] if config.distributed else []
     return shlex.join(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -11,9 +12,9 @@ import numpy as np
 import optax
 
 from jaxmeta import baselines, checks, datasets, evaluation, tasks, training
-from jaxmeta.cli import build, progress, scoring, seeds, session, sources
+from jaxmeta.cli import build, devices, progress, scoring, seeds, session, sources
 from jaxmeta.cli.config import Train
-from jaxmeta.runs import results, save_params, table, write_json
+from jaxmeta.runs import processes, results, save_params, table, write_json
 from jaxmeta.types import PyTree
 
 SELECT_SEED, TEST_SEED = 1_000_003, 1_000_033
@@ -62,7 +63,7 @@ def outer_optimizer(config: Train) -> optax.GradientTransformation:
 def recorded(config: Train) -> dict:
     """The config as it is written down: without directories, which are the user's own."""
     content = dataclasses.asdict(config) | {"domain": sources.name(config.domain)}
-    return {name: value for name, value in content.items() if name not in ("data_dir", "out", "force")}
+    return {name: value for name, value in content.items() if name not in ("data_dir", "out", "force", "distributed")}
 
 
 class Source(NamedTuple):
@@ -138,15 +139,16 @@ def fit(
         def validate(meta_params: PyTree) -> dict[str, float]:
             scores = evaluation.evaluate(
                 tester, build.criterion(config), finish[seed](meta_params), select_on, jax.random.key(seed),
-                columns={"joint": evaluation.as_is},
+                columns={"joint": evaluation.as_is}, mesh=devices.mesh(config.validation_tasks),
             )  # fmt: skip
             return {name: float(np.mean(values)) for name, values in scores["joint"].items()}
 
         return validate
 
     metric, sign = build.metric(config), 1 if build.higher_is_better(config) else -1
+    mesh = devices.mesh(config.tasks_per_step)
     learned = progress.meta_train(
-        training.meta_trainer(learner, outer_optimizer(config)),
+        training.meta_trainer(learner, outer_optimizer(config), mesh=mesh),
         given.sample,
         [
             progress.Seed(
@@ -157,6 +159,7 @@ def fit(
         num_tasks=config.tasks_per_step,
         steps=config.steps,
         name=config.learner,
+        mesh=mesh,
         on_divergence=ON_DIVERGENCE[config.on_divergence],
         better=lambda new, best: sign * new[metric] > sign * best[metric],
     )
@@ -169,11 +172,15 @@ def fit(
 def run(config: Train, preset: str, opened: session.Opener = session.begin) -> int:
     """Trains and evaluates; `opened` makes the run's folder or goes on with it."""
     check(config)
-    config, given = source(config)
-    sizes: dict[str, Any] = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
-    test = scoring.test(config, seed=TEST_SEED + config.seed, num_tasks=config.num_tasks, seen=None, **sizes)
-    data = given.checksums | test.checksums
-    with opened(config, preset, recorded(config), data) as run, seeds.runs_of(run, preset) as runs:
+    devices.check_divide("--tasks-per-step", config.tasks_per_step)
+    with contextlib.ExitStack() as held:
+        with processes.alike():
+            config, given = source(config)
+            sizes: dict[str, Any] = {"ways": config.ways, "shots": config.shots, "queries": config.queries}
+            test = scoring.test(config, seed=TEST_SEED + config.seed, num_tasks=config.num_tasks, seen=None, **sizes)
+            data = given.checksums | test.checksums
+            run = held.enter_context(opened(config, preset, recorded(config), data))
+            runs = held.enter_context(seeds.runs_of(run, preset))
         rows = {}
         for seed, meta_params in fit(config, given, runs, preset).items():
             own = dataclasses.replace(config, seed=seed, seeds=1)

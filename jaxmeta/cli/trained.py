@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import baselines, checks, datasets, evaluation, tasks
-from jaxmeta.cli import build, cells, evaluate, methods, scoring, session, signals, sources, train
+from jaxmeta.cli import build, cells, devices, evaluate, methods, scoring, session, signals, sources, train
 from jaxmeta.cli.config import Train, Transfer
 from jaxmeta.runs import write_json
 from jaxmeta.types import Array, Episode, Model, PyTree
@@ -166,14 +166,16 @@ def _rate(config: Transfer, tested: Train, meta_params: PyTree, path: pathlib.Pa
         return found["chosen"]
     rates, shape = jnp.array(methods.RATES), build.Shape(config.picture, config.ways)
     steps, key, means = tested.inner_steps_test, jax.random.key(config.seed), np.zeros(len(methods.RATES))
+    mesh = devices.mesh(config.tune_tasks)
 
     @jax.jit
     def accuracies(meta_params: PyTree, episodes: Episode) -> Array:
         def accuracy(rate: Array) -> Array:
             learner = build.learner_at(tested, shape, ways=config.ways, inner_steps=steps, rate=rate)
             scores = evaluation.evaluate(
-                learner, build.criterion(tested), meta_params, episodes, key, columns={"single": evaluation.single}
-            )
+                learner, build.criterion(tested), meta_params, episodes, key, columns={"single": evaluation.single},
+                mesh=mesh,
+            )  # fmt: skip
             return scores["single"]["accuracy"].mean()
 
         return jax.lax.map(accuracy, rates)

@@ -21,6 +21,7 @@ import numpy as np
 from flax import serialization
 
 from jaxmeta import checks
+from jaxmeta.runs import processes
 from jaxmeta.runs.folder import CHECKPOINTS, check_arrays, check_plain, read_json
 from jaxmeta.types import PyTree
 
@@ -51,7 +52,7 @@ class Checkpoints:
         self.facts, self.versions = json.loads(json.dumps(facts)), versions
 
     def save(self, arrays: PyTree, notes: dict[str, Any]) -> None:
-        """Adds a checkpoint; it is there when this returns.
+        """Adds a checkpoint; it is there when this returns. The first of several processes writes it.
 
         Args:
           arrays: any pytree of arrays, no typed keys.
@@ -60,6 +61,8 @@ class Checkpoints:
         Raises:
           DataError: if it cannot be written; the checkpoints before it stay.
         """
+        if not processes.is_first():
+            return
         about = json.dumps({"notes": notes, "facts": self.facts, "versions": self.versions})
         payload = serialization.msgpack_serialize(
             {"about": about, "arrays": serialization.to_state_dict(jax.device_get(arrays))}
@@ -79,7 +82,7 @@ class Checkpoints:
             checks.fail(str(self.path), "a checkpoint that can be written", _reason(error), error=checks.DataError)
 
     def restore(self, like: PyTree) -> Checkpoint | None:
-        """Reads the last whole checkpoint, or returns None if there is none.
+        """Reads the last whole checkpoint, or returns None if there is none; all processes get that of the first.
 
         Args:
           like: the shapes of the arrays.
@@ -87,25 +90,16 @@ class Checkpoints:
         Raises:
           DataError: if it is damaged or of something else, or the facts are others now.
         """
-        if not self.path.is_dir():
+        with processes.alike():
+            number, payload = self._last(like) if processes.is_first() else (0, b"")
+        if not (payload := processes.from_first(payload)):
             return None
-        path = self.path
-        for each in (path.parent, path, *path.rglob("*")):
-            check_plain(each)
-        try:
-            with _manager(self.path) as (manager, args):
-                # all_steps and no listing: what is half written has a folder, too.
-                number = max(manager.all_steps(), default=None)
-                if number is None:
-                    return None
-                path = self.path / str(number)
-                content: Any = serialization.msgpack_restore(_read(manager, args, number, like))
+        path = self.path / str(processes.agreed(number))
+        with _whole(path):
+            content: Any = serialization.msgpack_restore(payload)
             about = json.loads(content["about"])
             arrays = serialization.from_state_dict(like, content["arrays"])
             facts, versions, notes = (dict(about[name]) for name in ("facts", "versions", "notes"))
-        except Exception as error:
-            hint = "remove it to go on from the one before, if there is one"
-            checks.fail(str(path), "a whole checkpoint of this run", _reason(error), hint, checks.DataError)
         for name, now in self.facts.items():
             if facts.get(name) != now:
                 got = _difference(facts.get(name), now)
@@ -114,15 +108,45 @@ class Checkpoints:
         changed = [f"{name} {versions.get(name)}, now {now[name]}" for name in now if versions.get(name) != now[name]]
         return Checkpoint(check_arrays(path, like, arrays), notes, changed)
 
+    def _last(self, like: PyTree) -> tuple[int, bytes]:
+        """The number and the bytes of the last whole checkpoint; no bytes if there is none."""
+        path = self.path
+        if not path.is_dir():
+            return 0, b""
+        for each in (path.parent, path, *path.rglob("*")):
+            check_plain(each)
+        with _whole(path), _manager(path) as (manager, args):
+            # all_steps and no listing: what is half written has a folder, too.
+            number = max(manager.all_steps(), default=0)
+            with _whole(path / str(number)):
+                return number, _read(manager, args, number, like) if number else b""
+
+
+@contextlib.contextmanager
+def _whole(path: pathlib.Path) -> Iterator[None]:
+    """Turns whatever a damaged checkpoint raises into a DataError that names it."""
+    try:
+        yield
+    except checks.DataError:
+        raise
+    except Exception as error:  # orbax, tensorstore and msgpack raise many kinds
+        hint = "remove it to go on from the one before, if there is one"
+        checks.fail(str(path), "a whole checkpoint of this run", _reason(error), hint, checks.DataError)
+
 
 @contextlib.contextmanager
 def _manager(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
     import orbax.checkpoint
 
     # Synchronous: a save takes a tenth of a second in a minute, and then it is there.
+    alone = orbax.checkpoint.options.MultiprocessingOptions()
+    if jax.process_count() > 1:  # without a word to the others
+        alone = orbax.checkpoint.options.MultiprocessingOptions(active_processes={jax.process_index()})
+        path.mkdir(parents=True, exist_ok=True)
     options = orbax.checkpoint.CheckpointManagerOptions(
-        max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=True
-    )
+        max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=True,
+        multiprocessing_options=alone, create=alone.active_processes is None,
+    )  # fmt: skip
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # what it has to say is raised, too

@@ -1,4 +1,7 @@
-"""What lies in a run folder, written whole or not at all, and read without trust."""
+"""What lies in a run folder, written whole or not at all, and read without trust.
+
+Of several processes the first writes it and holds it, and to the others writing is nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ import numpy as np
 from flax import serialization
 
 from jaxmeta import checks
+from jaxmeta.runs import processes
 from jaxmeta.types import PyTree
 
 SCHEMA = 1
@@ -29,7 +33,7 @@ def check_empty(path: str | os.PathLike[str], hint: str) -> None:
     """Raises ValueError if a folder holds something."""
     path = pathlib.Path(path)
     with writing(path, "a folder"):
-        occupied = path.exists() and any(entry.name != LOCK for entry in path.iterdir())
+        occupied = processes.is_first() and path.exists() and any(entry.name != LOCK for entry in path.iterdir())
     if occupied:
         checks.fail(str(path), "an empty folder", "one that holds something", hint)
 
@@ -45,8 +49,9 @@ def create(path: str | os.PathLike[str], *, force: bool, hint: str = FREE) -> It
     path = pathlib.Path(path)
     if not force:
         check_empty(path, hint)
-    with writing(path, "a folder"):
-        path.mkdir(parents=True, exist_ok=True)
+    if processes.is_first():
+        with writing(path, "a folder"):
+            path.mkdir(parents=True, exist_ok=True)
     with held(path):
         yield path
 
@@ -58,6 +63,9 @@ def held(path: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
       DataError: if another process holds it.
     """
+    if not processes.is_first():
+        yield path
+        return
     check_plain(path / LOCK)
     with writing(path / LOCK):
         stream = (path / LOCK).open("ab")
@@ -97,6 +105,8 @@ def check_plain(path: pathlib.Path) -> None:
 
 def clear(folder: pathlib.Path) -> None:
     """Removes what a run writes, by name, so that nothing of an old run stands beside a new one."""
+    if not processes.is_first():
+        return
     with writing(folder, "a folder"):
         for seed in folder.glob("seed-*/config.json"):
             check_plain(seed.parent)
@@ -110,6 +120,8 @@ def clear(folder: pathlib.Path) -> None:
 
 
 def _replace(path: pathlib.Path, content: bytes) -> None:
+    if not processes.is_first():
+        return
     temporary = path.with_name(f".{path.name}.part")
     with writing(path):
         try:
@@ -137,6 +149,8 @@ def write_text(path: pathlib.Path, content: str) -> pathlib.Path:
 
 def append_metrics(folder: pathlib.Path, line: dict[str, Any]) -> int:
     """Adds one line to metrics.jsonl, whole or not at all, and returns where it ends; what is not finite is null."""
+    if not processes.is_first():
+        return 0
     values = {
         name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in line.items()
     }
@@ -166,6 +180,8 @@ def truncate_metrics(folder: pathlib.Path, end: int) -> None:
     Raises:
       DataError: if there are fewer than the checkpoint has seen.
     """
+    if not processes.is_first():
+        return
     path, size = folder / METRICS, metrics_end(folder)
     if size < end:
         checks.fail(str(path), f"the {end} bytes of its checkpoint", size, error=checks.DataError)

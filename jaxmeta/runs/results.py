@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from typing import Any
 
@@ -43,8 +44,16 @@ def versions() -> dict[str, str]:
 
 
 def device() -> str:
-    """What computes, such as "1 x cpu"."""
+    """What computes, such as "2 x cpu"."""
     return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+
+
+def compiler_flags() -> str:
+    """Those of XLA_FLAGS that may change a result: without devices, which `device` counts, and without paths."""
+    flags = {flag.partition("=")[0]: flag for flag in os.environ.get("XLA_FLAGS", "").split()}
+    silent = ("--xla_force_host_platform_device_count", "--xla_dump")
+    kept = [flag for name, flag in flags.items() if not (name.startswith(silent) or "/" in flag or "\\" in flag)]
+    return " ".join(sorted(kept)) or "none"
 
 
 def table(rows: list[dict[str, Any]]) -> str:
