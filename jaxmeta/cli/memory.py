@@ -15,12 +15,12 @@ SMALLER = "take fewer tasks, ways, shots or queries, smaller pictures or a small
 
 
 def available() -> int:
-    """Bytes that a device has; those of a CPU share the machine's."""
+    """Bytes that a device has: of a CPU's the machine's, which all of them share."""
     if stats := jax.devices()[0].memory_stats():
         return stats["bytes_limit"]
     if not hasattr(os, "sysconf"):
         return 2**40
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // jax.local_device_count()
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def size(shapes: PyTree) -> int:
@@ -42,5 +42,7 @@ def checked(what: str, function: Any, *arguments: Any, **options: Any) -> Any:
     """
     found = function.lower(*arguments, **options).compile().memory_analysis()
     if found is not None:  # not every backend tells
-        check(what, found.temp_size_in_bytes + found.output_size_in_bytes)
+        mesh = options.get("mesh")
+        sharing = mesh.size if mesh is not None and jax.default_backend() == "cpu" else 1
+        check(what, sharing * (found.temp_size_in_bytes + found.output_size_in_bytes))
     return function(*arguments, **options)
