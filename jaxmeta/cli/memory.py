@@ -16,7 +16,7 @@ SMALLER = "take fewer tasks, ways, shots or queries, smaller pictures or a small
 
 def available() -> int:
     """Bytes that a device has: of a CPU's the machine's, which all of them share."""
-    if stats := jax.devices()[0].memory_stats():
+    if stats := jax.local_devices()[0].memory_stats():
         return stats["bytes_limit"]
     if not hasattr(os, "sysconf"):
         return 2**40
