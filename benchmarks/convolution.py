@@ -8,8 +8,7 @@ The shapes are those of the first three layers on the 75 queries of a 5-way epis
 once and takes the patches from them by slices of stride 1; "phase matmuls" adds up one matmul for each of the four
 slices; "nine matmuls" adds up one for each tap; "four axes" takes the library's patches, but leaves the matmul the axes
 of the picture. The norm's "two factors" multiplies by the deviation and by the scale one after the other; "moments of
-rows" computes them on a reshaped copy. All forms of a row must give the same derivatives. Inside a loop over tasks the
-plain form is an order slower than here, since XLA leaves its fast kernels there.
+rows" computes them on a reshaped copy. All forms of a row must give the same derivatives.
 """
 
 import functools

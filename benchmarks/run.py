@@ -47,7 +47,7 @@ def main() -> None:
             continue
         try:
             columns[here] = importlib.import_module(claim).main()
-        except ImportError as error:
+        except (ImportError, NotImplementedError) as error:
             print(f"{claim}: not measured, {error}", file=sys.stderr)
             continue
         path.parent.mkdir(exist_ok=True)

@@ -54,7 +54,7 @@ def instructions_of(text: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def measure(setting: tuple[int, int, int]) -> dict:
-    """Seconds of each kind, on the one core that this process is left with."""
+    """Milliseconds of each kind, on the one core that this process is left with."""
     import jax
 
     sys.path.insert(0, str(pathlib.Path(__file__).parent / "sides"))
@@ -91,6 +91,10 @@ def measure(setting: tuple[int, int, int]) -> dict:
 
 
 def main() -> dict:
+    import jax
+
+    if jax.default_backend() != "cpu":
+        raise NotImplementedError("an accelerator's operations have other names")
     rows = []
     for setting in SETTINGS:
         command = [sys.executable, __file__, json.dumps(setting)]
