@@ -242,6 +242,8 @@ class RunFolder:
         content = self._config()
         self.config: dict[str, Any] = content["config"]
         self.preset = content.get("preset")
+        self.shape: Any = content.get("shape")
+        self._data = content.get("data")
 
     def _config(self) -> dict[str, Any]:
         path = self.path / CONFIG
@@ -255,6 +257,14 @@ class RunFolder:
             reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["no JSON"])[0]
             checks.fail(str(path), f"a run's config of schema {SCHEMA}", reason, "give a run folder", checks.DataError)
         return content
+
+    def checksums(self) -> dict[str, str] | None:
+        """{file: sha256} of the data that the run was trained on, or None if it does not say."""
+        try:
+            found = self._data or read_json(self.path / RESULTS, MOST_RESULTS)["data"]
+            return {str(name): str(value) for name, value in found.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
 
     def meta_params(self, like: PyTree) -> PyTree:
         """Reads the parameters.
