@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxmeta import runs
+from jaxmeta import provenance, runs
 from jaxmeta.cli import signals, sources
 from jaxmeta.cli.config import Train
-from jaxmeta.runs import results
 from jaxmeta.runs.folder import FREE
 
 
@@ -27,8 +26,8 @@ class Run(NamedTuple):
     stop: signals.Stop
 
     def checkpoints(self, name: str) -> runs.Checkpoints:
-        machine = {"device": results.device(), "processes": str(jax.process_count())}
-        versions = results.versions() | machine | {"XLA_FLAGS": results.compiler_flags()}
+        machine = {"device": provenance.device(), "processes": str(jax.process_count())}
+        versions = provenance.versions() | machine | {"XLA_FLAGS": provenance.compiler_flags()}
         return runs.Checkpoints(self.folder, name, facts=self.facts, versions=versions)
 
 

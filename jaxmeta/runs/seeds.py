@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxmeta import runs, statistics
+from jaxmeta import runs, statistics, tables
 from jaxmeta.cli import session
 from jaxmeta.runs import results
 
@@ -47,13 +47,16 @@ def write(folder: pathlib.Path, rows: Mapping[int, list[dict[str, Any]]], checks
         for index, row in enumerate(next(iter(rows.values())))
     ]
     every: list[dict[str, Any]] = [{"seed": seed} | row for seed, own in rows.items() for row in own]
-    for spread, row in zip(spreads, every, strict=False):
-        print(
-            f"{spread['method']}: " + ", ".join(_said(spread, column, row["metric"]) for column in ("joint", "single"))
-        )
+    columns = ("joint", "single")
+    head = ["method", *(name for column in columns for name in (column, f"{column}, over seeds"))]
+    lines = [
+        [spread["method"], *(cell for column in columns for cell in _cells(spread[column], row["metric"]))]
+        for spread, row in zip(spreads, every, strict=False)
+    ]
+    print(tables.text(head, lines))
     print(
-        f"mean over {len(rows)} seeds, each on tasks of its own, +- their standard deviation; "
-        "95% interval for models trained anew"
+        f"mean over {len(rows)} seeds, each on tasks of its own, and its 95% interval for models trained anew; "
+        "over seeds: their standard deviation"
     )
     content = results.document(every, seed=min(rows), checksums=checksums) | {"seeds": spreads}
     return runs.write_json(folder / "results.json", content)
@@ -67,11 +70,8 @@ def _spread(columns: list[dict[str, Any] | None]) -> dict[str, Any] | None:
     return found._asdict() | {name: getattr(found, name)._asdict() for name in ("these_seeds", "new_seeds")}
 
 
-def _said(spread: dict[str, Any], column: str, metric: str) -> str:
-    if spread[column] is None:
-        return f"{column} -"
-    scale, digits = (100, 1) if metric == "accuracy" else (1, 3)
-    interval = spread[column]["new_seeds"]
-    values = spread[column]["mean"], spread[column]["seed_std"], interval["low"], interval["high"]
-    mean, deviation, low, high = (f"{scale * value:.{digits}f}" for value in values)
-    return f"{column} {mean} +- {deviation} [{low}, {high}]"
+def _cells(spread: dict[str, Any] | None, metric: str) -> tuple[str, str]:
+    """The mean with its interval, and the deviation."""
+    if spread is None:
+        return "-", "-"
+    return tables.interval(spread["new_seeds"], metric), tables.number(spread["seed_std"], metric)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 from collections.abc import Sequence
 from typing import Any
 
+from jaxmeta import tables
 from jaxmeta.transfer.summary import Row
 
 _FIELDS = (
@@ -42,7 +42,8 @@ def markdown(rows: Sequence[Row], found: dict[str, list[dict[str, Any]]]) -> str
     ranked = {(entry["source"], entry["shots"]): entry for entry in found["rankings"]}
     for source, shots in dict.fromkeys((row["source"], row["shots"]) for row in rows):
         table = [row for row in rows if (row["source"], row["shots"]) == (source, shots)]
-        lines += [f"### From {_escaped(source)}, {shots}-shot", "", *_matrix(table, ranked.get((source, shots))), ""]
+        title = f"### From {tables.escaped(source)}, {shots}-shot"
+        lines += [title, "", *_matrix(table, ranked.get((source, shots))), ""]
     scored = [row for row in rows if row.get("single")]
     if scored:
         lines += [
@@ -65,35 +66,28 @@ def _matrix(table: Sequence[Row], ranked: dict[str, Any] | None) -> list[str]:
         domain: max((row["single"]["mean"] for row in scored if row["domain"] == domain), default=0)
         for domain in domains
     }
-    lines = [
-        f"| method | {' | '.join(map(_escaped, domains))} | average | rank |",
-        f"|---|{'---|' * (len(domains) + 2)}",
-    ]
+    lines = []
     for method in dict.fromkeys(row["method"] for row in table):
         own = {row["domain"]: row for row in table if row["method"] == method}
         cells = [_cell(own.get(domain), ways, best[domain]) for domain in domains]
         average = rank = "-"
         if ranked and method in ranked["methods"]:
             index = ranked["methods"].index(method)
-            average, rank = f"{100 * ranked['means'][index]:.1f}", f"{ranked['ranks'][index]:.2f}"
-        lines.append(f"| {' | '.join([method, *cells, average, rank])} |")
+            average, rank = tables.number(ranked["means"][index], "accuracy"), f"{ranked['ranks'][index]:.2f}"
+        lines.append([method, *cells, average, rank])
     for name in ("untrained", "trained"):
         distances = {row["domain"]: row.get(f"distance_{name}") for row in scored}
         if any(value is not None for value in distances.values()):
             shown = ["-" if distances.get(domain) is None else f"{distances[domain]:.2f}" for domain in domains]
-            lines.append(f"| *distance, {name} features* | {' | '.join(shown)} | | |")
+            lines.append([f"*distance, {name} features*", *shown, "", ""])
+    said = [tables.markdown(["method", *domains, "average", "rank"], lines)]
     if ranked and "p_value" in ranked:
-        lines += [
+        said += [
             "",
             f"Friedman's test over {len(ranked['domains'])} domains: p = {ranked['p_value']:.2g}; ranks that differ by "
             f"more than {ranked['critical_difference']:.2f} differ significantly (Nemenyi, 0.05).",
         ]
-    return lines
-
-
-def _escaped(name: object) -> str:
-    """A name, which may be that of anybody's folder, as Markdown shows it."""
-    return html.escape(" ".join(str(name).split()), quote=False).replace("|", "\\|")
+    return said
 
 
 def _cell(row: Row | None, ways: int, best: float) -> str:
@@ -101,10 +95,11 @@ def _cell(row: Row | None, ways: int, best: float) -> str:
         return "-"
     if not row.get("single"):
         return row.get("note", "-")
-    mean, low, high = (100 * row["single"][part] for part in ("mean", "low", "high"))
-    text = f"{mean:.1f} ± {(high - low) / 2:.1f}"
+    text = tables.interval(row["single"], "accuracy")
     text = f"**{text}**" if row["single"]["mean"] >= best else text
-    return text if row["ways"] == ways else f"{text} ({row['ways']}-way, chance {100 * row['chance']:.1f})"
+    if row["ways"] == ways:
+        return text
+    return f"{text} ({row['ways']}-way, chance {tables.number(row['chance'], 'accuracy')})"
 
 
 def _best_pairs(rows: Sequence[Row], compared: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -125,15 +120,16 @@ def _best_pairs(rows: Sequence[Row], compared: Sequence[dict[str, Any]]) -> list
 def _differences(title: str, entries: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
     if not entries:
         return []
-    lines = [f"### {title}", "", f"| {' | '.join(names)} | first | second | difference | p (Holm) |"]
-    lines.append(f"|{'---|' * (len(names) + 4)}")
-    for entry in entries:
-        mean, low, high = (100 * entry[part] for part in ("mean", "low", "high"))
-        about = [_escaped(entry[name]) for name in names]
-        difference = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-        lines.append(f"| {' | '.join([*about, entry['first'], entry['second'], difference])} | {entry['p_holm']:.2g} |")
+    lines = [
+        [
+            *(entry[name] for name in (*names, "first", "second")),
+            tables.difference(entry, "accuracy"),
+            f"{entry['p_holm']:.2g}",
+        ]
+        for entry in entries
+    ]
     return [
-        *lines, "",
+        f"### {title}", "", tables.markdown([*names, "first", "second", "difference", "p (Holm)"], lines), "",
         "Points of accuracy on the same tasks, bootstrap interval; p by Wilcoxon's signed ranks, adjusted for all "
         "pairs that were compared.", "",
     ]  # fmt: skip
