@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,18 +30,18 @@ def complete(task: Task, *, data_dir: str | None = None) -> Task:
       ValueError: if the domains are of different kinds.
       DataError: if a file is missing, damaged or not as expected.
     """
-    places = [Place(part, "train", data_dir) for part in names.parts(task.domain)]
+    return joined(task, [Place(part, "train", data_dir) for part in names.parts(task.domain)])
+
+
+def joined(task: Task, places: Sequence[Place]) -> Task:
+    """`complete` for domains that a task does not name itself."""
     if not task.kind:
-        found = list(dict.fromkeys(_found(task, place) for place in places))
-        if len(found) > 1 and set(found) != {"functions", "tables"}:
-            got = ", ".join(f"{place.part!r} of {_found(task, place)}" for place in places)
+        found = [next(name for name, each in KINDS.items() if each.fits(task, place)) for place in places]
+        if len(set(found)) > 1 and set(found) != {"functions", "tables"}:
+            got = ", ".join(f"{names.short(place.part)!r} of {name}" for place, name in zip(places, found, strict=True))
             checks.fail("`domain`", "domains of one kind", got)
         task = dataclasses.replace(task, kind="tables" if "tables" in found else found[0])
     return kind(task).complete(task, places)
-
-
-def _found(task: Task, place: Place) -> str:
-    return next(name for name, each in KINDS.items() if each.fits(task, place))
 
 
 def open(

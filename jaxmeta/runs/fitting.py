@@ -1,4 +1,4 @@
-"""Trainings of anyone's trainer: validation, the best parameters, checkpoints, resume and a guard against divergence."""
+"""Trainings of anyone's trainer, with validation, checkpoints, resume and a guard against divergence."""
 
 from __future__ import annotations
 
@@ -189,7 +189,12 @@ def fit_together(
             for each, state in zip(trainings, first, strict=True)
         ]
         update = _together(
-            on_divergence(trainer), sample, [train_key for _, train_key in keys], sharding, num_tasks=num_tasks, mesh=mesh
+            on_divergence(trainer),
+            sample,
+            [train_key for _, train_key in keys],
+            sharding,
+            num_tasks=num_tasks,
+            mesh=mesh,
         )
         tell = lambda kind, **said: report(  # noqa: E731
             Event(kind, trainings[0].label, min(each.step for each in now), num_steps, **said)
@@ -252,7 +257,9 @@ def _together(
     """One program of all trainings: (states, counts) -> (states, the metrics [count] of each)."""
     alone = len(keys) == 1
     if tasks.is_streamed(sample):
-        return _streamed(training.streamed_updates(trainer, num_tasks=num_tasks, num_updates=LINE, mesh=mesh), sample, keys)
+        return _streamed(
+            training.streamed_updates(trainer, num_tasks=num_tasks, num_updates=LINE, mesh=mesh), sample, keys
+        )
     update = training.many_updates(trainer, num_tasks=num_tasks, num_updates=LINE, mesh=mesh)
     compiled = jax.jit(update if alone else training.side_by_side(update), donate_argnums=0, out_shardings=sharding)
     data = jax.device_put(tasks.as_pytree(sample), sharding)

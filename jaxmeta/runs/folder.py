@@ -26,7 +26,7 @@ SCHEMA = 1
 CONFIG, PARAMS, RESULTS = "config.json", "meta_params.msgpack", "results.json"
 LOCK, METRICS, CHECKPOINTS = ".lock", "metrics.jsonl", "checkpoints"
 MOST_CONFIG, MOST_RESULTS = 100_000, 100_000_000  # bytes that are read
-FREE = "choose another --out, or give --force"
+FREE = "choose another folder"
 
 
 def check_empty(path: str | os.PathLike[str], hint: str) -> None:
@@ -76,7 +76,7 @@ def held(path: pathlib.Path) -> Iterator[pathlib.Path]:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                got, hint = "one that another process is using", "wait for it, or choose another --out"
+                got, hint = "one that another process is using", "wait for it, or choose another folder"
                 checks.fail(str(path), "a run folder", got, hint, checks.DataError)
             except OSError:
                 pass  # a file system without locks

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmeta import baselines, checks, memory, recipes
 from jaxmeta.recipes import Recipe, Shape
@@ -18,7 +19,7 @@ from jaxmeta.runs import results, scores
 from jaxmeta.runs.fitting import Fitted
 from jaxmeta.runs.folder import RunFolder, write_json
 from jaxmeta.runs.scores import Row, Test
-from jaxmeta.types import MetaLearner, PyTree
+from jaxmeta.types import Batch, MetaLearner, PyTree
 
 TEST_SEED = 1_000_033
 MOST = 2**31 - 1
@@ -48,7 +49,9 @@ class Run:
     def learner(self, *, ways: int | None = None, inner_steps: int | None = None) -> MetaLearner:
         """The learner in test; `ways` is what one without a head tells apart."""
         steps = self.recipe.adaptation.inner_steps_test if inner_steps is None else inner_steps
-        return recipes.learner(self.recipe, self.shape, ways=ways or self.recipe.task.ways, inner_steps=steps)
+        own = self.recipe.task.ways
+        ways = own if self.recipe.entry.has_head else ways or own
+        return recipes.learner(self.recipe, self.shape, ways=ways, inner_steps=steps)
 
     def test(
         self,
@@ -84,7 +87,7 @@ class Run:
             domain=domain, target_column=target_column or own, polarity=polarity or task.polarity
         )
         data_dir = self.data_dir if data_dir is None else data_dir
-        drawn = scores.test(asked, seed=seed, num_tasks=num_tasks, **sizes, seen=self.seen, data_dir=data_dir)
+        drawn = scores.drawn(asked, seed=seed, num_tasks=num_tasks, **sizes, seen=self.seen, data_dir=data_dir)
         if drawn.shape.inputs != self.shape.inputs or drawn.shape.outputs != self.shape.outputs:
             wanted = f"inputs {list(self.shape.inputs)} and {self.shape.outputs} outputs, as the network has"
             got = f"{list(drawn.shape.inputs)} and {drawn.shape.outputs}"
@@ -119,21 +122,58 @@ class Run:
           DataError: if data are missing, damaged or not as expected.
           MemoryError: if they need more memory than there is; nothing of it was allocated.
         """
-        steps = self.recipe.adaptation.inner_steps_test if inner_steps is None else inner_steps
-        checks.integer("`inner_steps`", steps, 0, MOST)
-        return self.rows(self.test(domain, **options), inner_steps=steps, norm=norm, tasks_per_chunk=tasks_per_chunk)
+        drawn = self.test(domain, **options)
+        return self.rows(drawn, inner_steps=inner_steps, norm=norm, tasks_per_chunk=tasks_per_chunk)
 
-    def rows(self, test: Test, *, inner_steps: int, norm: str | None = None, tasks_per_chunk: int = 0) -> list[Row]:
+    def rows(
+        self, test: Test, *, inner_steps: int | None = None, norm: str | None = None, tasks_per_chunk: int = 0
+    ) -> list[Row]:
         """`score` on tasks that were drawn."""
         own = self.recipe
+        inner_steps = own.adaptation.inner_steps_test if inner_steps is None else inner_steps
+        checks.integer("`inner_steps`", inner_steps, 0, MOST)
+        checks.integer("`tasks_per_chunk`", tasks_per_chunk, 0, MOST)
         if own.entry.is_pretrained and norm not in (None, own.network.norm):
             wanted = f"{own.network.norm}, whose statistics of the source the run has"
             checks.fail("`norm`", wanted, norm)
-        tested = own.replace(norm=norm or own.network.norm, tasks_per_chunk=tasks_per_chunk or own.budget.tasks_per_chunk)
+        tested = own.replace(
+            norm=norm or own.network.norm, tasks_per_chunk=tasks_per_chunk or own.budget.tasks_per_chunk
+        )
         return [
             *scores.floor_rows(tested, test),
-            *scores.learner_rows(tested, self.meta_params, test, inner_steps=inner_steps),
+            *scores.untrained_rows(tested, test, inner_steps=inner_steps),
+            scores.trained_row(tested, self.meta_params, test, inner_steps=inner_steps),
         ]
+
+    def predict(self, given: recipes.Given, *, inner_steps: int | None = None, seed: int = 0) -> np.ndarray:
+        """Adapts once to labelled examples and predicts others, each alone: nothing depends on what else is asked.
+
+        Args:
+          given: what the kind's `read` returned, or made by hand.
+          inner_steps: adaptation steps; None: the recipe's for evaluation.
+          seed: of whatever is random in adaptation.
+
+        Returns:
+          outputs [n, ...]: logits of classes, or values in the unit of the support set.
+
+        Raises:
+          DataError: if the examples are not what the network takes.
+          MemoryError: if they need more memory than there is.
+        """
+        support, inputs, (mean, deviation) = given.support, given.inputs, given.scale
+        if support.inputs.shape[1:] != self.shape.inputs or inputs.shape[1:] != self.shape.inputs:
+            got = f"{list(support.inputs.shape[1:])} and {list(inputs.shape[1:])}"
+            wanted = f"support and inputs of shape {list(self.shape.inputs)} each, as the run was trained on"
+            checks.fail("examples", wanted, got, error=checks.DataError)
+        learner = self.learner(ways=len(given.class_names) or None, inner_steps=inner_steps)
+
+        @jax.jit
+        def predicted(meta_params: PyTree, support: Batch, inputs: jax.Array) -> jax.Array:
+            adapted = learner.adapt(meta_params, support, jax.random.key(seed))
+            return jax.lax.map(lambda row: learner.predict(meta_params, adapted, row[None])[0], inputs)
+
+        outputs = memory.checked("adaptation", predicted, self.meta_params, support, jnp.asarray(inputs))
+        return np.asarray(outputs) * deviation + mean if not given.class_names else np.asarray(outputs)
 
     def table(self, rows: list[Row]) -> str:
         """Rows as text."""
@@ -185,13 +225,24 @@ def open(folder: str | os.PathLike[str], *, data_dir: str | None = None) -> Run:
 
 
 def read(run: RunFolder) -> Recipe:
-    """The recipe of a run folder, with every number checked.
+    """The recipe of a run folder of one seed, with every number checked.
 
     Raises:
       DataError: if a field is unknown, of another type, a name that is not there, or a number that cannot be.
     """
+    recipe, num_seeds = read_all(run)
+    if num_seeds > 1:
+        wanted = f"one of its {num_seeds} runs, such as {run.path / f'seed-{recipe.seed}'}"
+        checks.fail(str(run.path), wanted, "the folder of all", error=checks.DataError)
+    return recipe
+
+
+def read_all(run: RunFolder) -> tuple[Recipe, int]:
+    """The recipe of a run folder, and how many seeds it has."""
     path, like = f"{run.path}/config.json", Recipe().flat()
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in run.config.items()}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in run.config.items()
+    }
     num_seeds = given.pop("seeds", 1)
     if unknown := sorted(set(given) - set(like)):
         checks.fail(path, "the fields of a training", ", ".join(unknown), error=checks.DataError)
@@ -213,10 +264,7 @@ def read(run: RunFolder) -> Recipe:
         recipes.check(recipe)
     except (ValueError, TypeError, OverflowError) as error:
         raise checks.DataError(f"{path}: {error}") from error
-    if num_seeds > 1:
-        wanted = f"one of its {num_seeds} runs, such as {run.path / f'seed-{recipe.seed}'}"
-        checks.fail(str(run.path), wanted, "the folder of all", error=checks.DataError)
-    return recipe
+    return recipe, checks.integer("seeds", num_seeds, 1, MOST)
 
 
 def _check_choices(recipe: Recipe) -> None:

@@ -36,7 +36,7 @@ def draw(sample: tasks.Sample, seed: int, num_tasks: int) -> Episode:
     return tasks.drawn(sample, key, jnp.arange(num_tasks))
 
 
-def test(
+def drawn(
     recipe: Recipe,
     *,
     seed: int,
@@ -91,10 +91,10 @@ def floor_rows(recipe: Recipe, test: Test) -> list[Row]:
     return [row(recipe, method, learner, {}, test, tested=0) | {"norm": None} for method, learner in methods.items()]
 
 
-def learner_rows(
+def trained_row(
     recipe: Recipe, meta_params: PyTree, test: Test, *, inner_steps: int, ways: int = 0, method: str = ""
-) -> list[Row]:
-    """The untrained network, if there is anything to train, and the trained one, adapted alike.
+) -> Row:
+    """What was learned.
 
     Args:
       recipe: what was learned, as it is tested.
@@ -102,16 +102,20 @@ def learner_rows(
       test: the tasks.
       inner_steps: adaptation steps in test.
       ways: what a learner without a head tells apart; 0: the test's ways.
-      method: what the rows are called; by default the learner's name.
+      method: what the row is called; by default the learner's name.
     """
-    name = method or recipe.adaptation.learner
     learner = recipes.learner(recipe, test.shape, ways=ways or test.facts["ways"], inner_steps=inner_steps)
-    untrained = recipes.initial(recipe, learner)
     steps = {
         "trained": recipes.steps(recipe, recipe.adaptation.inner_steps),
         "tested": recipes.steps(recipe, inner_steps),
     }
-    trained = row(recipe, name, learner, meta_params, test, **steps)
+    return row(recipe, method or recipe.adaptation.learner, learner, meta_params, test, **steps)
+
+
+def untrained_rows(recipe: Recipe, test: Test, *, inner_steps: int, ways: int = 0, method: str = "") -> list[Row]:
+    """The untrained network, adapted alike; no row if there is nothing to train."""
+    learner = recipes.learner(recipe, test.shape, ways=ways or test.facts["ways"], inner_steps=inner_steps)
+    untrained, name = recipes.initial(recipe, learner), f"{method or recipe.adaptation.learner}, untrained"
     if not jax.tree.leaves(untrained):
-        return [trained]
-    return [row(recipe, f"{name}, untrained", learner, untrained, test, **steps | {"trained": 0}), trained]
+        return []
+    return [row(recipe, name, learner, untrained, test, tested=recipes.steps(recipe, inner_steps))]

@@ -1,65 +1,41 @@
-"""Several seeds of one training: a whole run folder for each, and what they say together."""
+"""What several seeds of one training say together: their rows, and the spread over seeds apart from that over tasks."""
 
 from __future__ import annotations
 
-import contextlib
-import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxmeta import runs, statistics, tables
-from jaxmeta.cli import session
-from jaxmeta.runs import results
+from jaxmeta import statistics, tables
+from jaxmeta.runs.scores import Row
+
+COLUMNS = ("joint", "single")
 
 
-@contextlib.contextmanager
-def runs_of(run: session.Run, preset: str) -> Iterator[dict[int, session.Run]]:
-    """Opens the run of each seed, a folder in the run's own; of a single seed it is that run itself."""
-    config, data = run.facts["config"], run.facts["data"]
-    with contextlib.ExitStack() as held:
-        opened = {}
-        for seed in range(config["seed"], config["seed"] + config["seeds"]):
-            if config["seeds"] == 1:
-                opened[seed] = run
-                break
-            own = config | {"seed": seed, "seeds": 1}
-            runs.check_plain(run.folder / f"seed-{seed}")
-            folder = held.enter_context(runs.create(run.folder / f"seed-{seed}", force=True))
-            if not (folder / "config.json").exists():
-                runs.write_json(folder / "config.json", {"schema": 1, "preset": preset, "config": own})
-            opened[seed] = session.Run(folder, {"config": own, "data": data}, run.stop)
-        yield opened
-
-
-def write(folder: pathlib.Path, rows: Mapping[int, list[dict[str, Any]]], checksums: dict[str, str]) -> pathlib.Path:
-    """Prints and writes what the seeds say together: their rows, and the spread over seeds apart from that over tasks.
+def spreads(rows: Mapping[int, Sequence[Row]]) -> list[dict[str, Any]]:
+    """Mean, deviation over seeds and both intervals of each method and column.
 
     Args:
-      folder: of all seeds.
-      rows: those of each seed, method for method.
-      checksums: of all that was read.
+      rows: {seed: its rows}, method for method.
     """
-    spreads: list[dict[str, Any]] = [
-        {"method": row["method"], "num_seeds": len(rows), "num_tasks": row["num_tasks"]}
-        | {column: _spread([own[index][column] for own in rows.values()]) for column in ("joint", "single")}
+    return [
+        {"method": row["method"], "metric": row["metric"], "num_seeds": len(rows), "num_tasks": row["num_tasks"]}
+        | {column: _spread([own[index][column] for own in rows.values()]) for column in COLUMNS}
         for index, row in enumerate(next(iter(rows.values())))
     ]
-    every: list[dict[str, Any]] = [{"seed": seed} | row for seed, own in rows.items() for row in own]
-    columns = ("joint", "single")
-    head = ["method", *(name for column in columns for name in (column, f"{column}, over seeds"))]
+
+
+def text(found: Sequence[Mapping[str, Any]]) -> str:
+    """What `spreads` returns as a table for people."""
+    head = ["method", *(name for column in COLUMNS for name in (column, f"{column}, over seeds"))]
     lines = [
-        [spread["method"], *(cell for column in columns for cell in _cells(spread[column], row["metric"]))]
-        for spread, row in zip(spreads, every, strict=False)
+        [each["method"], *(cell for name in COLUMNS for cell in _cells(each[name], each["metric"]))] for each in found
     ]
-    print(tables.text(head, lines))
-    print(
-        f"mean over {len(rows)} seeds, each on tasks of its own, and its 95% interval for models trained anew; "
-        "over seeds: their standard deviation"
+    return (
+        f"{tables.text(head, lines)}\nmean over {found[0]['num_seeds']} seeds, each on tasks of its own, and its 95% "
+        "interval for models trained anew; over seeds: their standard deviation"
     )
-    content = results.document(every, seed=min(rows), checksums=checksums) | {"seeds": spreads}
-    return runs.write_json(folder / "results.json", content)
 
 
 def _spread(columns: list[dict[str, Any] | None]) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from jaxmeta.recipes import Recipe
 from jaxmeta.runs import fitting, processes, scores, stores
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs.fitting import Fitted, Report, silent
-from jaxmeta.runs.run import Run, finished
+from jaxmeta.runs.run import finished
 from jaxmeta.types import PyTree
 
 SELECT_SEED = 1_000_003
@@ -155,6 +155,7 @@ def train(
     folder: str | os.PathLike[str] | None = None,
     data_dir: str | None = None,
     seeds: Sequence[int] | None = None,
+    source: Source | None = None,
     preset: str = "",
     existing: Literal["resume", "refuse", "replace"] = "resume",
     report: Report = silent,
@@ -167,6 +168,7 @@ def train(
       folder: the run folder; None: nothing is kept.
       data_dir: where the data sets lie; JAXMETA_DATA is the default.
       seeds: trainings in one program, each with a folder seed-N; None: the recipe's own seed alone.
+      source: what `training.opened` returned with this recipe, if that was done before.
       preset: the name under which the recipe is recorded.
       existing: what becomes of a folder that holds something: "resume" goes on with the same recipe's run and refuses
         another's, "refuse" takes an empty one alone, "replace" begins anew.
@@ -188,7 +190,8 @@ def train(
     recipe = recipe.replace(seed=own[0])
     with contextlib.ExitStack() as held:
         with processes.alike():
-            recipe, source = opened(recipe, data_dir=data_dir)
+            if source is None:
+                recipe, source = opened(recipe, data_dir=data_dir)
             shape = recipes.shape(recipe, source.validation)
             paths = held.enter_context(_folders(recipe, shape, source, own, folder, preset, existing))
         kept = {

@@ -5,15 +5,35 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxmeta import tables
-from jaxmeta.transfer.summary import Row
+from jaxmeta.transfer.summary import Row, sign, summarized
 
 _FIELDS = (
     "source", "method", "family", "domain", "split", "ways", "chance", "shots", "queries", "norm", "inner_steps_train",
     "inner_steps_test", "inner_learning_rate", "distance_untrained", "distance_trained", "metric", "num_tasks",
 )  # fmt: skip
+
+
+class Comparison(NamedTuple):
+    """What the rows of a transfer allow one to say; as text it is the tables in Markdown."""
+
+    rows: Sequence[Row]
+    found: dict[str, list[dict[str, Any]]]
+    """`comparisons` of learners with baselines, `rankings` over domains, `multi_source`, as `summarized` has them."""
+
+    def __str__(self) -> str:
+        return markdown(self.rows, self.found)
+
+
+def compare(rows: Sequence[Row]) -> Comparison:
+    """Paired differences on the same tasks with Holm's adjustment, and ranks over domains.
+
+    Args:
+      rows: of one `matrix`.
+    """
+    return Comparison(rows, summarized(rows))
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -46,9 +66,11 @@ def markdown(rows: Sequence[Row], found: dict[str, list[dict[str, Any]]]) -> str
         lines += [title, "", *_matrix(table, ranked.get((source, shots))), ""]
     scored = [row for row in rows if row.get("single")]
     if scored:
+        unit = "Accuracy in %" if scored[0]["metric"] == "accuracy" else "Loss"
         lines += [
-            f"Accuracy in %, each query alone, mean and 95% interval over {scored[0]['num_tasks']} tasks, the same for "
-            "all methods. Bold: the highest of a column. The average is over domains of equal ways.",
+            f"{unit}, each query alone, mean and 95% interval over {scored[0]['num_tasks']} tasks, the same for all "
+            f"methods. Bold: the {'highest' if sign(scored[0]) > 0 else 'lowest'} of a column. The average is over "
+            "domains of equal ways.",
             "",
         ]
     lines += _differences(
@@ -62,10 +84,7 @@ def _matrix(table: Sequence[Row], ranked: dict[str, Any] | None) -> list[str]:
     domains = list(dict.fromkeys(row["domain"] for row in table))
     scored = [row for row in table if row.get("single")]
     ways = max((row["ways"] for row in scored), default=0)
-    best = {
-        domain: max((row["single"]["mean"] for row in scored if row["domain"] == domain), default=0)
-        for domain in domains
-    }
+    best = {domain: max((_worth(row) for row in scored if row["domain"] == domain), default=0) for domain in domains}
     lines = []
     for method in dict.fromkeys(row["method"] for row in table):
         own = {row["domain"]: row for row in table if row["method"] == method}
@@ -73,7 +92,7 @@ def _matrix(table: Sequence[Row], ranked: dict[str, Any] | None) -> list[str]:
         average = rank = "-"
         if ranked and method in ranked["methods"]:
             index = ranked["methods"].index(method)
-            average, rank = tables.number(ranked["means"][index], "accuracy"), f"{ranked['ranks'][index]:.2f}"
+            average, rank = tables.number(ranked["means"][index], ranked["metric"]), f"{ranked['ranks'][index]:.2f}"
         lines.append([method, *cells, average, rank])
     for name in ("untrained", "trained"):
         distances = {row["domain"]: row.get(f"distance_{name}") for row in scored}
@@ -90,13 +109,18 @@ def _matrix(table: Sequence[Row], ranked: dict[str, Any] | None) -> list[str]:
     return said
 
 
+def _worth(row: Row) -> float:
+    """A score of which more is better."""
+    return sign(row) * row["single"]["mean"]
+
+
 def _cell(row: Row | None, ways: int, best: float) -> str:
     if row is None:
         return "-"
     if not row.get("single"):
         return row.get("note", "-")
-    text = tables.interval(row["single"], "accuracy")
-    text = f"**{text}**" if row["single"]["mean"] >= best else text
+    text = tables.interval(row["single"], row["metric"])
+    text = f"**{text}**" if _worth(row) >= best else text
     if row["ways"] == ways:
         return text
     return f"{text} ({row['ways']}-way, chance {tables.number(row['chance'], 'accuracy')})"
@@ -105,7 +129,7 @@ def _cell(row: Row | None, ways: int, best: float) -> str:
 def _best_pairs(rows: Sequence[Row], compared: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of all comparisons those of each cell's best learner with its best baseline."""
     best: dict[tuple, str] = {}
-    for row in sorted((row for row in rows if row.get("single")), key=lambda row: row["single"]["mean"]):
+    for row in sorted((row for row in rows if row.get("single")), key=_worth):
         best[row["source"], row["domain"], row["shots"], row["family"]] = row["method"]
     return [
         entry
@@ -123,13 +147,13 @@ def _differences(title: str, entries: Sequence[dict[str, Any]], names: Sequence[
     lines = [
         [
             *(entry[name] for name in (*names, "first", "second")),
-            tables.difference(entry, "accuracy"),
+            tables.difference(entry, entry["metric"]),
             f"{entry['p_holm']:.2g}",
         ]
         for entry in entries
     ]
     return [
         f"### {title}", "", tables.markdown([*names, "first", "second", "difference", "p (Holm)"], lines), "",
-        "Points of accuracy on the same tasks, bootstrap interval; p by Wilcoxon's signed ranks, adjusted for all "
-        "pairs that were compared.", "",
+        f"{'Points of accuracy' if entries[0]['metric'] == 'accuracy' else 'Loss'} on the same tasks, bootstrap "
+        "interval; p by Wilcoxon's signed ranks, adjusted for all pairs that were compared.", "",
     ]  # fmt: skip

@@ -79,5 +79,6 @@ def _read(task: Task, own: Own, ways: int) -> Given:
 
 FUNCTIONS = Kind(
     "functions", _fits, _complete, _open, _labelled, _class_sizes, _shape, vectors.network, vectors.maps,
-    vectors.relation, models.concatenate, False, vectors.floors, _read,
+    vectors.relation, models.concatenate, False, False,
+    lambda task, learner: f"{learner.replace('_', '-')}-sinusoid", vectors.floors, _read,
 )  # fmt: skip

@@ -103,7 +103,11 @@ class Kind(NamedTuple):
     condition: Callable[..., Any]
     """(inputs, context parameters) -> what the network of a learner with context parameters takes."""
     has_norm: bool
-    """Whether its networks have a norm, which tables then name."""
+    """Whether its networks have a norm, which tables of results then name."""
+    pretrains: bool
+    """Whether `labelled` has what supervised pre-training wants."""
+    base: Callable[[Task, str], str]
+    """(task, learner) -> the preset whose settings serve where nobody gives others."""
     floors: Callable[[Task, int], dict[str, MetaLearner]]
     """(task, ways) -> how far raw inputs alone go."""
     read: Callable[[Task, Own, int], Given]

@@ -160,5 +160,5 @@ def _check_own(path: str, inputs: np.ndarray) -> None:
 
 PICTURES = Kind(
     "pictures", _fits, _complete, _open, _labelled, _class_sizes, _shape, _network, _maps, _relation, models.beside,
-    True, _floors, _read,
+    True, True, lambda task, learner: f"{learner.replace('_', '-')}-strokes", _floors, _read,
 )  # fmt: skip

@@ -13,6 +13,7 @@ from jaxmeta import checks, datasets, models, tasks
 from jaxmeta.recipes import names
 from jaxmeta.recipes.kinds import functions, labelled, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
+from jaxmeta.recipes.learners import ENTRIES
 from jaxmeta.recipes.recipe import Task
 from jaxmeta.recipes.scoring import SCORINGS
 from jaxmeta.types import Batch, Episode
@@ -146,6 +147,12 @@ def _class_sizes(task: Task, place: Place) -> np.ndarray | None:
     return np.array([len(_rows(task, place)[0])])
 
 
+def _base(task: Task, learner: str) -> str:
+    if not _has_classes(task):
+        return "maml-tabular-regression"
+    return "maml-tabular" if ENTRIES[learner].has_steps else "protonet-tabular"
+
+
 def _shape(task: Task) -> Shape:
     return Shape((task.num_features,), task.ways if _has_classes(task) else 1)
 
@@ -185,5 +192,5 @@ def _brought(task: Task, own: Own, support: np.ndarray, inputs: np.ndarray) -> t
 
 TABLES = Kind(
     "tables", _fits, _complete, _open, _labelled, _class_sizes, _shape, vectors.network, vectors.maps,
-    vectors.relation, models.concatenate, False, vectors.floors, _read,
+    vectors.relation, models.concatenate, False, False, _base, vectors.floors, _read,
 )  # fmt: skip
