@@ -198,7 +198,7 @@ def train(
             seed: stores.nowhere if path is None else stores.within(path, recipe.adaptation.learner, facts)
             for seed, (path, facts) in paths.items()
         }
-        learned = fitted(recipe, source, kept, report=report, stop=stop)
+        learned = fitted(recipe, source, kept, label=preset, report=report, stop=stop)
         for seed, (path, _) in paths.items():
             if path is not None:
                 folders.save_params(path, learned[seed].meta_params)
