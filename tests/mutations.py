@@ -173,10 +173,9 @@ def _json(content: bytes, draw: random.Random) -> bytes:
 def _msgpack(content: bytes, draw: random.Random) -> bytes:
     import msgpack
 
-    tree = _grafted(msgpack.unpackb(content, strict_map_key=False), draw)
     try:
-        return msgpack.packb(tree)
-    except OverflowError:
+        return msgpack.packb(_grafted(msgpack.unpackb(content, strict_map_key=False), draw))
+    except (OverflowError, msgpack.ExtraData):  # the latter behind a seal, which no other content fits
         return flat(content, draw)
 
 

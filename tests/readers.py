@@ -6,9 +6,9 @@ import functools
 import json
 import pathlib
 import re
+import shutil
 from collections.abc import Callable
 from typing import Any, NamedTuple
-from unittest import mock
 
 import jax
 import numpy as np
@@ -320,18 +320,13 @@ def _read_sealed(folder: pathlib.Path, changed: pathlib.Path) -> None:
         content = changed.read_bytes()
     except OSError as error:
         checks.fail(str(changed), "a file", error, error=checks.DataError)
-    (folder / "checkpoints" / "maml").mkdir(parents=True)
-    manager = mock.MagicMock()
-    manager.__enter__.return_value = mock.Mock(all_steps=lambda: [1]), None
+    sealed = folder / "checkpoints" / "maml" / "1.msgpack"
+    sealed.parent.mkdir(parents=True)
     try:
-        with (
-            mock.patch.object(checkpoints, "_manager", return_value=manager),
-            mock.patch.object(checkpoints, "_read", return_value=content),
-        ):
-            found = _opened(folder).restore(LIKE)
+        sealed.write_bytes(checkpoints.seal(content) + content)
+        found = _opened(folder).restore(LIKE)
     finally:
-        (folder / "checkpoints" / "maml").rmdir()
-        (folder / "checkpoints").rmdir()
+        shutil.rmtree(folder / "checkpoints")
     assert found is not None
     assert jax.tree.structure(found.arrays) == jax.tree.structure(PARAMS)
 

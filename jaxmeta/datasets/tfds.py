@@ -21,6 +21,7 @@ from jaxmeta.datasets import cache, catalogue, examples, files, npz, pictures
 
 PREFIX = "tfds:"
 _NAME = re.compile(r"\w+(/\w[\w.+-]*)?(:[\d.]+)?")  # no namespace: those are looked for on the network
+_VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){2}")
 _OWN = "tensorflow_datasets.core.features."
 MOST_CLASSES, MOST_BYTES = 1_000_000, 100_000_000  # of a label, and of a description
 FORMAT = "array_record"  # the one that is read at random places without TensorFlow
@@ -89,8 +90,10 @@ def load(
 def prepare(name: str, data_dir: files.PathLike, manual_dir: files.PathLike) -> pathlib.Path:
     """Prepares a set from files that its publisher gives, so that `load` can read it.
 
-    Nothing is downloaded. tensorflow-datasets checks the files against the checksums that it knows. Its own builders
-    need TensorFlow for this, though not for reading; a builder of one's own may do without.
+    tensorflow-datasets checks the files against the checksums that it knows, and takes no others. It has no switch that
+    forbids a download: where some of a set's files are in `manual_dir`, it looks for the rest on the network, and gives
+    up after minutes if there is none. Its own builders need TensorFlow for this, though not for reading; a builder of
+    one's own may do without.
 
     Args:
       name: "NAME" or "NAME/CONFIG".
@@ -105,27 +108,21 @@ def prepare(name: str, data_dir: files.PathLike, manual_dir: files.PathLike) -> 
       DataError: if a file is missing or not the published one.
       ImportError: if the `data` extra, or TensorFlow where the set needs it, is not installed.
     """
-    from unittest import mock
-
-    what = f"{PREFIX}{name}"
+    what, tfds = f"{PREFIX}{name}", _tfds()
     if not _NAME.fullmatch(name):
         _unknown(what)
-    tfds, manager = _tfds(), files.extra("tensorflow_datasets.core.download.download_manager").DownloadManager
-
-    def refuse(_: Any, resource: Any) -> None:
-        url = getattr(resource, "url", resource)
-        checks.fail(what, f"the file of {url} in {manual_dir}", "no such file", error=checks.DataError)
-
+    wanted, missing = f"its published files in {manual_dir}", []
     try:
         # Its progress goes to stdout otherwise, where the commands print results.
-        with (
-            mock.patch.object(manager, "_download", refuse),
-            # It asks the network what is known of a set, and leaves an empty folder behind when it may not.
-            mock.patch.object(tfds.core.DatasetInfo, "initialize_from_bucket"),
-            contextlib.redirect_stdout(sys.stderr),
-        ):
+        with contextlib.redirect_stdout(sys.stderr):
             builder = tfds.builder(name, data_dir=os.fspath(pathlib.Path(data_dir)), file_format=FORMAT, try_gcs=False)
-            config = tfds.download.DownloadConfig(manual_dir=os.fspath(manual_dir), try_download_gcs=False)
+            known = sorted({each.filename for each in (builder.url_infos or {}).values() if each.filename})
+            missing = [each for each in known if not pathlib.Path(manual_dir, each).is_file()]
+            if known and missing == known:
+                checks.fail(what, wanted, f"none of {', '.join(known)}", error=checks.DataError)
+            config = tfds.download.DownloadConfig(
+                manual_dir=os.fspath(manual_dir), try_download_gcs=False, force_checksums_validation=True
+            )
             builder.download_and_prepare(download_config=config, file_format=FORMAT)
     except tfds.core.DatasetNotFoundError:
         _unknown(what)
@@ -133,9 +130,10 @@ def prepare(name: str, data_dir: files.PathLike, manual_dir: files.PathLike) -> 
         raise
     except Exception as error:  # builders raise whatever their files make them raise
         if "No module named 'tensorflow'" in str(error):
-            wanted = "TensorFlow, which preparing this set needs and reading it does not"
-            checks.fail(what, wanted, "none installed", "pip install tensorflow", ImportError)
-        checks.fail(what, f"its published files in {manual_dir}", _line(error), error=checks.DataError)
+            needed = "TensorFlow, which preparing this set needs and reading it does not"
+            checks.fail(what, needed, "none installed", "pip install tensorflow", ImportError)
+        hint = f"there is no {', '.join(missing)}" if missing else ""
+        checks.fail(what, wanted, _line(error), hint, checks.DataError)
     return pathlib.Path(builder.data_dir)
 
 
@@ -193,17 +191,17 @@ def _prepared(name: str, data_dir: files.PathLike | None) -> Any:
         _unknown(what)
     known = (data_dir,) if data_dir else (os.environ.get("JAXMETA_DATA"), tfds.core.constants.DATA_DIR)
     folders = [os.path.expanduser(folder) for folder in known if folder]
-    find = files.extra("tensorflow_datasets.core.read_only_builder").builder_from_files
     for folder in folders:
-        for path in pathlib.Path(folder, name.split("/")[0].split(":")[0]).rglob("*"):
-            if not path.is_file() and not path.is_dir():  # reading a pipe would not end
-                got = "a broken link, a device or a pipe"
-                checks.fail(f"{what}, {path.name}", "a file or folder", got, error=checks.DataError)
-        with _reading(what), _known_features(tfds.features.FeatureConnector):
-            try:
-                builder = find(name, data_dir=folder)
-            except tfds.core.DatasetNotFoundError:
+        with _reading(what):
+            if (path := _folder(name, folder)) is None:
                 continue
+            for each in path.iterdir():
+                if not each.is_file() and not each.is_dir():  # reading a pipe would not end
+                    got = "a broken link, a device or a pipe"
+                    checks.fail(f"{what}, {each.name}", "a file or folder", got, error=checks.DataError)
+            for file in ("features.json", "dataset_info.json"):
+                _check_features(f"{what}, {file}", _json(path / file))
+            builder = tfds.builder_from_directory(os.fspath(path))
         if builder.info.file_format.file_suffix != FORMAT:
             got, hint = f"{builder.info.file_format.file_suffix} in {folder}", "prepare it again in another folder"
             checks.fail(what, f'a set prepared with file_format="{FORMAT}"', got, hint, checks.DataError)
@@ -225,21 +223,41 @@ def _check_files(what: str, builder: Any, paths: list[pathlib.Path]) -> None:
             files.check_link(path, root)
 
 
-@contextlib.contextmanager
-def _known_features(connector: Any) -> Iterator[None]:
-    """Lets a description name features of the library and such as are imported already; others it would import."""
-    from unittest import mock
+def _folder(name: str, data_dir: str) -> pathlib.Path | None:
+    """Returns where a set lies: the version asked for or the latest, of its default config if none is named."""
+    name, _, version = name.partition(":")
+    root = pathlib.Path(data_dir, name)
+    about = root / ".config" / "metadata.json"
+    if "/" not in name and about.is_file():
+        config = str(_json(about)["default_config_name"])
+        root = root / config if _NAME.fullmatch(f"{name}/{config}") else root
+    found = [each.parent for each in root.glob("*/features.json") if _VERSION.fullmatch(each.parent.name)]
+    found = [each for each in found if version in ("", each.name)]
+    return max(found, key=lambda each: [int(part) for part in each.name.split(".")], default=None)
 
-    find, known = connector.cls_from_name, connector._registered_features
 
-    def find_known(name: str) -> Any:
-        if name in known or name.startswith(_OWN):
-            return find(name)
-        hint = "import its module first, if you trust it"
-        checks.fail("features.json", "features of tensorflow-datasets", repr(name), hint)
+def _check_features(what: str, description: Any) -> None:
+    """Raises if a description names features that the library would import: only its own, or what is imported already.
 
-    with mock.patch.object(connector, "cls_from_name", find_known):
-        yield
+    A description names classes as "pythonClassName", in older files as "type" beside "content", and both also in JSON
+    that is a text within the JSON.
+    """
+    parts = [description]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, str) and part.lstrip()[:1] in ("{", "["):
+            with contextlib.suppress(json.JSONDecodeError):
+                parts.append(json.loads(part))
+        elif isinstance(part, list):
+            parts += part
+        elif isinstance(part, dict):
+            parts += part.values()
+            named = [part.get(key) for key in ("pythonClassName", "python_class_name")]
+            named += [part["type"]] if "type" in part and "content" in part else []
+            for name in named:
+                if isinstance(name, str) and not (name.startswith(_OWN) or name.rpartition(".")[0] in sys.modules):
+                    hint = "import its module first, if you trust it"
+                    checks.fail(what, "features of tensorflow-datasets", repr(name), hint, checks.DataError)
 
 
 def _unknown(what: str) -> NoReturn:
@@ -289,10 +307,13 @@ def _texts(what: str, rows: Any, key: str, kept: np.ndarray) -> np.ndarray:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Leaves the telling to what is raised: the library prints where TensorFlow is wanted, and logs empty splits."""
-    from unittest import mock
-
-    with contextlib.redirect_stdout(io.StringIO()), mock.patch.object(logging.getLogger("absl"), "disabled", True):
-        yield
+    logger = logging.getLogger("absl")
+    before, logger.disabled = logger.disabled, True
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.disabled = before
 
 
 @contextlib.contextmanager

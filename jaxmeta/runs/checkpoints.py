@@ -1,8 +1,7 @@
-"""Checkpoints through orbax, behind this one module: the state of a training, whole or not at all.
+"""Checkpoints: the state of a training, whole or not at all.
 
-A checkpoint is one array of bytes, msgpack as in meta_params.msgpack, with its sha256: nothing is pickled, a flipped
-bit is found, and sizes are checked before anything is allocated. It is not a tree of arrays, since orbax takes their
-shapes from the files, whatever was asked for, and over a damaged one its threads print tracebacks.
+A checkpoint is one file, `checkpoints/NAME/NUMBER.msgpack`: what it is, its size and its sha256, then msgpack as in
+meta_params.msgpack. So nothing is pickled, a flipped bit is found, and sizes are checked before anything is allocated.
 """
 
 from __future__ import annotations
@@ -10,22 +9,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
-import math
+import os
 import pathlib
+import re
+import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from flax import serialization
 
 from jaxmeta import checks
 from jaxmeta.runs import processes
-from jaxmeta.runs.folder import CHECKPOINTS, check_arrays, check_plain, read_json
+from jaxmeta.runs.folder import CHECKPOINTS, check_arrays, check_plain, replace, writing
 from jaxmeta.types import PyTree
 
 MOST_NOTES = 1_000_000
+KEPT = 2
+MAGIC = b"jaxmeta checkpoint 1\n"
+_SEAL = struct.Struct(f"<{len(MAGIC)}sQ32s")  # what it is, the bytes that follow, and their sha256
+_NAME = re.compile(r"([1-9][0-9]*)\.msgpack")
 
 
 class Checkpoint(NamedTuple):
@@ -67,19 +70,20 @@ class Checkpoints:
         payload = serialization.msgpack_serialize(
             {"about": about, "arrays": serialization.to_state_dict(jax.device_get(arrays))}
         )
-        for each in (self.path.parent, self.path):  # orbax removes what is old or half written there
+        for each in (self.path.parent, self.path):
             check_plain(each)
-        try:
-            if not self.folder.is_dir():
-                raise FileNotFoundError("the run folder is gone")
-            with _manager(self.path) as (manager, args):
-                content = args.ArraySave(np.frombuffer(payload, np.uint8))
-                seal = args.JsonSave({"size": len(payload), "sha256": hashlib.sha256(payload).hexdigest()})
-                manager.save(
-                    max(manager.all_steps(), default=0) + 1, args=args.Composite(content=content, seal=seal), force=True
-                )
-        except Exception as error:  # orbax, tensorstore and the disk raise many kinds
-            checks.fail(str(self.path), "a checkpoint that can be written", _reason(error), error=checks.DataError)
+        if not self.folder.is_dir():
+            got = "the run folder is gone"
+            checks.fail(str(self.path), "a checkpoint that can be written", got, error=checks.DataError)
+        with writing(self.path, "a checkpoint"):
+            for each in (self.path.parent, self.path):
+                each.mkdir(exist_ok=True)
+            numbers = _numbers(self.path)
+        number = max(numbers, default=0) + 1
+        replace(self._file(number), seal(payload), payload, what="a checkpoint")
+        with writing(self.path, "a folder"):
+            for old in sorted(numbers)[: -(KEPT - 1)]:
+                self._file(old).unlink()
 
     def restore(self, like: PyTree) -> Checkpoint | None:
         """Reads the last whole checkpoint, or returns None if there is none; all processes get that of the first.
@@ -94,7 +98,7 @@ class Checkpoints:
             number, payload = self._last(like) if processes.is_first() else (0, b"")
         if not (payload := processes.from_first(payload)):
             return None
-        path = self.path / str(processes.agreed(number))
+        path = self._file(processes.agreed(number))
         with _whole(path):
             content: Any = serialization.msgpack_restore(payload)
             about = json.loads(content["about"])
@@ -108,18 +112,24 @@ class Checkpoints:
         changed = [f"{name} {versions.get(name)}, now {now[name]}" for name in now if versions.get(name) != now[name]]
         return Checkpoint(check_arrays(path, like, arrays), notes, changed)
 
+    def _file(self, number: int) -> pathlib.Path:
+        return self.path / f"{number}.msgpack"
+
     def _last(self, like: PyTree) -> tuple[int, bytes]:
-        """The number and the bytes of the last whole checkpoint; no bytes if there is none."""
-        path = self.path
-        if not path.is_dir():
-            return 0, b""
-        for each in (path.parent, path, *path.rglob("*")):
+        """The number and the bytes of the last checkpoint; no bytes if there is none."""
+        for each in (self.path.parent, self.path):
             check_plain(each)
-        with _whole(path), _manager(path) as (manager, args):
-            # all_steps and no listing: what is half written has a folder, too.
-            number = max(manager.all_steps(), default=0)
-            with _whole(path / str(number)):
-                return number, _read(manager, args, number, like) if number else b""
+        if not self.path.is_dir():
+            return 0, b""
+        with _whole(self.path):
+            entries, number = sorted(self.path.iterdir()), max(_numbers(self.path), default=0)
+        for each in entries:
+            check_plain(each)
+            if each.is_dir() and not _NAME.fullmatch(each.name):
+                got, hint = "a folder, as versions before wrote it", "train anew, or resume with the one that made it"
+                checks.fail(str(each), "a checkpoint of this version", got, hint, checks.DataError)
+        with _whole(self._file(number)):
+            return number, _read(self._file(number), like) if number else b""
 
 
 @contextlib.contextmanager
@@ -129,54 +139,35 @@ def _whole(path: pathlib.Path) -> Iterator[None]:
         yield
     except checks.DataError:
         raise
-    except Exception as error:  # orbax, tensorstore and msgpack raise many kinds
+    except Exception as error:  # msgpack and flax raise many kinds on foreign bytes
         hint = "remove it to go on from the one before, if there is one"
         checks.fail(str(path), "a whole checkpoint of this run", _reason(error), hint, checks.DataError)
 
 
-@contextlib.contextmanager
-def _manager(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
-    import orbax.checkpoint
-
-    # Synchronous: a save takes a tenth of a second in a minute, and then it is there.
-    alone = orbax.checkpoint.options.MultiprocessingOptions()
-    if jax.process_count() > 1:  # without a word to the others
-        alone = orbax.checkpoint.options.MultiprocessingOptions(active_processes={jax.process_index()})
-        path.mkdir(parents=True, exist_ok=True)
-    options = orbax.checkpoint.CheckpointManagerOptions(
-        max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=True,
-        multiprocessing_options=alone, create=alone.active_processes is None,
-    )  # fmt: skip
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)  # what it has to say is raised, too
-    try:
-        with orbax.checkpoint.CheckpointManager(path.absolute(), options=options) as manager:
-            yield manager, orbax.checkpoint.args
-    finally:
-        logger.setLevel(level)
+def _numbers(path: pathlib.Path) -> list[int]:
+    """Of the checkpoints in a folder: what is half written has another name."""
+    return [int(found[1]) for each in path.iterdir() if (found := _NAME.fullmatch(each.name))]
 
 
-def _read(manager: Any, args: Any, number: int, like: PyTree) -> bytes:
-    from orbax.checkpoint import ArrayRestoreArgs
+def seal(payload: bytes) -> bytes:
+    """What stands before a checkpoint's content."""
+    return _SEAL.pack(MAGIC, len(payload), hashlib.sha256(payload).digest())
 
+
+def _read(path: pathlib.Path, like: PyTree) -> bytes:
+    """The content of a checkpoint, whose sizes are checked before it is read."""
     expected = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
-    most = 2 * expected + MOST_NOTES
-    stored = sum(path.stat().st_size for path in (pathlib.Path(manager.directory) / str(number)).rglob("*"))
-    if stored > most + MOST_NOTES:
-        raise ValueError(f"{stored:,} bytes for arrays of {expected:,}")
-    for header in (pathlib.Path(manager.directory) / str(number)).rglob(".zarray"):
-        chunk = math.prod(read_json(header, MOST_NOTES)["chunks"])
-        if chunk > most:  # as large as it says, it is set aside
-            raise ValueError(f"a chunk of {chunk:,} bytes for arrays of {expected:,}")
-    seal = manager.restore(number, args=args.Composite(seal=args.JsonRestore()))["seal"]
-    size = checks.integer("size", seal["size"], 0, most)
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    # strict: another size in the file is an error before anything is read
-    exact = ArrayRestoreArgs(sharding=sharding, global_shape=(size,), dtype=np.dtype(np.uint8), strict=True)
-    wanted = args.ArrayRestore(jax.ShapeDtypeStruct((size,), np.uint8, sharding=sharding), restore_args=exact)
-    content = np.asarray(manager.restore(number, args=args.Composite(content=wanted))["content"]).tobytes()
-    if hashlib.sha256(content).hexdigest() != seal["sha256"]:
+    with path.open("rb") as stream:
+        stored = os.fstat(stream.fileno()).st_size - _SEAL.size
+        if stored > 2 * expected + MOST_NOTES:
+            raise ValueError(f"{stored:,} bytes for arrays of {expected:,}")
+        magic, size, digest = _SEAL.unpack(stream.read(_SEAL.size))
+        if magic != MAGIC:
+            raise ValueError("another kind of file")
+        if not 0 < size == stored:
+            raise ValueError(f"{stored:,} bytes where its size is {size:,}")
+        content = stream.read(size)
+    if hashlib.sha256(content).digest() != digest:
         raise ValueError("other bytes than were written")
     return content
 

@@ -119,31 +119,43 @@ def clear(folder: pathlib.Path) -> None:
             shutil.rmtree(folder / CHECKPOINTS)
 
 
-def _replace(path: pathlib.Path, content: bytes) -> None:
+def replace(path: pathlib.Path, *parts: bytes, what: str = "a file") -> None:
+    """Puts a file in a place, whole or not at all: by the time this returns it is on the disk, and so is its name.
+
+    Raises:
+      DataError: if it cannot be written; what was there stays.
+    """
     if not processes.is_first():
         return
     temporary = path.with_name(f".{path.name}.part")
-    with writing(path):
+    with writing(path, what):
         try:
-            with temporary.open("wb") as stream:
-                stream.write(content)
+            temporary.unlink(missing_ok=True)  # of a process that was killed, or a stranger's link
+            with temporary.open("xb") as stream:
+                stream.writelines(parts)
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(temporary, path)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+        if sys.platform != "win32":  # where no folder can be opened
+            name = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(name)
+            finally:
+                os.close(name)
 
 
 def write_json(path: pathlib.Path, content: Any) -> pathlib.Path:
     """Writes JSON in one go."""
-    _replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     return path
 
 
 def write_text(path: pathlib.Path, content: str) -> pathlib.Path:
     """Writes text in one go; of a file's name, what is not UTF-8 is written as \\udcff."""
-    _replace(path, content.encode(errors="backslashreplace"))
+    replace(path, content.encode(errors="backslashreplace"))
     return path
 
 
@@ -192,7 +204,7 @@ def truncate_metrics(folder: pathlib.Path, end: int) -> None:
 
 def save_params(folder: pathlib.Path, meta_params: PyTree) -> None:
     """Writes meta_params.msgpack; nothing is ever pickled."""
-    _replace(folder / PARAMS, serialization.to_bytes(jax.device_get(meta_params)))
+    replace(folder / PARAMS, serialization.to_bytes(jax.device_get(meta_params)))
 
 
 def check_arrays(path: pathlib.Path, like: PyTree, restored: PyTree) -> PyTree:

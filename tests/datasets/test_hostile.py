@@ -185,13 +185,63 @@ class TestPrepared:
     def load(self):
         return datasets.load("tfds:jaxmeta_readers", data_dir=self.data_dir)
 
-    def test_no_module_is_imported(self, refused, monkeypatch):
-        (self.data_dir / "hostile.py").write_text("raise SystemExit('code of a stranger')")
+    def hide(self, name, monkeypatch):
+        """Puts a module where Python would find it."""
+        (self.data_dir / f"{name}.py").write_text("raise SystemExit('code of a stranger')")
         monkeypatch.syspath_prepend(self.data_dir)
-        for name in ("hostile.Feature", "tensorflow_datasets.scripts.cli.main.Feature", "nothing"):
-            self.change("features.json", lambda content, name=name: content.update(pythonClassName=name))
-            with refused("features.json", name):
+
+    @pytest.mark.parametrize("name", ["hostile.Feature", "tensorflow_datasets.scripts.cli.main.Feature", "nothing"])
+    def test_no_module_is_imported(self, refused, monkeypatch, name):
+        self.hide("hostile", monkeypatch)
+        legacy, spelled = {"type": name, "content": {}}, {"python_class_name": name, "text": {}}
+        named = {"pythonClassName": name, "text": {}}
+        ways = [named, spelled, legacy, {"type": name, "content": "{}", "proto_cls": "tensorflow_datasets.TextFeature"}]
+        own = "tensorflow_datasets.core.features.sequence_feature.Sequence"
+        ways += [{"pythonClassName": own, "sequence": {"feature": each}} for each in (named, spelled)]
+        ways += [
+            {"pythonClassName": own, "jsonFeature": {"json": json.dumps({"feature": each, "length": None})}}
+            for each in (named, legacy)
+        ]
+        ways += [{"type": own, "content": json.dumps({"feature": named}), "proto_cls": "tensorflow_datasets.Sequence"}]
+        whole = (self.folder / "features.json").read_text()
+        for way in ways:
+            self.change("features.json", lambda content, way=way: content["featuresDict"]["features"].update(more=way))
+            with refused("tfds:jaxmeta_readers, features.json", f"got {name!r}", "if you trust it"):
                 self.load()
+            self.change("features.json", lambda content, way=way: (content.clear(), content.update(way)))
+            with refused("tfds:jaxmeta_readers, features.json", f"got {name!r}", "if you trust it"):
+                self.load()
+            (self.folder / "features.json").write_text(whole)
+            self.change("dataset_info.json", lambda content, way=way: content.update(features=way))
+            with refused("tfds:jaxmeta_readers, dataset_info.json", f"got {name!r}", "if you trust it"):
+                self.load()
+            self.change("dataset_info.json", lambda content: content.pop("features"))
+
+    def test_what_is_imported_already_is_left_to_the_library(self, refused):
+        self.change("features.json", lambda content: content.update(pythonClassName=f"{__name__}.Feature"))
+        with refused("tfds:jaxmeta_readers", "Unrecognized FeatureConnector"):
+            self.load()
+
+    def test_what_is_checked_is_what_is_read(self, refused, monkeypatch):
+        """The description of another folder, by way of a link or of the default config."""
+        self.hide("hostile", monkeypatch)
+        (self.data_dir / "evil").mkdir()
+        self.change("features.json", lambda content: content.update(pythonClassName="hostile.Feature"))
+        self.folder.rename(self.data_dir / "evil" / "1.0.0")
+        self.folder.symlink_to(self.data_dir / "evil" / "1.0.0")
+        with refused("features.json", "hostile.Feature"):
+            self.load()
+        self.folder.unlink()
+        (self.folder.parent / ".config").mkdir()
+        for config in ("../evil", str(self.data_dir / "evil")):
+            (self.folder.parent / ".config" / "metadata.json").write_text(json.dumps({"default_config_name": config}))
+            with refused("tfds:jaxmeta_readers", "a prepared set"):
+                self.load()
+
+    def test_a_description_nested_without_end(self, refused):
+        (self.folder / "features.json").write_text("[" * 100_000)
+        with refused("tfds:jaxmeta_readers", "whole, readable files"):
+            self.load()
 
     def test_files_lie_in_the_folder(self, refused):
         (self.data_dir / "secret").mkdir()

@@ -1,6 +1,9 @@
+import functools
+import hashlib
 import importlib.util
 import io
 import pathlib
+import shutil
 import sys
 import tempfile
 
@@ -13,6 +16,7 @@ from jaxmeta.datasets import Form, tfds
 
 library = pytest.importorskip("tensorflow_datasets")
 pytest.importorskip("array_record")
+checksums = pytest.importorskip("tensorflow_datasets.core.download.checksums")
 features = library.features
 NAMES = ["ant", "bee", "cat"]
 
@@ -76,12 +80,36 @@ class JaxmetaNumbers(JaxmetaPictures):
         return {"age": number, "label": number % 3}
 
 
+class JaxmetaConfigs(JaxmetaPictures):
+    """Two configs, of which the second is the default one."""
+
+    BUILDER_CONFIGS = [library.core.BuilderConfig(name=name, version="1.0.0") for name in ("dark", "bright")]  # noqa: RUF012
+    DEFAULT_BUILDER_CONFIG_NAME = "bright"
+
+    def example(self, number):
+        return {"image": png(number + 100 * (self.builder_config.name == "bright")), "label": number % 3}
+
+
 class JaxmetaDownloads(JaxmetaPictures):
     """A set that wants the network."""
 
     def _split_generators(self, dl_manager):
         dl_manager.download("http://localhost:1/nowhere.zip")
         return {}
+
+
+class JaxmetaPublished(JaxmetaPictures):
+    """A set of two published files, both empty."""
+
+    url_infos = {  # noqa: RUF012
+        f"http://localhost:1/{name}": checksums.UrlInfo(size=0, checksum=hashlib.sha256().hexdigest(), filename=name)
+        for name in ("a.zip", "b.zip")
+    }
+
+    def _split_generators(self, dl_manager):
+        for url in self.url_infos:
+            assert url.endswith(dl_manager.download(url).name)
+        return super()._split_generators(dl_manager)
 
 
 class JaxmetaStock(JaxmetaPictures):
@@ -93,16 +121,14 @@ class JaxmetaStock(JaxmetaPictures):
 
 @pytest.fixture
 def prepare(tmp_path, monkeypatch):
-    for folder in ("given", "temporary"):
-        (tmp_path / folder).mkdir()
+    (tmp_path / "given").mkdir()
     (tmp_path / "given" / "given.txt").write_text("as published")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the library leaves an empty folder
 
     def prepare(name):
         return tfds.prepare(name, tmp_path / "sets", tmp_path / "given")
 
-    yield prepare
-    assert not list((tmp_path / "temporary").iterdir())
+    return prepare
 
 
 def test_pictures(prepare, tmp_path, monkeypatch):
@@ -144,10 +170,26 @@ def test_pictures_of_several_sizes_need_a_form(prepare, tmp_path, refused):
     assert len(datasets.load("tfds:jaxmeta_sizes", data_dir=tmp_path / "sets", form=Form(5, 5, 1)).inputs) == 12
 
 
+def test_configs_and_versions(prepare, tmp_path):
+    for name in ("dark", "bright"):
+        folder = prepare(f"jaxmeta_configs/{name}")
+    load = functools.partial(datasets.load, data_dir=tmp_path / "sets", split="train")
+    for named, least in (("", 100), ("/dark", 0), ("/bright", 100), ("/dark:1.0.0", 0), (":1.0.0", 100)):
+        assert load(f"tfds:jaxmeta_configs{named}").inputs.min() == least
+    newer = folder.with_name("1.0.10")
+    shutil.copytree(folder, newer)
+    shutil.copytree(folder, folder.with_name("1.0.9"))
+    about = newer / "dataset_info.json"
+    about.write_text(about.read_text().replace('"1.0.0"', '"1.0.10"'))
+    assert tfds._prepared("jaxmeta_configs", tmp_path / "sets").info.full_name == "jaxmeta_configs/bright/1.0.10"
+    with pytest.raises(checks.DataError, match="a prepared set"):
+        load("tfds:jaxmeta_configs:2.0.0")
+
+
 @pytest.mark.parametrize("name", datasets.suggested())
 def test_suggested_sets_over_mock_data(name, tmp_path, monkeypatch):
     """What tensorflow-datasets says of a set, over rows that are made up: a picture or text, and the classes, fit."""
-    monkeypatch.setattr(library.core.DatasetInfo, "initialize_from_bucket", lambda _: None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the library leaves an empty folder
     builder = library.builder(name.removeprefix("tfds:"), data_dir=tmp_path, file_format="array_record", try_gcs=False)
     folder, about = pathlib.Path(builder.data_dir), datasets.suggested()[name]
 
@@ -163,8 +205,8 @@ def test_suggested_sets_over_mock_data(name, tmp_path, monkeypatch):
     (folder / part.filenames[0]).write_bytes(b"")
     rows = [row(index) for index in range(about.classes)]
     form = None if about.field == "text" else Form(2, 2, 1)
-    with library.testing.mock_data(data_dir=str(tmp_path), as_data_source_fn=lambda *_, **__: rows):
-        loaded = datasets.load(name, data_dir=tmp_path, form=form)
+    monkeypatch.setattr(library.core.DatasetBuilder, "as_data_source", lambda *_, **__: rows)
+    loaded = datasets.load(name, data_dir=tmp_path, form=form)
     assert loaded.class_names == tuple(builder.info.features["label"].names)
     assert loaded.inputs.dtype.kind == ("U" if about.field == "text" else "u")
     assert datasets.found(tmp_path) == {name: about._replace(examples=len(rows))}
@@ -198,7 +240,7 @@ def test_what_cannot_be_read(prepare, tmp_path, refused, monkeypatch):
         datasets.load("tfds:jaxmeta_pictures", data_dir=sets)
 
 
-def test_preparing_never_downloads_and_says_what_is_missing(prepare, tmp_path, refused):
+def test_preparing_says_what_is_missing(prepare, tmp_path, refused, monkeypatch):
     with refused("http://localhost:1/nowhere.zip", tmp_path / "given"):
         prepare("jaxmeta_downloads")
     with pytest.raises(ImportError, match="TensorFlow, which preparing this set needs"):
@@ -206,10 +248,28 @@ def test_preparing_never_downloads_and_says_what_is_missing(prepare, tmp_path, r
     for name in ("no_such_set", "huggingface:mnist"):
         with pytest.raises(ValueError, match="no such name"):
             prepare(name)
+    with refused("none of t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz, train-images-idx3-ubyte.gz"):
+        prepare("mnist")
+    with refused("none of a.zip, b.zip"):
+        prepare("jaxmeta_published")
+    (tmp_path / "given" / "a.zip").write_bytes(b"")
+    with monkeypatch.context() as patch, refused("given", "localhost", "; there is no b.zip"):
+        patch.setattr("time.sleep", lambda _: None)  # ten tries, minutes apart in the end
+        prepare("jaxmeta_published")
+    (tmp_path / "given" / "b.zip").write_bytes(b"damaged")
+    with refused("given", "http://localhost:1/b.zip", "has wrong checksum"):
+        prepare("jaxmeta_published")
     (tmp_path / "given" / "given.txt").unlink()
     with refused("tfds:jaxmeta_texts", "its published files"):
         prepare("jaxmeta_texts")
     assert not list((tmp_path / "sets").rglob("*.array_record*"))
+
+
+def test_published_files_are_all_that_is_needed(prepare, tmp_path, capfd):
+    for name in ("a.zip", "b.zip"):
+        (tmp_path / "given" / name).touch()
+    assert list(prepare("jaxmeta_published").glob("*.array_record*"))
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="preparing a stock set needs TensorFlow")
