@@ -277,20 +277,6 @@ def _together(
     return run
 
 
-def _streamed(update: Callable[..., Any], sample: tasks.Sample, keys: list[jax.Array]) -> _Update:
-    """The same where episodes come from the host: one training after the other."""
-
-    def run(states: list[training.MetaState], counts: list[int]) -> Any:
-        made = [update(state, sample, key, count) for state, key, count in zip(states, keys, counts, strict=True)]
-        rows = [
-            {name: np.asarray(values)[:count] for name, values in jax.device_get(metrics).items()}
-            for (_, metrics), count in zip(made, counts, strict=True)
-        ]
-        return [state for state, _ in made], rows
-
-    return run
-
-
 def _pause(now: list[_Training], coming: float, stop: Callable[[], int]) -> None:
     """Saves if it is time to, and ends if it is asked to; `coming` is how many seconds the next thing may take."""
     reason = processes.largest(stop())
