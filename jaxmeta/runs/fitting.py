@@ -256,10 +256,6 @@ def _together(
 ) -> _Update:
     """One program of all trainings: (states, counts) -> (states, the metrics [count] of each)."""
     alone = len(keys) == 1
-    if tasks.is_streamed(sample):
-        return _streamed(
-            training.streamed_updates(trainer, num_tasks=num_tasks, num_updates=LINE, mesh=mesh), sample, keys
-        )
     update = training.many_updates(trainer, num_tasks=num_tasks, num_updates=LINE, mesh=mesh)
     compiled = jax.jit(update if alone else training.side_by_side(update), donate_argnums=0, out_shardings=sharding)
     data = jax.device_put(tasks.as_pytree(sample), sharding)
