@@ -85,9 +85,10 @@ def _evaluate(learner, criterion, columns, tasks_per_chunk, mesh, meta_params, e
 
     def scores(meta_params: PyTree, episodes: Episode, keys: Array) -> dict[str, dict[str, Array]]:
         num_tasks = tree.leading_axis(episodes)
-        chunk = math.gcd(num_tasks, 10) if default_chunk(episodes) == 1 else num_tasks
+        default = math.gcd(num_tasks, 10) if default_chunk(episodes) == 1 else num_tasks
+        chunk = default if tasks_per_chunk is None else tasks_per_chunk
         score = jax.vmap(functools.partial(one, meta_params))
-        return map_chunks(lambda chunk: score(*chunk), (episodes, keys), tasks_per_chunk or chunk)
+        return map_chunks(lambda chunk: score(*chunk), (episodes, keys), chunk)
 
     everywhere = scores if mesh is None else meshes.gathered(scores, mesh)
     return everywhere(meta_params, episodes, jax.random.split(key, tree.leading_axis(episodes)))

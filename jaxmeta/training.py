@@ -88,7 +88,8 @@ def meta_trainer(
 
             return jax.grad(loss, has_aux=True)(meta_params)
 
-        return sum_over_chunks(chunk_gradient, (episodes, keys), tasks_per_chunk or default_chunk(episodes))
+        chunk = default_chunk(episodes) if tasks_per_chunk is None else tasks_per_chunk
+        return sum_over_chunks(chunk_gradient, (episodes, keys), chunk)
 
     mean_gradient = gradient if mesh is None else meshes.mean_over_tasks(gradient, mesh)
 
