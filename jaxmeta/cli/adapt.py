@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import checks, datasets, tasks
-from jaxmeta.cli import build, memory
+from jaxmeta import checks, datasets, memory, tasks
+from jaxmeta.cli import build
 from jaxmeta.cli.config import Adapt, Train
 from jaxmeta.cli.evaluate import MOST, load, parameters
 from jaxmeta.runs import check_plain, write_text

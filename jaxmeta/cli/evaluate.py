@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import baselines, checks
-from jaxmeta.cli import build, memory, scoring, sources, train
+from jaxmeta import baselines, checks, memory
+from jaxmeta.cli import build, scoring, sources, train
 from jaxmeta.cli.config import Evaluate, Train
 from jaxmeta.runs import RunFolder, check_empty, check_plain, create, processes, read_json, results, table, write_json
 from jaxmeta.runs.folder import FREE, MOST_RESULTS, RESULTS

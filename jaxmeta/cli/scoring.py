@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import evaluation, tasks, tree
-from jaxmeta.cli import build, devices, memory, sources
+from jaxmeta import evaluation, memory, tasks, tree
+from jaxmeta.cli import build, devices, sources
 from jaxmeta.cli.config import Train
 from jaxmeta.runs import report_row
 from jaxmeta.types import Episode, MetaLearner, PyTree
@@ -23,9 +23,6 @@ class Test(NamedTuple):
     checksums: dict[str, str]
     shape: build.Shape
     sample: tasks.Sample
-
-
-_evaluate = jax.jit(evaluation.evaluate, static_argnums=(0, 1), static_argnames="mesh")
 
 
 def draw(sample: tasks.Sample, seed: int, num_tasks: int) -> Episode:
@@ -60,8 +57,7 @@ def row(
     config: Train, method: str, learner: MetaLearner, meta_params: PyTree, test: Test, *, trained: int = 0, tested: int
 ) -> dict[str, Any]:
     """One row; `trained` and `tested` are its inner steps in training and in test."""
-    scores = memory.checked(
-        f"evaluating {method}", _evaluate,
+    scores = evaluation.evaluate(
         learner, build.criterion(config), meta_params, test.episodes, jax.random.key(config.seed),
         mesh=devices.mesh(tree.leading_axis(test.episodes)),
     )  # fmt: skip
