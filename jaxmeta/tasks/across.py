@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.tasks.finite import as_floats, labelled_rows
+from jaxmeta.tasks.finite import as_floats, labelled_rows, on_device
 from jaxmeta.tasks.sampling import Sample, distinct
 from jaxmeta.types import Array, Batch, Episode
 
@@ -65,7 +65,7 @@ def _drawing(what: str, examples: Any, count: int) -> Callable[[Array, Array], B
     if count > sizes.min():
         smallest = examples.class_names[int(sizes.argmin())]
         checks.fail(what, f"at most {sizes.min()}, the examples of {examples.name}'s class {smallest!r}", count)
-    inputs, starts = jnp.asarray(examples.inputs), jnp.asarray(examples.offsets[:-1])
+    inputs, starts = on_device(f"across: {examples.name}", examples), jnp.asarray(examples.offsets[:-1])
     sizes = jnp.asarray(sizes, jnp.int32)
 
     def draw(key: Array, chosen: Array) -> Batch:

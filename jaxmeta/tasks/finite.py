@@ -48,7 +48,7 @@ def few_shot(examples: Any, *, num_ways: int, num_shots: int, num_queries: int) 
             f"at most {sizes.min()}, the examples of class {examples.class_names[smallest]!r}",
             f"{num_shots} + {num_queries} = {count}",
         )
-    inputs, starts = jnp.asarray(examples.inputs), jnp.asarray(examples.offsets[:-1])
+    inputs, starts = on_device("few_shot: examples", examples), jnp.asarray(examples.offsets[:-1])
     sizes = jnp.asarray(sizes, jnp.int32)
 
     def sample(key: Array) -> Episode:
@@ -79,7 +79,7 @@ def labelled_batches(examples: Any, *, batch_size: int) -> Sample:
     """
     total = len(examples.inputs)
     batch_size = checks.integer("labelled_batches: batch_size", batch_size, 1, total)
-    inputs = jnp.asarray(examples.inputs)
+    inputs = on_device("labelled_batches: examples", examples)
     targets = jnp.asarray(np.repeat(np.arange(len(examples.offsets) - 1), np.diff(examples.offsets)), jnp.int32)
 
     def sample(key: Array) -> Episode:
@@ -87,6 +87,13 @@ def labelled_batches(examples: Any, *, batch_size: int) -> Sample:
         return Episode((), Batch(as_floats(inputs[rows]), targets[rows]))
 
     return sample
+
+
+def on_device(what: str, examples: Any) -> Array:
+    """The inputs of examples as an array of JAX, which has none of texts: those raise ValueError."""
+    if np.dtype(getattr(examples.inputs, "dtype", float)).kind in "USO":
+        checks.fail(what, "numbers", "texts", "bring them to token ids or embeddings first")
+    return jnp.asarray(examples.inputs)
 
 
 def as_floats(inputs: Array) -> Array:

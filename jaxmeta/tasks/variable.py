@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.tasks.finite import as_floats
+from jaxmeta.tasks.finite import as_floats, on_device
 from jaxmeta.tasks.sampling import Sample, distinct
 from jaxmeta.types import Array, Batch, Episode
 
@@ -60,7 +60,7 @@ def variable(
     if sizes.min() < 2:
         alone = examples.class_names[int(sizes.argmin())]
         checks.fail("variable: examples", "at least 2 examples of every class", f"{sizes.min()} of {alone!r}")
-    inputs, starts = jnp.asarray(examples.inputs), jnp.asarray(examples.offsets[:-1])
+    inputs, starts = on_device("variable: examples", examples), jnp.asarray(examples.offsets[:-1])
     sizes = jnp.asarray(sizes, jnp.int32)
     support_rows = jnp.arange(min(max_support, max_ways * max_shots))
 
