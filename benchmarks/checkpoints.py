@@ -16,8 +16,7 @@ import time
 import jax
 import turns
 
-from jaxmeta import runs, training
-from jaxmeta.runs import results
+from jaxmeta import provenance, runs, tables, training
 
 PRESETS = ("maml-regression", "maml-strokes", "protonet-strokes")
 TURNS, TURN_SECONDS, MOST_UPDATES = 11, 2.0, 2000
@@ -42,7 +41,7 @@ def measure(name: str, folder: pathlib.Path) -> dict[str, object]:
     jax.block_until_ready(programs["plain"](state, key, 3))
     count = int(min(MOST_UPDATES, max(1, 3 * TURN_SECONDS / (time.perf_counter() - began))))
     facts = {"config": train.recorded(config), "data": given.checksums}
-    checkpoints = runs.Checkpoints(folder, name, facts=facts, versions=results.versions())
+    checkpoints = runs.Checkpoints(folder, name, facts=facts, versions=provenance.versions())
     seconds, saves = {way: [] for way in programs}, []
     for _ in range(TURNS):
         for way, program in programs.items():
@@ -55,8 +54,8 @@ def measure(name: str, folder: pathlib.Path) -> dict[str, object]:
     ratios = [guarded / without for guarded, without in zip(seconds["guarded"], seconds["plain"], strict=True)]
     return {
         "update_seconds": float(f"{statistics.median(seconds['plain']):.3g}"), "updates_per_turn": count,
-        "guard_ratio": [round(f(ratios), 3) for f in (statistics.median, min, max)],
-        "checkpoint_seconds": [round(f(saves), 3) for f in (statistics.median, min, max)],
+        "guard_ratio": turns.spread(ratios, 3),
+        "checkpoint_seconds": turns.spread(saves, 3),
         "interval": progress.INTERVAL, "share_of_interval": round(statistics.median(saves) / progress.INTERVAL, 5),
     }  # fmt: skip
 
@@ -64,13 +63,13 @@ def measure(name: str, folder: pathlib.Path) -> dict[str, object]:
 def main() -> dict:
     with tempfile.TemporaryDirectory() as folder:
         rows = {name: measure(name, pathlib.Path(folder)) for name in PRESETS}
-    return {"versions": turns.versions(), "rows": rows}
+    return {"rows": rows}
 
 
-def table(column: dict) -> list[str]:
+def table(column: dict) -> str:
     header = ("preset", "an update, s", "with the guard, relative", "a checkpoint, s", "share of a run")
     cells = []
     for name, row in column["rows"].items():
-        guard, saved = ("{} [{}, {}]".format(*row[what]) for what in ("guard_ratio", "checkpoint_seconds"))
+        guard, saved = (turns.shown(row[what]) for what in ("guard_ratio", "checkpoint_seconds"))
         cells.append((name, row["update_seconds"], guard, saved, f"{row['share_of_interval']:.2%}"))
-    return [*turns.table_of(header, cells), "", f"A checkpoint is written every {row['interval']:.0f} s."]
+    return f"{tables.markdown(header, cells)}\n\nA checkpoint is written every {row['interval']:.0f} s."

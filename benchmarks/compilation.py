@@ -8,12 +8,13 @@ and with the cache that the first process left behind.
 """
 
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 
 import turns
+
+from jaxmeta import tables
 
 COMPILATION = """
 import sys, time
@@ -45,11 +46,9 @@ def main() -> dict:
             for state, count in (("empty", 1), ("filled", 3)):
                 name = f"{num_steps} inner steps, cache {state}"
                 seconds[name] = [answer(cache, num_steps) for _ in range(count)]
-    rows = {name: [round(f(each), 3) for f in (statistics.median, min, max)] for name, each in seconds.items()}
-    return {"versions": turns.versions(), "rows": rows}
+    rows = {name: turns.spread(each, 3) for name, each in seconds.items()}
+    return {"rows": rows}
 
 
-def table(column: dict) -> list[str]:
-    return turns.table_of(
-        ("compilation", "s"), [(name, "{} [{}, {}]".format(*row)) for name, row in column["rows"].items()]
-    )
+def table(column: dict) -> str:
+    return tables.markdown(("compilation", "s"), [(name, turns.shown(row)) for name, row in column["rows"].items()])

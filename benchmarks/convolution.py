@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import turns
 
+from jaxmeta import tables
 from jaxmeta.models import convolution, normalization
 
 TURNS, SHAPES, FILTERS = 15, ((75, 28, 28, 1), (75, 14, 14, 64), (75, 7, 7, 64)), 64
@@ -120,7 +121,7 @@ def compared(what: str, forms: dict[str, Callable], x: jax.Array, weights: jax.A
         seconds = turns.in_turns(steps, TURNS)
         for row in rows:
             ratios = [a / b for a, b in zip(seconds[row["form"]], seconds["library"], strict=True)]
-            row[order] = [round(f(ratios), 2) for f in (statistics.median, min, max)]
+            row[order] = turns.spread(ratios)
             row[f"{order}_milliseconds"] = round(1e3 * statistics.median(seconds[row["form"]]), 2)
     return rows
 
@@ -133,14 +134,14 @@ def main() -> dict:
         rows += compared(f"convolution of {shape[1]}x{shape[2]}x{shape[3]}", CONVOLUTIONS, x, kernel)
     x = jnp.asarray(draw.normal(size=(75, 14, 14, FILTERS)), jnp.float32)
     rows += compared("norm of 14x14x64", NORMS, x, jnp.linspace(0.5, 2, FILTERS))
-    return {"versions": turns.versions(), "rows": rows}
+    return {"rows": rows}
 
 
-def table(column: dict) -> list[str]:
+def table(column: dict) -> str:
     header = ("layer", "form", "forward, ms", "gradient, ms", "second order, ms", "times the library's: second order")
     orders = [f"{order}_milliseconds" for order in ("forward", "gradient", "second")]
     cells = [
-        (row["what"], row["form"], *(row[order] for order in orders), "{} [{}, {}]".format(*row["second"]))
+        (row["what"], row["form"], *(row[order] for order in orders), turns.shown(row["second"]))
         for row in column["rows"]
     ]
-    return turns.table_of(header, cells)
+    return tables.markdown(header, cells)

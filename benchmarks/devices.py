@@ -18,6 +18,8 @@ import turns
 from cases import NUM_TASKS, Case
 from meta_step import TOLERANCE, Side
 
+from jaxmeta import tables
+
 CASE, TURNS = Case("maml", "conv4", 5, 1, 5), 11
 
 
@@ -47,16 +49,16 @@ def main() -> dict:
     rows = []
     for count in counts:
         ratios = [one / many for one, many in zip(seconds[1], seconds[count], strict=True)]
-        gain = [round(f(ratios), 2) for f in (statistics.median, min, max)]
+        gain = turns.spread(ratios)
         rows.append({"devices": count, "seconds": round(statistics.median(seconds[count]), 4), "gain": gain})
         rows[-1] |= found[count]
-    return {"versions": turns.versions(), "rows": rows}
+    return {"rows": rows}
 
 
-def table(column: dict) -> list[str]:
+def table(column: dict) -> str:
     header = ("devices", "a step, s", "times one device", "loss", "gradient norm")
     cells = [
-        (row["devices"], row["seconds"], "{} [{}, {}]".format(*row["gain"]), row["loss"], row["gradient_norm"])
+        (row["devices"], row["seconds"], turns.shown(row["gain"]), row["loss"], row["gradient_norm"])
         for row in column["rows"]
     ]
-    return turns.table_of(header, cells)
+    return tables.markdown(header, cells)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 import turns
 
-from jaxmeta import criteria, inner, maml, meta_trainer, models, tasks
+from jaxmeta import criteria, inner, maml, meta_trainer, models, tables, tasks
 
 NUM_TASKS, TURNS, MEMORY_STEPS, TIME_STEPS, MEMORY_TASKS = 4, 9, (1, 5, 50), (1, 5), (1, 16, 128)
 FORMS = {
@@ -55,17 +55,17 @@ def main() -> dict:
         for row in rows[-len(FORMS) :]:
             row["seconds"] = round(statistics.median(seconds[row["form"]]), 4)
             ratios = [a / b for a, b in zip(seconds[row["form"]], seconds["nested"], strict=True)]
-            row["relative_to_nested"] = [round(f(ratios), 2) for f in (statistics.median, min, max)]
+            row["relative_to_nested"] = turns.spread(ratios)
     for num_tasks in MEMORY_TASKS:
         megabytes, _ = program_of("mixed mode", num_tasks, 1)
         rows.append({"form": "mixed mode", "num_tasks": num_tasks, "num_steps": 1, "temporary_megabytes": megabytes})
-    return {"versions": turns.versions(), "rows": rows}
+    return {"rows": rows}
 
 
-def table(column: dict) -> list[str]:
+def table(column: dict) -> str:
     header = ("tasks", "inner steps", "form", "temporary memory, MB", "a step, s", "relative to nested")
     cells = []
     for row in column["rows"]:
-        timed = (row["seconds"], "{} [{}, {}]".format(*row["relative_to_nested"])) if "seconds" in row else ("-", "-")
+        timed = (row["seconds"], turns.shown(row["relative_to_nested"])) if "seconds" in row else ("-", "-")
         cells.append((row["num_tasks"], row["num_steps"], row["form"], row["temporary_megabytes"], *timed))
-    return turns.table_of(header, cells)
+    return tables.markdown(header, cells)

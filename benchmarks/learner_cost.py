@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 import turns
 
-from jaxmeta import meta_trainer, tasks
+from jaxmeta import meta_trainer, tables, tasks
 
 NUM_TASKS, TURNS = 16, 7
 LEARNERS = (
@@ -47,15 +47,15 @@ def main() -> dict:
         ratios = [own / maml for own, maml in zip(seconds[name], seconds["maml"], strict=True)]
         rows[name] = {
             "seconds": round(statistics.median(seconds[name]), 4), "compile_seconds": compiled[name],
-            "relative_to_maml": [round(f(ratios), 2) for f in (statistics.median, min, max)],
+            "relative_to_maml": turns.spread(ratios),
         }  # fmt: skip
-    return {"versions": turns.versions(), "rows": rows}
+    return {"rows": rows}
 
 
-def table(column: dict) -> list[str]:
+def table(column: dict) -> str:
     header = ("learner", "a step, s", "relative to MAML", "compilation, s")
     cells = [
-        (name, f"{row['seconds']:.3f}", "{} [{}, {}]".format(*row["relative_to_maml"]), row["compile_seconds"])
+        (name, f"{row['seconds']:.3f}", turns.shown(row["relative_to_maml"]), row["compile_seconds"])
         for name, row in column["rows"].items()
     ]
-    return turns.table_of(header, cells)
+    return tables.markdown(header, cells)

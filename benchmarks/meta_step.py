@@ -22,7 +22,10 @@ import time
 
 SIDES = pathlib.Path(__file__).parent / "sides"
 sys.path.insert(0, str(SIDES))
+import turns  # noqa: E402
 from cases import CASES, Case  # noqa: E402
+
+from jaxmeta import tables  # noqa: E402
 
 TURNS, BUDGET, TOLERANCE = 9, 25.0, 2e-3
 OURS = ("jaxmeta", "jaxmeta, one device")
@@ -85,7 +88,7 @@ def measure(case: Case, sides: dict[str, Side]) -> dict:
         ratios = [peer / own for peer, own in zip(seconds[form], seconds["jaxmeta"], strict=True)]
         row["forms"][form] |= {
             "seconds": round(statistics.median(seconds[form]), 5),
-            "times_jaxmeta": [round(f(ratios), 2) for f in (statistics.median, min, max)],
+            "times_jaxmeta": turns.spread(ratios),
             "turns": len(ratios),
         }
         print(f"{case.name}, {form}: {row['forms'][form]}", file=sys.stderr, flush=True)
@@ -104,25 +107,23 @@ def main() -> dict:
     finally:
         for side in set(sides.values()):
             side.close()
-    versions = about["jaxmeta"]["versions"] | about["torch loop"]["versions"]
     devices = {form: about[form]["device"] for form in (*OURS, "torch loop")}
     limit = about[OURS[1]]["matmul_limit"]
     for row in rows:
         ours = row["forms"]["jaxmeta"]
         row["matmul_share"] = round(ours["matmul_operations"] / ours["seconds"] / limit, 3)
-    return {"devices": devices, "versions": versions, "matmul_limit": round(limit), "rows": rows}
+    return {"devices": devices, "versions": about["torch loop"]["versions"], "matmul_limit": round(limit), "rows": rows}
 
 
-def table(column: dict) -> list[str]:
+def table(column: dict) -> str:
     forms = (OURS[1], *PEERS)
     header = ["case", "jaxmeta, s", "of the matmul limit", *forms]
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    rows = []
     for row in column["rows"]:
         found = [row["forms"].get(form, {}).get("times_jaxmeta") for form in forms]
-        cells = ["{} [{}, {}]".format(*each) if each else "not measured" for each in found]
-        own = f"{row['forms']['jaxmeta']['seconds']:.4f} | {row['matmul_share']:.0%}"
-        lines.append(f"| {row['case']} | {own} | {' | '.join(cells)} |")
+        cells = [turns.shown(each) if each else "not measured" for each in found]
+        rows.append([row["case"], f"{row['forms']['jaxmeta']['seconds']:.4f}", f"{row['matmul_share']:.0%}", *cells])
     devices = "; ".join(f"{form}: {device}" for form, device in column["devices"].items())
     limit = f"The matmul limit is {column['matmul_limit'] / 1e9:.0f} GFLOP/s."
     what = "Times that a step takes longer than jaxmeta's: median and range over turns."
-    return [*lines, "", f"{what} {limit} {devices}."]
+    return f"{tables.markdown(header, rows)}\n\n{what} {limit} {devices}."

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import turns
 
-from jaxmeta import criteria, datasets, maml, meta_trainer, models, tasks
+from jaxmeta import criteria, datasets, maml, meta_trainer, models, tables, tasks
 
 TURNS = 21
 
@@ -37,17 +37,16 @@ def main() -> dict:
     seconds = turns.in_turns(steps, TURNS)
     rows = []
     for name in list(steps)[1:]:
-        shares = [a / (a + b) for a, b in zip(seconds["sampling"], seconds[name], strict=True)]
-        share = [round(100 * f(shares), 2) for f in (statistics.median, min, max)]
+        shares = [100 * a / (a + b) for a, b in zip(seconds["sampling"], seconds[name], strict=True)]
+        share = turns.spread(shares)
         rows.append({"step": name, "seconds": round(statistics.median(seconds[name]), 4), "percent": share})
     sampling = round(statistics.median(seconds["sampling"]), 5)
-    return {"versions": turns.versions(), "sampling_seconds": sampling, "rows": rows}
+    return {"sampling_seconds": sampling, "rows": rows}
 
 
-def table(column: dict) -> list[str]:
+def table(column: dict) -> str:
     header = ("step", "a step, s", "sampling, s", "sampling's share, %")
     cells = [
-        (row["step"], row["seconds"], column["sampling_seconds"], "{} [{}, {}]".format(*row["percent"]))
-        for row in column["rows"]
+        (row["step"], row["seconds"], column["sampling_seconds"], turns.shown(row["percent"])) for row in column["rows"]
     ]
-    return turns.table_of(header, cells)
+    return tables.markdown(header, cells)

@@ -10,7 +10,9 @@ import subprocess
 import sys
 from importlib import metadata
 
-TURNS, PACKAGES = 9, ("jaxmeta", "jax", "flax", "optax", "chex")
+import turns
+
+TURNS = 9
 ASKED = """
 import time
 start = time.perf_counter()
@@ -28,15 +30,14 @@ def main() -> dict:
         rows.append([float(number) for number in found.split()])
     libraries, own = zip(*rows[1:], strict=True)
     return {
-        "versions": {package: metadata.version(package) for package in PACKAGES},
+        "versions": {"chex": metadata.version("chex")},
         "libraries_seconds": round(statistics.median(libraries), 3),
-        "jaxmeta_seconds": [round(f(own), 3) for f in (statistics.median, min, max)],
+        "jaxmeta_seconds": turns.spread(own, 3),
     }
 
 
-def table(column: dict) -> list[str]:
-    median, low, high = column["jaxmeta_seconds"]
-    return [
+def table(column: dict) -> str:
+    return (
         f"jax, flax (linen and nnx), optax and chex: {column['libraries_seconds']} s; "
-        f"jaxmeta beyond them: {median} s [{low}, {high}].",
-    ]
+        f"jaxmeta beyond them: {turns.shown(column['jaxmeta_seconds'])} s."
+    )

@@ -1,15 +1,8 @@
-"""What the claims' files share: calls in turns, versions, a Markdown table."""
+"""What the claims' files share: calls in turns, and the median and range of what the turns gave."""
 
-import importlib.metadata
-import platform
+import statistics
 import time
 from collections.abc import Callable, Sequence
-
-PACKAGES = ("jaxmeta", "jax", "flax", "optax", "numpy")
-
-
-def versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
 
 
 def in_turns(steps: dict[str, Callable[[], object]], count: int) -> dict[str, list[float]]:
@@ -24,5 +17,12 @@ def in_turns(steps: dict[str, Callable[[], object]], count: int) -> dict[str, li
     return seconds
 
 
-def table_of(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    return [f"| {' | '.join(map(str, cells))} |" for cells in (header, ["---"] * len(header), *rows)]
+def spread(values: Sequence[float], digits: int = 2) -> list[float]:
+    """Median, minimum and maximum."""
+    return [round(f(values), digits) for f in (statistics.median, min, max)]
+
+
+def shown(found: Sequence[float]) -> str:
+    """A `spread` as a table has it, such as "1.71 [1.62, 1.74]"."""
+    median, low, high = found
+    return f"{median} [{low}, {high}]"

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 
-import turns
+from jaxmeta import tables
 
 SETTINGS = ((5, 1, 1), (5, 1, 5), (5, 5, 5))
 KINDS = {
@@ -100,17 +100,17 @@ def main() -> dict:
         command = [sys.executable, __file__, json.dumps(setting)]
         ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         rows.append({"setting": "{}w-{}s-{}step".format(*setting)} | json.loads(ended.stdout.splitlines()[-1]))
-    return {"versions": turns.versions(), "rows": rows}
+    return {"rows": rows}
 
 
-def table(column: dict) -> list[str]:
+def table(column: dict) -> str:
     header = ("MAML, Conv-4", *KINDS, "the whole step, ms", "its matmuls at the core's limit, ms")
     cells = [
         (row["setting"], *(f"{row['milliseconds'][kind]:.2f}" for kind in KINDS), row["whole"], row["least"])
         for row in column["rows"]
     ]
     meaning = "; ".join(f"{kind}: {what}" for kind, what in KINDS.items())
-    return [*turns.table_of(header, cells), "", f"Milliseconds. {meaning}."]
+    return f"{tables.markdown(header, cells)}\n\nMilliseconds. {meaning}."
 
 
 if __name__ == "__main__":

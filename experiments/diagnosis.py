@@ -1,7 +1,7 @@
 """Diagnosis in practice: learnt on random tables or on other pictures, adapted to a handful of real patients.
 
 Paper:     none; the task is this project's own. Random tables: after Hollmann et al., TabPFN, 2023.
-Command:   JAXMETA_DATA=... python experiments/diagnosis.py
+Command:   python experiments/diagnosis.py --data-dir PATH   (PATH holds caltech101, ucmerced and bccd_cells)
 Hardware:  2 cores of an AMD EPYC (AVX2), no accelerator.
 Time:      see `seconds` and `cpu_seconds` in results/diagnosis.json.
 Expected:  breast cancer: within a point of logistic regression fitted to the same patients; diabetes: far better than
@@ -19,22 +19,19 @@ know. Gains are mean differences to each of the two, paired over the 600 tasks t
 from task to task, so the intervals speak of these tables and not of all patients.
 """
 
-import json
-import os
-import pathlib
-import platform
+import argparse
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pages
 
 import jaxmeta
-from jaxmeta import baselines, criteria, datasets, evaluation, models, tasks, training
+from jaxmeta import baselines, criteria, datasets, evaluation, models, provenance, tables, tasks, training
 from jaxmeta.statistics import mean_interval
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 NUM_TASKS, PER_CALL = 600, 500
 PENALTIES = (0.1, 1.0, 10.0, 30.0, 100.0, 1000.0)
 FEATURES = 30
@@ -84,16 +81,12 @@ def compare(task: str, shots: int, unit: str, sign: int, found: dict[str, np.nda
         row["gain_over_default"] = None if method == default else rounded(values - found[default])
         row["gain_over_best"] = None if method == best else rounded(values - found[best])
         rows.append(row)
-        print(f"{task}, {shots} shots: {method:<34} {interval(row)}", flush=True)
+        print(f"{task}, {shots} shots: {method:<34} {tables.interval(row, unit)}", flush=True)
     return rows
 
 
 def rounded(values: np.ndarray) -> dict[str, float]:
     return {name: round(value, 4) for name, value in mean_interval(values)._asdict().items()}
-
-
-def interval(row: dict, sign: str = "") -> str:
-    return "{mean:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]".format(sign=sign, **row)
 
 
 def breast_cancer() -> list[dict]:
@@ -148,17 +141,14 @@ def diabetes() -> list[dict]:
     return rows
 
 
-def blood_cells() -> list[dict]:
+def blood_cells(sources: list[datasets.Examples], cells: datasets.Examples) -> list[dict]:
     """Platelet, red or white cell, from a picture; the tested slides are those of the split "test"."""
     loss, shape = criteria.cross_entropy, (FORM.height, FORM.width, FORM.channels)
     encoder = models.conv4(shape, None, num_filters=48, norm="layer")
-    data_dir = os.environ.get("JAXMETA_DATA", RESULTS.parents[2] / "shared" / "data")
-    sources = [datasets.load(name, data_dir=data_dir, form=FORM) for name in ("caltech101", "ucmerced")]
     learner = jaxmeta.protonet(encoder, loss, num_ways=10)
     source = tasks.mixture([tasks.few_shot(each, num_ways=10, num_shots=5, num_queries=5) for each in sources])
     learned = meta_train(learner, tasks.augmented(source, tasks.flip), steps=2_000, num_tasks=1)
-    cells, rows = datasets.load("bccd_cells", data_dir=data_dir, form=FORM, split="test"), []
-    tester = jaxmeta.protonet(encoder, loss, num_ways=3)
+    tester, rows = jaxmeta.protonet(encoder, loss, num_ways=3), []
     for shots in (5, 10):
         sizes = {"num_ways": 3, "num_shots": shots, "num_queries": 15}
         episodes = draw(tasks.few_shot(cells, **sizes))
@@ -177,34 +167,39 @@ def logistic(num_ways: int):
     return lambda penalty: baselines.logistic_regression(criteria.cross_entropy, num_ways=num_ways, penalty=penalty)
 
 
-def page(rows: list[dict], seconds: float) -> str:
-    lines = [
-        "# Diagnosis from a handful of patients",
-        "",
-        f"`python experiments/diagnosis.py`, {seconds:.0f} s of CPU. Means and 95% intervals, {NUM_TASKS} tasks. Gains",
-        "are paired, over the linear model with its default penalty and with the penalty that is best in hindsight.",
-        "Accuracy: higher is better; variance left unexplained: lower is better.",
-        "",
-        "| task | examples | method | mean | gain over default | gain over hindsight |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
+def page(content: dict) -> str:
+    """The table, of the content of diagnosis.json."""
+    rows = []
+    for row in content["rows"]:
         kind = "" if row["task"] == "diabetes" else " a class"
-        gains = [interval(gain, "+") if gain else "" for gain in (row["gain_over_default"], row["gain_over_best"])]
-        cells = [f"{row['task']}, {row['unit']}", f"{row['shots']}{kind}", row["method"], interval(row), *gains]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        gains = [tables.difference(row[f"gain_over_{which}"], row["unit"]) for which in ("default", "best")]
+        about = [f"{row['task']}, {row['unit']}", f"{row['shots']}{kind}", row["method"]]
+        rows.append([*about, tables.interval(row, row["unit"]), *gains])
+    head = ["task", "examples", "method", "mean", "gain over default", "gain over hindsight"]
+    return f"""# Diagnosis from a handful of patients
+
+`python experiments/diagnosis.py`, {content["cpu_seconds"]:.0f} s of CPU.
+Means and 95% intervals, {content["num_tasks"]} tasks.
+Gains are paired, over the linear model with its default penalty and with the penalty that is best in hindsight.
+Accuracy in %: higher is better; variance left unexplained: lower is better.
+
+{tables.markdown(head, rows)}
+
+{provenance.line(content)}.
+"""
 
 
 def main() -> None:
-    RESULTS.mkdir(exist_ok=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", help="where the pictures lie; JAXMETA_DATA is the default")
+    data_dir = parser.parse_args().data_dir
+    sources = [datasets.load(name, data_dir=data_dir, form=FORM) for name in ("caltech101", "ucmerced")]
+    cells = datasets.load("bccd_cells", data_dir=data_dir, form=FORM, split="test")
     start, cpu_start = time.perf_counter(), time.process_time()
-    rows = breast_cancer() + diabetes() + blood_cells()
+    rows = breast_cancer() + diabetes() + blood_cells(sources, cells)
     seconds, cpu = round(time.perf_counter() - start, 1), round(time.process_time() - cpu_start, 1)
-    versions = {"python": platform.python_version(), "jax": jax.__version__, "numpy": np.__version__}
-    content = {"seconds": seconds, "cpu_seconds": cpu, "versions": versions, "num_tasks": NUM_TASKS, "rows": rows}
-    (RESULTS / "diagnosis.json").write_text(json.dumps(content, indent=1) + "\n")
-    (RESULTS / "diagnosis.md").write_text(page(rows, cpu))
+    told = {"seconds": seconds, "cpu_seconds": cpu, "num_tasks": NUM_TASKS, "rows": rows}
+    pages.write(pages.RESULTS / "diagnosis", provenance.record() | told, page)
     print(f"{seconds} s, {cpu} s of CPU")
 
 

@@ -25,21 +25,19 @@ import dataclasses
 import json
 import math
 import pathlib
-import platform
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pages
 
-import jaxmeta
-from jaxmeta import evaluation, training
+from jaxmeta import evaluation, provenance, tables, training
 from jaxmeta.cli import build, presets, scoring, sources
 from jaxmeta.cli.config import Train
 from jaxmeta.statistics import mean_interval
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 SUFFIX, VALIDATIONS = "-omniglot-5w1s", 10
 SIZES = {"ways": 5, "shots": 1}
 
@@ -118,23 +116,31 @@ def test(config: Train, meta_params: dict) -> dict:
     }
 
 
-def markdown(results: dict) -> str:
-    lines = [
-        "| learner, norm | steps | tasks a step | inner steps, training / test | queries a class | joint | single |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def page(results: dict) -> str:
+    """The table, of the content of learners.json."""
+
+    def shown(percent: list[float]) -> str:
+        return tables.interval(dict(zip(("mean", "low", "high"), np.array(percent) / 100, strict=True)), "accuracy")
+
+    head = (
+        "learner, norm",
+        "steps",
+        "tasks a step",
+        "inner steps, training / test",
+        "queries a class",
+        "joint",
+        "single",
+    )
+    rows = []
     for name, row in results["rows"].items():
-        cells = [f"{mean:.1f} [{low:.1f}, {high:.1f}]" for mean, low, high in (row["joint"], row["single"])]
         steps = " / ".join(map(str, row["inner_steps"])) if row["inner_steps"] else "-"
-        about = [f"{row['steps']:,}", str(row["tasks_per_step"]), steps, str(row["queries"])]
-        lines.append(f"| {' | '.join([name, *about, *cells])} |")
-    lines += [
-        "",
-        f"Accuracy in %, mean and 95% interval over {num_tasks(600, 15)} tasks, {num_tasks(600, 1):,} of those with 1 "
-        f"query a class. {results['train_seconds']:g} s of training each;",
-    ]
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    return "\n".join([*lines, f"{results['device']}; {versions}.", ""])
+        about = [f"{row['steps']:,}", row["tasks_per_step"], steps, row["queries"]]
+        rows.append([name, *about, shown(row["joint"]), shown(row["single"])])
+    return f"""{tables.markdown(head, rows)}
+
+Accuracy in %, mean and 95% interval over {num_tasks(600, 15)} tasks, or {num_tasks(600, 1):,} with 1 query a class.
+{results["train_seconds"]:g} s of training each; {provenance.line(results)}.
+"""
 
 
 def main() -> None:
@@ -142,13 +148,12 @@ def main() -> None:
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--train-seconds", type=float, default=300)
     parser.add_argument("--rows", nargs="*", help="some of the rows, such as 'maml, batch'; all are the default")
-    parser.add_argument("--out", type=pathlib.Path, default=RESULTS, help="where learners.json and learners.md are")
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pages.RESULTS, help="where learners.json and learners.md are"
+    )
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "learners.json"
-    versions = {"jaxmeta": jaxmeta.__version__, "jax": jax.__version__, "python": platform.python_version()}
-    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    results = {"train_seconds": options.train_seconds, "device": device, "versions": versions, "rows": {}}
+    results = provenance.record() | {"train_seconds": options.train_seconds, "rows": {}}
     if path.exists():
         results = json.loads(path.read_text())
         if results["train_seconds"] != options.train_seconds:
@@ -162,9 +167,8 @@ def main() -> None:
         steps = [config.inner_steps, config.inner_steps_test] if build.has_steps(config) else None
         told |= {"tasks_per_step": config.tasks_per_step, "inner_steps": steps, "queries": config.queries}
         results["rows"][name] = told | test(config, meta_params)
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        (options.out / "learners.md").write_text(markdown(results))
-    print(markdown(results))
+        pages.write(path, results, page)
+    print(page(results))
 
 
 if __name__ == "__main__":

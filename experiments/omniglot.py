@@ -21,9 +21,10 @@ import json
 import pathlib
 import sys
 
-from jaxmeta import cli
+import pages
 
-RESULTS = pathlib.Path(__file__).parent / "results"
+from jaxmeta import cli, provenance, tables
+
 ROWS = {
     "maml-batch": ["maml-omniglot-5w1s", "--norm", "batch", "--steps", "2000"],
     "maml-support": ["maml-omniglot-5w1s", "--norm", "support", "--steps", "2000"],
@@ -50,28 +51,25 @@ def summary(folder: pathlib.Path) -> dict:
          for name, cell in row.items()}
         for row in content["rows"]
     ]  # fmt: skip
-    known = {name: content[name] for name in ("seed", "versions", "device", "data")}
+    known = {name: content[name] for name in ("seed", "versions", "device", "processor", "data")}
     return known | {"steps": last["step"], "seconds": last["seconds"], "rows": rows}
 
 
-def markdown(runs: dict[str, dict]) -> str:
-    def cell(column: dict) -> str:
-        return f"{100 * column['mean']:.1f} [{100 * column['low']:.1f}, {100 * column['high']:.1f}]"
-
-    lines = ["| method | norm | queries a class | training | joint | single |", "|---|---|---|---|---|---|"]
+def page(runs: dict[str, dict]) -> str:
+    """The table, of the content of omniglot.json."""
+    rows = []
     for run in runs.values():
         for row in run["rows"]:
             own = row["method"] in ("maml", "protonet")
             how = f"{run['steps']:,} steps, {run['seconds']:.0f} s" if own else "-"
-            cells = [row["method"], row["norm"] or "-", row["queries"], how, cell(row["joint"]), cell(row["single"])]
-            line = f"| {' | '.join(map(str, cells))} |"
-            # Raw inputs are the same in both runs of a learner.
-            lines += [] if line in lines else [line]
-    first = next(iter(runs.values()))
-    versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
-    return "\n".join(
-        [*lines, "", f"Omniglot 5-way 1-shot, accuracy in %, 600 tasks. {first['device']}; {versions}.", ""]
+            scores = (tables.interval(row[column], row["metric"]) for column in ("joint", "single"))
+            rows.append((row["method"], row["norm"] or "-", row["queries"], how, *scores))
+    # Raw inputs are the same in both runs of a learner.
+    table = tables.markdown(
+        ["method", "norm", "queries a class", "training", "joint", "single"], list(dict.fromkeys(rows))
     )
+    made = provenance.line(next(iter(runs.values())))
+    return f"{table}\n\nOmniglot 5-way 1-shot, accuracy in %, 600 tasks. {made}.\n"
 
 
 def main() -> None:
@@ -79,11 +77,9 @@ def main() -> None:
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/omniglot"))
     options = parser.parse_args()
-    RESULTS.mkdir(exist_ok=True)
     runs = {name: summary(train(name, arguments, options.data_dir, options.runs)) for name, arguments in ROWS.items()}
-    (RESULTS / "omniglot.json").write_text(json.dumps(runs, indent=1) + "\n")
-    (RESULTS / "omniglot.md").write_text(markdown(runs))
-    print(markdown(runs))
+    pages.write(pages.RESULTS / "omniglot", runs, page)
+    print(page(runs))
 
 
 if __name__ == "__main__":

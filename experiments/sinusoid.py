@@ -13,17 +13,15 @@ The paper's settings: 40-40 ReLU, 10 shots, 1 inner step of gradient descent at 
 
 import json
 import pathlib
-import platform
 import time
 
 import jax
 import jax.numpy as jnp
 import matplotlib
-import numpy as np
 import optax
 
 import jaxmeta
-from jaxmeta import criteria, models, tasks, training
+from jaxmeta import criteria, models, provenance, tables, tasks, training
 from jaxmeta.statistics import mean_interval
 from jaxmeta.types import Batch, Episode
 
@@ -57,9 +55,10 @@ def measure(meta_params: dict, random_params: dict) -> list[dict]:
     for num_steps in (0, 1, 10):
         for name, params in (("random initialisation", random_params), ("MAML", meta_params)):
             scores = jaxmeta.evaluate(maml(num_steps), criteria.squared_error, params, held_out, jax.random.key(3))
-            mean, low, high = (round(float(value), 4) for value in mean_interval(scores["single"]["loss"]))
+            error = mean_interval(scores["single"]["loss"])._asdict()
+            mean, low, high = (round(float(value), 4) for value in error.values())
             rows.append({"initialisation": name, "steps": num_steps, "mse": mean, "low": low, "high": high})
-            print(f"{name:<22} {num_steps:>2} steps: {mean:.3f} [{low:.3f}, {high:.3f}]")
+            print(f"{name:<22} {num_steps:>2} steps: {tables.interval(error, 'loss')}")
     return rows
 
 
@@ -96,8 +95,7 @@ def main() -> None:
     ratios = {
         str(steps): round(by_name["random initialisation", steps] / by_name["MAML", steps], 2) for steps in (1, 10)
     }
-    versions = {"python": platform.python_version(), "jax": jax.__version__, "numpy": np.__version__}
-    content = {"seconds": seconds, "versions": versions, "rows": rows, "times_lower_after_steps": ratios}
+    content = provenance.record() | {"seconds": seconds, "rows": rows, "times_lower_after_steps": ratios}
     (RESULTS / "sinusoid.json").write_text(json.dumps(content, indent=1) + "\n")
     figure(meta_params, random_params)
     print(f"trained in {seconds} s; times lower: {ratios}")

@@ -1,9 +1,12 @@
 """Cross-domain transfer: learners and baselines from glyphs to seven other domains, and several sources against one.
 
+Paper:     none; the matrix is this project's own.
 Command:   python experiments/transfer.py shared --data-dir PATH
            python experiments/transfer.py leave-one-out --data-dir PATH
-Machine:   2 cores; shared 35 min, leave-one-out 20 min, beside other work
-Expected:  results/transfer-shared and results/transfer-leave-one-out; what they say is in the README
+Hardware:  2 cores of an x86-64 CPU, no accelerator.
+Time:      shared 35 minutes, leave-one-out 20, beside other work.
+Expected:  every learner above chance on every target; no winner is foretold.
+Measured:  results/transfer-shared and results/transfer-leave-one-out; what they say is in the README.
 
 It is `jaxmeta transfer PRESET` with its options, and keeps what that writes but for the trained networks; an
 interrupted one goes on. PATH holds the data sets that `jaxmeta domains` says are found on this disk.
@@ -14,9 +17,14 @@ import pathlib
 import shutil
 import sys
 
-from jaxmeta import cli
+import pages
 
-RESULTS = pathlib.Path(__file__).parent / "results"
+from jaxmeta import cli, transfer
+
+
+def page(content: dict) -> str:
+    """The tables, of the content of results.json."""
+    return transfer.markdown(content["rows"], content)
 
 
 def main() -> int:
@@ -24,7 +32,7 @@ def main() -> int:
     run = pathlib.Path(f"runs/transfer-{preset}")
     if code := cli.main(["transfer", preset, *options, "--out", str(run), "--resume"]):
         return code
-    kept = RESULTS / run.name
+    kept = pages.RESULTS / run.name
     kept.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "results.csv", "results.md", "results.png"):
         shutil.copy(run / name, kept / name)

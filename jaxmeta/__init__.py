@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as _version
 
-from jaxmeta import baselines, criteria, datasets, inner, models, statistics, tasks, transfer
+from jaxmeta import baselines, criteria, datasets, inner, models, recipes, runs, statistics, tasks, transfer
 from jaxmeta.audit import audit
 from jaxmeta.evaluation import evaluate
 from jaxmeta.learners import (
@@ -58,8 +58,10 @@ __all__ = [
     "protonet",
     "query_loss",
     "r2d2",
+    "recipes",
     "relation_net",
     "reptile",
+    "runs",
     "statistics",
     "tasks",
     "transfer",

@@ -58,3 +58,16 @@ def _shared_out(function: Callable[..., PyTree], mesh: Mesh, results: PartitionS
 def _automatic(mesh: Mesh) -> Mesh:
     """The mesh without shardings in types, which `jax.make_mesh` gives it and which arguments would have to match."""
     return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
+
+
+def most(num_tasks: int) -> Mesh | None:
+    """A mesh of the most devices, as many of each process, that divide a number of tasks; None if that is one.
+
+    If the processes do not divide it, each computes all tasks on devices of its own.
+    """
+    members = range(jax.process_count()) if num_tasks % jax.process_count() == 0 else [jax.process_index()]
+    devices = [jax.local_devices(process_index=index) for index in members]
+    sizes = range(1, min(map(len, devices)) + 1)
+    largest = max(size for size in sizes if num_tasks % (size * len(devices)) == 0)
+    chosen = [device for own in devices for device in own[:largest]]
+    return None if len(chosen) == 1 else jax.make_mesh((len(chosen),), ("tasks",), devices=chosen)

@@ -66,8 +66,8 @@ def meta_trainer(
       >>> def train(rate):
       ...     learner = maml(model, criteria.squared_error, optax.sgd(rate), num_steps=1)
       ...     trainer = meta_trainer(learner, optax.adam(1e-2))
-      ...     run = training.many_updates(trainer, sample, num_tasks=4, num_updates=10)
-      ...     return run(trainer.init(jax.random.key(0)), jax.random.key(1))
+      ...     run = training.many_updates(trainer, num_tasks=4, num_updates=10)
+      ...     return run(trainer.init(jax.random.key(0)), sample, jax.random.key(1))
       >>> states, metrics = jax.jit(jax.vmap(train))(jnp.array([0.001, 0.01, 0.1]))
       >>> metrics["loss"].shape
       (3, 10)
@@ -230,7 +230,6 @@ def _refusing(trainer: MetaTrainer, refused: Callable[[MetaState], MetaState]) -
 
 def many_updates(
     trainer: MetaTrainer,
-    sample: tasks.Sample,
     *,
     num_tasks: int,
     num_updates: int,
@@ -243,7 +242,6 @@ def many_updates(
 
     Args:
       trainer: the outer loop.
-      sample: key -> Episode.
       num_tasks: tasks per update.
       num_updates: the most updates per call.
       mesh: the trainer's; each device then samples its own tasks, without a word to the others. On CPU wait for the
@@ -251,27 +249,36 @@ def many_updates(
         that are not waited for can take them from one another until none goes on.
 
     Returns:
-      (state, key, count=num_updates) -> (state, metrics [num_updates], 0 from `count` on), to be jitted by the caller.
+      (state, sample, key, count=num_updates) -> (state, metrics [num_updates], 0 from `count` on), to be jitted by the
+      caller. The sampler is an argument, so that its data are no part of the program; a plain function of your own is
+      one as `tasks.as_pytree(sample)`.
     """
 
-    draw = functools.partial(tasks.episodes, sample)
-    draw = draw if mesh is None else meshes.each_task(draw, mesh)
+    def draw(stream: tuple[tasks.Sample, Array], indices: Array) -> PyTree:
+        return tasks.episodes(*stream, indices)
 
-    def run(state: MetaState, key: Array, count: int | Array = num_updates) -> tuple[MetaState, Metrics]:
+    draw_all = draw if mesh is None else meshes.each_task(draw, mesh)
+
+    def run(
+        state: MetaState, sample: tasks.Sample, key: Array, count: int | Array = num_updates
+    ) -> tuple[MetaState, Metrics]:
         stream_key, learner_key = jax.random.split(key)
+        sample = tasks.as_pytree(sample)
 
         # jitted, so that asking for the metrics' shapes does not trace it a second time
         @functools.partial(jax.jit, inline=True)
-        def one(state: MetaState, stream_key: Array, learner_key: Array) -> tuple[MetaState, Metrics]:
+        def one(
+            state: MetaState, sample: tasks.Sample, stream_key: Array, learner_key: Array
+        ) -> tuple[MetaState, Metrics]:
             indices = state.step * num_tasks + jnp.arange(num_tasks)
-            episodes = draw(stream_key, indices)
+            episodes = draw_all((sample, stream_key), indices)
             return trainer.update(state, episodes, jax.random.fold_in(learner_key, state.step))
 
         def body(index: Array, carry: tuple[MetaState, Metrics]) -> tuple[MetaState, Metrics]:
-            state, metrics = one(carry[0], stream_key, learner_key)
+            state, metrics = one(carry[0], sample, stream_key, learner_key)
             return state, jax.tree.map(lambda rows, row: rows.at[index].set(row), carry[1], metrics)
 
-        shapes = jax.eval_shape(one, state, stream_key, learner_key)[1]
+        shapes = jax.eval_shape(one, state, sample, stream_key, learner_key)[1]
         rows = jax.tree.map(lambda leaf: jnp.zeros((num_updates, *leaf.shape), leaf.dtype), shapes)
         return jax.lax.fori_loop(0, count, body, (state, rows))
 
@@ -285,13 +292,15 @@ def side_by_side(update: Callable[..., tuple[MetaState, Metrics]]) -> Callable[.
       update: what `many_updates` returns, not jitted.
 
     Returns:
-      (states, keys, counts [num_trainings]) -> (states, metrics [num_trainings, num_updates]), to be jitted by the
-      caller. Training i takes what update(states[i], keys[i], counts[i]) takes, up to the order of sums.
+      (states, sample, keys, counts [num_trainings]) -> (states, metrics [num_trainings, num_updates]), to be jitted by
+      the caller. Training i takes what update(states[i], sample, keys[i], counts[i]) takes, up to the order of sums.
     """
 
-    def run(states: list[MetaState], keys: list[Array], counts: Array) -> tuple[list[MetaState], Metrics]:
+    def run(
+        states: list[MetaState], sample: tasks.Sample, keys: list[Array], counts: Array
+    ) -> tuple[list[MetaState], Metrics]:
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-        stacked, metrics = jax.vmap(update)(stacked, jnp.stack(keys), counts)
+        stacked, metrics = jax.vmap(update, (0, None, 0, 0))(stacked, sample, jnp.stack(keys), counts)
         return [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(states))], metrics
 
     return run

@@ -39,17 +39,17 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.fault(promised=PROMISES[name]))
         if mark := item.get_closest_marker("fault"):
             # By way of the report, which comes back from the workers.
-            item.user_properties.append(("fault", (_tried(item), mark.kwargs["promised"])))
+            item.user_properties.append(("fault", (*_tried(item), mark.kwargs["promised"])))
 
 
 def _tried(item):
-    """A test's name, and what it was given where that can be read."""
+    """A test's name, and what it was given as far as that can be read."""
     tried = item.originalname.removeprefix("test_").replace("_", " ")
     if not hasattr(item, "callspec"):
-        return tried
+        return tried, ""
     given = " ".join(", ".join(map(repr, item.callspec.params.values())).split())
     given = item.callspec.id if "object at 0x" in given or "<function" in given else given
-    return f"{tried}: `{given[:120].replace('`', ' ')}`"
+    return tried, given[:120]
 
 
 class FaultsTable:
@@ -65,7 +65,7 @@ class FaultsTable:
             self.rows[report.nodeid] = (report.location[0].removeprefix("tests/"), *told, seen)
 
     def pytest_sessionfinish(self):
-        from jaxmeta.runs import results
+        from jaxmeta import provenance, tables
 
         rows = sorted(self.rows.values())
         count = lambda rows, seen: sum(row[-1] == seen for row in rows)  # noqa: E731
@@ -74,11 +74,11 @@ class FaultsTable:
                  "Command: `python -m pytest -m fault --faults-table tests/faults_table.md`"]  # fmt: skip
         for area in dict.fromkeys(row[0] for row in rows):
             own = [row[1:] for row in rows if row[0] == area]
+            cells = [(tried, tables.Code(given), *ended) for tried, given, *ended in own]
             lines += ["", f"## {area}: {count(own, 'as promised')} of {len(own)}", ""]
-            lines += ["| tried | promised | seen |", "|---|---|---|"]
-            lines += [f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in own]
-        versions = ", ".join(f"{name} {version}" for name, version in results.versions().items())
-        self.path.write_text("\n".join([*lines, "", f"{versions}.", ""]))
+            lines += [tables.markdown(["tried", "given", "promised", "seen"], cells)]
+        made = provenance.line({"versions": provenance.versions()})
+        self.path.write_text("\n".join([*lines, "", f"{made}.", ""]))
 
 
 @pytest.fixture(scope="session")

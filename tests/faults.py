@@ -23,7 +23,7 @@ import tempfile
 import time
 from typing import NamedTuple
 
-from jaxmeta.runs import results
+from jaxmeta import provenance, tables
 
 # A checkpoint five times a second, so that a short run has many; and no tables, whose programs take longer to compile
 # than the training takes.
@@ -106,19 +106,22 @@ def trial(run: pathlib.Path, steps: int, name: str, moment: float, expected: tup
 
 def table(trials: list[Trial], steps: int) -> str:
     """All trials as Markdown, their count first."""
-    lines = [
-        f"A training of {steps:,} updates, broken and resumed.", "",
-        "| signal | trials | equal to the bit | longest to leave, s |", "|---|---|---|---|",
-    ]  # fmt: skip
+    rows = []
     for name in dict.fromkeys(trial.signal for trial in trials):
         own = [trial for trial in trials if trial.signal == name]
         longest = max(trial.seconds for trial in own)
-        lines.append(f"| {name} | {len(own)} | {sum(trial.same for trial in own)} | {longest:.2f} |")
-    lines += ["", "| signal | moment, s | last line of step | to leave, s | bits |", "|---|---|---|---|---|"]
-    for name, moment, step, seconds, same in trials:
-        lines.append(f"| {name} | {moment:.2f} | {step} | {seconds:.2f} | {'same' if same else 'OTHER'} |")
-    versions = ", ".join(f"{name} {version}" for name, version in results.versions().items())
-    return "\n".join([*lines, "", f"{results.device()}; {versions}.", ""])
+        rows.append([name, len(own), sum(trial.same for trial in own), f"{longest:.2f}"])
+    each = [
+        [name, f"{moment:.2f}", step, f"{seconds:.2f}", "same" if same else "OTHER"]
+        for name, moment, step, seconds, same in trials
+    ]
+    lines = [
+        f"A training of {steps:,} updates, broken and resumed.", "",
+        tables.markdown(["signal", "trials", "equal to the bit", "longest to leave, s"], rows), "",
+        tables.markdown(["signal", "moment, s", "last line of step", "to leave, s", "bits"], each), "",
+        f"{provenance.line(provenance.record())}.", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -35,8 +35,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import mutations
 import readers
 
-from jaxmeta import checks
-from jaxmeta.runs import results
+from jaxmeta import checks, provenance, tables
 
 SECONDS, MEGABYTES, LONGEST = 5, 256, 3000  # the last: characters of a message
 READ, REFUSED, FINDING = "read", "refused", "finding"
@@ -183,13 +182,13 @@ def in_processes(name: str, first: int, files: int, seed: int) -> Iterator[Outco
 
 def markdown(rows: list[dict], seed: int) -> str:
     """The table, and what made it."""
-    lines = ["# Damaged files", "", "| reader | files | read | refused | findings |", "|---|---|---|---|---|"]
-    for row in [*rows, {"reader": "all"} | {name: sum(row[name] for row in rows) for name in list(rows[0])[1:]}]:
-        lines.append(f"| {row['reader']} | " + " | ".join(f"{value:,}" for value in list(row.values())[1:]) + " |")
-    made = ", ".join(f"{name} {version}" for name, version in results.versions().items())
+    rows = [*rows, {"reader": "all"} | {name: sum(row[name] for row in rows) for name in list(rows[0])[1:]}]
+    cells = [[row["reader"], *(f"{value:,}" for value in list(row.values())[1:])] for row in rows]
     said = "A file that is read gave valid examples or arrays; one that is refused gave one line with its name."
-    return "\n".join([*lines, "", said, "", f"Made by `python tests/fuzz.py --files {rows[0]['files']} --seed {seed} "
-                      f"--table tests/fuzz.md`. {made}.", ""])  # fmt: skip
+    made = f"Made by `python tests/fuzz.py --files {rows[0]['files']} --seed {seed} --table tests/fuzz.md`."
+    head = ["reader", "files", "read", "refused", "findings"]
+    return "\n".join(["# Damaged files", "", tables.markdown(head, cells), "", said, "",
+                      f"{made} {provenance.line({'versions': provenance.versions()})}.", ""])  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -226,7 +225,7 @@ def write_table(path: pathlib.Path, row: dict, seed: int) -> None:
         known = {each["reader"]: each for each in content["rows"]}
     known[row["reader"]] = row
     rows = [known[name] for name in readers.READERS if name in known]
-    other.write_text(json.dumps({"seed": seed, "versions": results.versions(), "rows": rows}, indent=1) + "\n")
+    other.write_text(json.dumps({"seed": seed, "versions": provenance.versions(), "rows": rows}, indent=1) + "\n")
     path.write_text(markdown(rows, seed), encoding="utf-8")
 
 

@@ -66,12 +66,12 @@ def _maml(model, **options):
     return learners.maml(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2, **options)
 
 
-def _fomaml(model):
-    return learners.fomaml(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2)
+def _fomaml(model, **options):
+    return learners.fomaml(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2, **options)
 
 
-def _reptile(model):
-    return learners.reptile(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=3)
+def _reptile(model, **options):
+    return learners.reptile(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=3, **options)
 
 
 def _meta_sgd(model, **options):
@@ -120,8 +120,10 @@ def _proto_maml(model, **options):
     )
 
 
-def _imaml(model):
-    return learners.imaml(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=3, regularization=2.0)
+def _imaml(model, **options):
+    return learners.imaml(
+        model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=3, regularization=2.0, **options
+    )
 
 
 def _cavia(model, **options):
@@ -159,23 +161,25 @@ LEARNERS = {
 }
 
 
-PRETRAINED = {"num_features": 8, "num_classes": WAYS, "num_ways": WAYS}
+SIZES = {"num_features": 8, "num_classes": WAYS, "num_ways": WAYS}
 
 
-def _fine_tune(model):
-    return baselines.fine_tune(model(None), criteria.cross_entropy, optax.sgd(0.1), **PRETRAINED, num_steps=2)
+def _fine_tune(model, **options):
+    return baselines.fine_tune(model(None), criteria.cross_entropy, optax.sgd(0.1), num_steps=2, **SIZES, **options)
 
 
-def _linear_probe(model):
-    return baselines.linear_probe(model(None), criteria.cross_entropy, optax.sgd(0.1), **PRETRAINED, num_steps=2)
+def _linear_probe(model, **options):
+    return baselines.linear_probe(model(None), criteria.cross_entropy, optax.sgd(0.1), num_steps=2, **SIZES, **options)
 
 
-def _baseline_plus_plus(model):
-    return baselines.baseline_plus_plus(model(None), criteria.cross_entropy, optax.sgd(0.1), **PRETRAINED, num_steps=2)
+def _baseline_plus_plus(model, **options):
+    return baselines.baseline_plus_plus(
+        model(None), criteria.cross_entropy, optax.sgd(0.1), num_steps=2, **SIZES, **options
+    )
 
 
 def _simple_shot(model):
-    return baselines.simple_shot(model(None), criteria.cross_entropy, **PRETRAINED)
+    return baselines.simple_shot(model(None), criteria.cross_entropy, **SIZES)
 
 
 BASELINES = {
@@ -184,6 +188,16 @@ BASELINES = {
     "baseline_plus_plus": _baseline_plus_plus,
     "simple_shot": _simple_shot,
 }
+
+
+def _from_scratch(model, **options):
+    return baselines.from_scratch(model(WAYS), criteria.cross_entropy, optax.sgd(0.1), num_steps=2, **options)
+
+
+# It has nothing to train.
+UNTRAINED = {"from_scratch": _from_scratch}
+WITHOUT_STEPS = {"protonet", "matching_net", "relation_net", "r2d2", "simple_shot"}
+WITH_STEPS = (LEARNERS | BASELINES | UNTRAINED).keys() - WITHOUT_STEPS
 
 
 def _whole(episode: Episode) -> Episode:
@@ -203,7 +217,7 @@ class Case(NamedTuple):
 
 
 def case(name: str, model: str = "linen", norm: str = "support", **options: Any) -> Case:
-    learner = (LEARNERS | BASELINES)[name](functools.partial(MODELS[model], norm), **options)
+    learner = (LEARNERS | BASELINES | UNTRAINED)[name](functools.partial(MODELS[model], norm), **options)
     return Case(learner, criteria.cross_entropy, _labelled if name in BASELINES else _whole)
 
 

@@ -13,7 +13,6 @@ from flax import serialization
 
 from jaxmeta import cli
 from jaxmeta.cli import devices
-from jaxmeta.runs import results
 
 TINY = [
     "train", "maml-regression", "--steps", "5", "--hidden", "4", "--shots", "3", "--train-queries", "3",
@@ -70,11 +69,3 @@ def test_one_device_makes_what_two_make_and_a_resume_names_another_number(tmp_pa
     process = faults.start(["train", "--resume", str(tmp_path / "two")])
     assert "device 2 x cpu, now 1 x cpu: the bits may not be" in process.communicate()[1]
     assert process.returncode == 0
-
-
-def test_flags_that_may_change_a_result_are_named_and_no_path(monkeypatch, tmp_path):
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
-    assert results.compiler_flags() == "none"
-    fast, forced, dumped = "--xla_cpu_enable_fast_math=true", f"--{devices.FORCED}=2", "--xla_dump_hlo_as_text"
-    monkeypatch.setenv("XLA_FLAGS", f"{forced} {dumped} --xla_gpu_cuda_data_dir={tmp_path} {fast}")
-    assert results.compiler_flags() == fast

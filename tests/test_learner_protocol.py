@@ -8,7 +8,7 @@ import optax
 import pytest
 import registry
 
-from jaxmeta import evaluate, evaluation, meta_trainer, tasks, tree
+from jaxmeta import criteria, evaluate, evaluation, inner, meta_trainer, tasks, tree
 from jaxmeta.models import NORMS
 from jaxmeta.types import Batch, Episode
 
@@ -132,6 +132,56 @@ def test_padding_changes_no_gradient(name, norm):
     np.testing.assert_allclose(masked, plain, rtol=1e-5)
     gap = tree.norm(jax.tree.map(jnp.subtract, gradient, masked_gradient))
     assert gap <= 1e-4 * tree.norm(gradient)
+
+
+LACKING = {"fomaml": {"gradient"}, "imaml": {"gradient"}, "reptile": {"outer_criterion"}}
+
+
+@pytest.mark.parametrize("name", sorted(registry.WITH_STEPS))
+def test_learners_with_inner_steps_take_the_same_options_which_act(name):
+    used = set()
+
+    def doubled(predictor, data, key):
+        used.add("outer_criterion")
+        loss, metrics = criteria.cross_entropy(predictor, data, key)
+        return 2 * loss, metrics
+
+    def gradient(loss):
+        used.add("gradient")
+        return inner.nested(loss)
+
+    def scan(*given):
+        used.add("scan")
+        return jax.lax.scan(*given)
+
+    def whole(support, key, step):
+        used.add("select")
+        assert isinstance(support, Batch)
+        return support
+
+    given = {"outer_criterion": doubled, "gradient": gradient, "scan": scan, "select": whole}
+    lacking = LACKING.get(name, set())
+    for option in lacking:
+        with pytest.raises(TypeError, match=f"unexpected keyword argument '{option}'"):
+            registry.case(name, **{option: given[option]})
+    taken = {option: given[option] for option in given.keys() - lacking}
+    case, same = registry.case(name), registry.case(name, **taken).learner
+    fewer = registry.case(name, select=inner.minibatch(3)).learner
+    episode, meta_params = first(drawn()), case.learner.init(KEY)
+
+    @jax.jit
+    def compute(meta_params):
+        def outputs(learner):
+            return learner.predict(meta_params, learner.adapt(meta_params, episode.support, KEY), episode.query.inputs)
+
+        losses = [learner.loss(meta_params, case.training(episode), KEY)[0] for learner in (case.learner, same)]
+        return losses, *map(outputs, (case.learner, same, fewer))
+
+    (loss, other), plain, found, drawn_rows = compute(meta_params)
+    assert used == taken.keys()
+    np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-6)
+    assert np.abs(drawn_rows - plain).max() > 1e-3
+    np.testing.assert_allclose(other, loss if "outer_criterion" in lacking else 2 * loss, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["maml", "protonet"])

@@ -14,9 +14,9 @@ import faults
 import numpy as np
 import pytest
 
-from jaxmeta import cli
+from jaxmeta import cli, provenance
 from jaxmeta.cli import progress, scoring, signals
-from jaxmeta.runs import held, results
+from jaxmeta.runs import held
 
 STEPS = 130
 TINY = [
@@ -129,7 +129,7 @@ def test_what_resume_refuses(unbroken, tmp_path, monkeypatch, capsys):
     assert "began with" in said(2, "--domain", "elsewhere.npz")
     with held(run):
         assert "one that another process is using" in said(1)
-    monkeypatch.setattr(results, "versions", lambda: {"jax": "0.0.1"})
+    monkeypatch.setattr(provenance, "versions", lambda: {"jax": "0.0.1"})
     capsys.readouterr()
     assert cli.main(["train", "--resume", str(run)]) == 0
     assert ", now 0.0.1: the bits may not be those of an unbroken run" in capsys.readouterr().err

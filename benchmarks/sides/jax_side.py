@@ -11,7 +11,7 @@ from cases import FILTERS, HIDDEN, INNER_RATE, OUTER_RATE, Case, episodes, weigh
 from serve import serve
 
 import jaxmeta
-from jaxmeta import criteria, inner, models
+from jaxmeta import criteria, inner, models, provenance
 
 jax.config.update("jax_default_matmul_precision", "highest")  # float32 on a GPU as well; nothing changes on CPU
 
@@ -90,9 +90,7 @@ def prepare(case: Case, form: str):
 
 
 def about() -> dict:
-    versions = {"jaxmeta": jaxmeta.__version__, "jax": jax.__version__}
-    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    return {"device": device, "versions": versions, "matmul_limit": matmul_limit()}
+    return provenance.record() | {"matmul_limit": matmul_limit()}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta import checks
+from jaxmeta import checks, inner
 from jaxmeta.baselines.pretrained import Head, features, probe
 from jaxmeta.types import Array, Criterion, MetaLearner, Model
 
@@ -21,6 +21,10 @@ def baseline_plus_plus(
     num_ways: int,
     num_steps: int,
     scale: float = 10.0,
+    outer_criterion: Criterion | None = None,
+    gradient: inner.Gradient = inner.mixed_mode,
+    scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """Pre-trains with a cosine head, then trains a new cosine head on frozen embeddings of the support set.
 
@@ -29,13 +33,14 @@ def baseline_plus_plus(
 
     Args:
       encoder: maps inputs [n, ...] to embeddings [n, num_features].
-      criterion: the loss of pre-training and of the steps.
+      criterion: the loss of the steps, and of pre-training unless `outer_criterion` is given.
       optimizer: any Optax transformation, for the steps.
       num_features: the length of an embedding.
       num_classes: classes of the source.
       num_ways: classes per episode; targets are integers in [0, num_ways).
-      num_steps: full-batch steps on the support set.
+      num_steps: steps on the support set.
       scale: of the cosines, positive.
+      outer_criterion, gradient, scan, select: as in `fine_tune`.
 
     Returns:
       A MetaLearner whose meta_params are `Pretrained(encoder, classifier, population)`.
@@ -51,6 +56,7 @@ def baseline_plus_plus(
     return probe(
         "baseline_plus_plus", encoder, _cosine_head(num_features, scale), criterion, optimizer,
         num_classes=num_classes, num_ways=num_ways, num_steps=num_steps,
+        outer_criterion=outer_criterion, gradient=gradient, scan=scan, select=select,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import optax
 
 from jaxmeta import checks, inner
@@ -48,21 +49,27 @@ def fine_tune(
     num_classes: int,
     num_ways: int,
     num_steps: int,
+    outer_criterion: Criterion | None = None,
+    gradient: inner.Gradient = inner.mixed_mode,
+    scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """Pre-trains on all source classes, then trains everything and a new linear head on the support set.
 
-    Its training episodes are `tasks.labelled_batches`. The head starts from zero. Steps take the whole support set.
-    After training, `with_population` gives it the source's statistics, under which it then adapts and predicts;
-    without them the support set's own serve.
+    Its training episodes are `tasks.labelled_batches`. The head starts from zero. Steps take the whole support set,
+    unless `select` says otherwise. After training, `with_population` gives it the source's statistics, under which it
+    then adapts and predicts; without them the support set's own serve.
 
     Args:
       encoder: maps inputs [n, ...] to embeddings [n, num_features].
-      criterion: the loss of pre-training and of the steps.
+      criterion: the loss of the steps, and of pre-training unless `outer_criterion` is given.
       optimizer: any Optax transformation, for the steps.
       num_features: the length of an embedding.
       num_classes: classes of the source.
       num_ways: classes per episode; targets are integers in [0, num_ways).
-      num_steps: full-batch steps on the support set.
+      num_steps: steps on the support set.
+      outer_criterion: the loss of pre-training, if another.
+      gradient, scan, select: as in `maml`.
 
     Returns:
       A MetaLearner whose meta_params are `Pretrained(encoder, classifier, population)`.
@@ -76,7 +83,7 @@ def fine_tune(
     """
     num_ways = checks.integer("fine_tune: num_ways", num_ways, 2)
     head = linear_head(num_features)
-    init, loss = pretraining(encoder, head, criterion, num_classes)
+    init, loss = pretraining(encoder, head, outer_criterion or criterion, num_classes)
 
     def apply(network: Network, present: Array, inputs: PyTree, mask: Array | None, context: PyTree) -> Array:
         return silenced(head.apply(network.head, encoder.apply(network.encoder, inputs, mask, context)), present)
@@ -85,7 +92,9 @@ def fine_tune(
         support, present, context = data
         return criterion(lambda inputs, mask=None: apply(network, present, inputs, mask, context), support, key)
 
-    solve = inner.unroll(support_loss, optimizer, num_steps)
+    solve = inner.unroll(
+        support_loss, optimizer, num_steps, gradient=gradient, scan=scan, select=inner.select_first(select)
+    )
 
     def adapt(meta_params: Pretrained, support: Batch, key: Array) -> Adapted:
         # Without the source's context, the rows of the support set are their own moments.
@@ -113,17 +122,23 @@ def linear_probe(
     num_classes: int,
     num_ways: int,
     num_steps: int,
+    outer_criterion: Criterion | None = None,
+    gradient: inner.Gradient = inner.mixed_mode,
+    scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """Pre-trains on all source classes, then trains a new linear head on frozen embeddings of the support set.
 
     Args:
       encoder: maps inputs [n, ...] to embeddings [n, num_features].
-      criterion: the loss of pre-training and of the steps.
+      criterion: the loss of the steps, and of pre-training unless `outer_criterion` is given.
       optimizer: any Optax transformation, for the steps.
       num_features: the length of an embedding.
       num_classes: classes of the source.
       num_ways: classes per episode; targets are integers in [0, num_ways).
-      num_steps: full-batch steps on the support set.
+      num_steps: steps on the support set.
+      outer_criterion: the loss of pre-training, if another.
+      gradient, scan, select: as in `maml`.
 
     Returns:
       A MetaLearner whose meta_params are `Pretrained(encoder, classifier, population)`.
@@ -134,4 +149,5 @@ def linear_probe(
     return probe(
         "linear_probe", encoder, linear_head(num_features), criterion, optimizer,
         num_classes=num_classes, num_ways=num_ways, num_steps=num_steps,
+        outer_criterion=outer_criterion, gradient=gradient, scan=scan, select=select,
     )  # fmt: skip

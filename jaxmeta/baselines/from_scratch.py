@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import optax
 
@@ -11,24 +13,34 @@ from jaxmeta.types import Array, Criterion, MetaLearner, Model, PyTree, query_lo
 
 
 def from_scratch(
-    model: Model, criterion: Criterion, optimizer: optax.GradientTransformation, *, num_steps: int
+    model: Model,
+    criterion: Criterion,
+    optimizer: optax.GradientTransformation,
+    *,
+    num_steps: int,
+    outer_criterion: Criterion | None = None,
+    **options: Any,
 ) -> MetaLearner:
     """A network initialised anew for every task and trained on its support set: what adapting without learning gives.
 
     Args:
       model: the network.
-      criterion: the loss.
+      criterion: the loss on the support set, and on the query set unless `outer_criterion` is given.
       optimizer: any Optax transformation.
-      num_steps: full-batch steps on the support set.
+      num_steps: steps on the support set.
+      outer_criterion: the loss on the query set, if another.
+      **options: gradient, scan and select, as in `maml`.
 
     Returns:
       A MetaLearner without meta_params, whose adapted is `maml`'s.
     """
-    trained = maml(model, criterion, optimizer, num_steps=num_steps)
+    trained = maml(model, criterion, optimizer, num_steps=num_steps, **options)
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
         del meta_params
         init_key, adapt_key = jax.random.split(key)
         return trained.adapt(model.init(init_key), support, adapt_key)
 
-    return MetaLearner(lambda key: {}, adapt, trained.predict, query_loss(adapt, trained.predict, criterion))
+    return MetaLearner(
+        lambda key: {}, adapt, trained.predict, query_loss(adapt, trained.predict, outer_criterion or criterion)
+    )

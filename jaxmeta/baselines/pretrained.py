@@ -140,17 +140,23 @@ def probe(
     num_classes: int,
     num_ways: int,
     num_steps: int,
+    outer_criterion: Criterion | None,
+    gradient: inner.Gradient,
+    scan: inner.Scan,
+    select: inner.Select | None,
 ) -> MetaLearner:
     """A head trained on the frozen embeddings of the support set."""
     num_ways = checks.integer(f"{what}: num_ways", num_ways, 2)
-    init, loss = pretraining(encoder, head, criterion, num_classes)
+    init, loss = pretraining(encoder, head, outer_criterion or criterion, num_classes)
 
     def support_loss(params: PyTree, data: tuple[Batch, Array], key: Array) -> tuple[Array, Metrics]:
         support, present = data
         predictor = lambda inputs, mask=None: silenced(head.apply(params, inputs), present)  # noqa: E731
         return criterion(predictor, support, key)
 
-    solve = inner.unroll(support_loss, optimizer, num_steps)
+    solve = inner.unroll(
+        support_loss, optimizer, num_steps, gradient=gradient, scan=scan, select=inner.select_first(select)
+    )
 
     def adapt(meta_params: Pretrained, support: Batch, key: Array) -> Adapted:
         context = population_context(encoder, meta_params, meta_params.encoder, support)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import importlib
 import importlib.util
 import io
 import os
@@ -11,7 +13,7 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxmeta import checks
@@ -56,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _say(error: object, code: int) -> int:
     if os.environ.get("JAXMETA_DEBUG") == "1":
         raise
-    print(f"jaxmeta: {checks.line(' '.join(str(error).split()))}", file=sys.stderr)
+    # The library names fields, in backticks; here they are flags.
+    flags = re.sub(r"`(\w+)`", lambda field: f"--{field[1].replace('_', '-')}", " ".join(str(error).split()))
+    print(f"jaxmeta: {checks.line(flags)}", file=sys.stderr)
     return code
 
 
@@ -66,53 +70,55 @@ def _run(arguments: list[str]) -> int:
         return 0 if arguments else 2
     command, rest = arguments[0], arguments[1:]
     checks.choice("command", command, COMMANDS)
-    from jaxmeta.cli import config, presets
+    from jaxmeta.cli import config, devices
 
     if command == "train" and any(word.split("=")[0] == "--resume" for word in rest):
-        parsed = _parse(config.Resume, rest, "jaxmeta train", config.Resume.__doc__)
-        from jaxmeta.cli import devices, resume
-
-        with devices.joined(parsed.distributed):
-            return resume.run(parsed)
-    if command == "train":
-        preset = rest.pop(0) if rest and not rest[0].startswith("-") else "PRESET"
-        listed = f"Presets: {', '.join(presets.TRAININGS)}."
-        description = f"{config.Train.__doc__} {listed} --resume RUN goes on with a broken run."
-        default = presets.TRAININGS.get(preset, config.Train())
-        parsed = _parse(config.Train, rest, f"jaxmeta train {preset}", description, default)
-        checks.choice("preset", preset, presets.TRAININGS)
-        from jaxmeta.cli import devices, session, train
-        from jaxmeta.runs import processes
-
-        with devices.joined(parsed.distributed):
-            with processes.alike():
-                session.check_free(parsed, preset)
-            return train.run(parsed, preset)
-    if command == "transfer":
-        preset = rest.pop(0) if rest and not rest[0].startswith("-") else "quick"
-        default = presets.TRANSFERS[checks.choice("preset", preset, presets.TRANSFERS)]
-        description = f"{config.Transfer.__doc__} Presets: {', '.join(presets.TRANSFERS)}; quick if none is named."
-        parsed = _parse(config.Transfer, rest, f"jaxmeta transfer {preset}", description, default)
-        from jaxmeta.cli import transfer
-
-        return transfer.run(parsed, preset)
-    kinds = {"evaluate": config.Evaluate, "adapt": config.Adapt, "domains": config.Domains, "audit": config.Audit}
-    parsed = _parse(kinds[command], rest, f"jaxmeta {command}", kinds[command].__doc__)
-    from jaxmeta.cli import adapt, audit, devices, domains, evaluate
-
-    commands = {"evaluate": evaluate.run, "adapt": adapt.run, "domains": domains.run, "audit": audit.run}
+        parsed, run = _parse(config.Resume, rest, "jaxmeta train"), _command("train", "resume")
+    elif command in ("train", "transfer"):
+        preset, parsed = _preset(command, rest)
+        run = functools.partial(_command(command, "begin" if command == "train" else "run"), preset=preset)
+    else:
+        parsed, run = (
+            _parse(getattr(config, command.capitalize()), rest, f"jaxmeta {command}"),
+            _command(command, "run"),
+        )
     with devices.joined(getattr(parsed, "distributed", False)):
-        return commands[command](parsed)
+        return run(parsed)
 
 
-def _parse(kind: Any, arguments: list[str], program: str, description: str | None, default: Any = None) -> Any:
+def _command(name: str, function: str) -> Callable[..., int]:
+    return getattr(importlib.import_module(f"jaxmeta.cli.{name}"), function)
+
+
+def _preset(command: str, rest: list[str]) -> tuple[str, Any]:
+    """The preset that is named first, and what the other arguments change of it."""
+    from jaxmeta import recipes, transfer
+    from jaxmeta.cli import config
+
+    preset = rest.pop(0) if rest and not rest[0].startswith("-") else "PRESET" if command == "train" else "quick"
+    presets: Mapping[str, Any] = recipes.PRESETS if command == "train" else transfer.PLANS
+    kind: Any
+    kind, field = (config.Train, "recipe") if command == "train" else (config.Transfer, "plan")
+    more = "--resume RUN goes on with a broken run." if command == "train" else "quick if none is named."
+    if command == "transfer":
+        checks.choice("preset", preset, presets)
+    default = kind(**{field: presets[preset]}) if preset in presets else kind()
+    about = f"{kind.__doc__} Presets: {', '.join(presets)}. {more}"
+    parsed = _parse(kind, rest, f"jaxmeta {command} {preset}", about, default)
+    checks.choice("preset", preset, presets)
+    return preset, parsed
+
+
+def _parse(kind: Any, arguments: list[str], program: str, description: str = "", default: Any = None) -> Any:
     import tyro
 
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
             options = {} if default is None else {"default": default}
-            return tyro.cli(kind, args=arguments, prog=program, description=description, **options)
+            config = (tyro.conf.OmitArgPrefixes,)
+            description = description or kind.__doc__
+            return tyro.cli(kind, args=arguments, prog=program, description=description, config=config, **options)
     except SystemExit as stop:
         if not stop.code:
             sys.exit(0)

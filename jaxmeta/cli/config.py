@@ -7,100 +7,27 @@ from typing import Annotated, Literal
 
 import tyro
 
-LearnerName = Literal[
-    "maml", "fomaml", "reptile", "meta_sgd", "anil", "boil", "maml_plus_plus", "imaml", "cavia", "learned_optimizer",
-    "proto_maml", "protonet", "matching_net", "relation_net", "r2d2",
-    "fine_tune", "linear_probe", "baseline_plus_plus", "simple_shot", "from_scratch",
-]  # fmt: skip
-CriterionName = Literal["cross_entropy", "relation_score", "squared_error"]
-PolarityName = Literal["as_is", "ink", "invert"]
-NormName = Literal["batch", "support", "task", "instance", "layer", "group", "none"]
+from jaxmeta.recipes import Recipe
+from jaxmeta.recipes.recipe import NormName, PolarityName
+from jaxmeta.transfer import Plan
+
+RECIPE, PLAN = Recipe(), Plan()
+FREE = "choose another --out, or give --force"
 
 
 @dataclasses.dataclass(frozen=True)
 class Train:
     """Meta-trains a learner, evaluates it on tasks never seen, and writes a run folder."""
 
-    learner: LearnerName = "maml"
-    """The algorithm."""
-    domain: str = "omniglot"
-    """Names that `jaxmeta domains` lists, tfds:NAME, or paths, with commas between several: a folder of class folders,
-    an npz, or a csv; for squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
-    targets [tasks, n, m]."""
-    target_column: str = ""
-    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
-    criterion: CriterionName = "cross_entropy"
-    """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values."""
-    norm: NormName = "batch"
-    """Normalisation of the convolutional network."""
-    num_filters: int = 64
-    """Channels of the convolutional network."""
-    downsampling: Literal["stride", "max_pool"] = "stride"
-    """How the convolutional network halves a picture."""
-    hidden: tuple[int, ...] = (40, 40)
-    """Widths of the multi-layer perceptron, which takes inputs that are no pictures."""
-    picture: tuple[int, int, int] = (28, 28, 1)
-    """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
-    polarity: PolarityName = "as_is"
-    """ink: a set with a bright border is inverted, so that glyphs are bright on dark; invert: every set is."""
-    num_features: int = 0
-    """Columns that every table is brought to, with zeros; 0: as many as the widest table of --domain has."""
-    ways: int = 5
-    """Classes per evaluated task."""
-    shots: int = 1
-    """Support examples per class (per task in regression)."""
-    queries: int = 15
-    """Query examples per class (per task in regression) in evaluation."""
-    train_ways: int = 5
-    """Classes per training task; only metric learners may differ here."""
-    train_shots: int = 0
-    """Support examples per class in training; 0: as many as in evaluation."""
-    train_queries: int = 1
-    """Query examples per class in training."""
-    num_classes: int = 0
-    """Baselines that are pre-trained: classes to tell apart; 0: as many as --domain has."""
-    batch_size: int = 64
-    """Baselines that are pre-trained: examples of a training step."""
-    steps: int = 2000
-    """Meta-training steps."""
-    tasks_per_step: int = 32
-    """Tasks per meta-training step."""
-    outer_optimizer: Literal["adam", "sgd"] = "adam"
-    """What makes the meta-training steps."""
-    learning_rate: float = 1e-3
-    """The outer optimizer's rate."""
-    schedule: Literal["constant", "cosine", "linear", "halving"] = "constant"
-    """How the outer rate changes over the steps; halving: by a half every 2,000 steps."""
-    clip: float = 0.0
-    """The largest entry of the outer gradient, beyond which it is cut; 0: any."""
-    on_divergence: Literal["stop", "skip"] = "stop"
-    """What becomes of an update that is not finite: it stops the training, or is left out."""
-    inner_optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
-    """What makes the adaptation steps; momentum: sgd with 0.9 of it; adam: without momentum, as Reptile has it."""
-    inner_learning_rate: float = 0.4
-    """Its rate; where rates are learned, what they start from."""
-    inner_batch_size: int = 0
-    """reptile: support examples of an adaptation step in training; 0: all."""
-    regularization: float = 1.0
-    """imaml: how strongly adaptation is held to the initialisation."""
-    num_context_params: int = 50
-    """cavia: how many parameters are a task's own."""
-    inner_steps: int = 1
-    """Adaptation steps in training."""
-    inner_steps_test: int = 3
-    """Adaptation steps in evaluation."""
-    num_tasks: int = 600
-    """Evaluated tasks."""
-    validation_tasks: int = 100
-    """Tasks that choose the checkpoint; their classes are neither training nor test classes."""
-    seed: int = 0
-    """Seed of everything random."""
+    recipe: Recipe = RECIPE
     seeds: int = 1
     """Trainings, of this seed and those after it, in one program; each has a run folder seed-N of its own."""
     data_dir: str | None = None
     """Where the data sets lie; JAXMETA_DATA is the default."""
     out: str | None = None
     """The run folder; runs/PRESET is the default."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard, too, into the folder tensorboard of the run."""
     force: bool = False
     """Write into a folder that holds something."""
     distributed: bool = False
@@ -117,6 +44,8 @@ class Resume:
     """The run's own data, if it was trained on paths: no file records them."""
     data_dir: str | None = None
     """Where the data sets lie; JAXMETA_DATA is the default."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard, too, into the folder tensorboard of the run."""
     distributed: bool = False
     """This is one of several processes that share the tasks; all must see the run folder."""
 
@@ -146,6 +75,8 @@ class Evaluate:
     """Adaptation steps."""
     num_tasks: int = 600
     """Evaluated tasks."""
+    tasks_per_chunk: int = 0
+    """Tasks that a device computes side by side; 0: what is fastest and fits its memory."""
     seed: int = 1
     """Seed of the tasks."""
     data_dir: str | None = None
@@ -158,50 +89,11 @@ class Evaluate:
     """This is one of several processes that share the tasks; all must see the run folder."""
 
 
-MethodName = Literal[LearnerName, "pmf"]
-
-
 @dataclasses.dataclass(frozen=True)
 class Transfer:
     """Meta-trains on sources, adapts to tasks of targets, and compares all methods on the same tasks."""
 
-    sources: tuple[str, ...] = ("strokes",)
-    """Domains to train on, each by itself; several with commas between them are one source."""
-    targets: tuple[str, ...] = ("digits", "digits_moved")
-    """Domains to adapt to; of one that is also a source, classes that training did not see."""
-    learners: tuple[MethodName, ...] = ("protonet", "maml", "fine_tune", "simple_shot", "from_scratch")
-    """Learners and baselines; pmf: pre-trained, then meta-trained as protonet, then fine-tuned on the support set."""
-    runs: tuple[str, ...] = ()
-    """Run folders of `jaxmeta train` that take part as they are."""
-    ways: int = 5
-    """Classes per task; a target with fewer has tasks of all its classes."""
-    shots: tuple[int, ...] = (1, 5)
-    """Support examples per class."""
-    queries: int = 15
-    """Query examples per class; a target that has fewer left gives what it has."""
-    num_tasks: Annotated[int, tyro.conf.arg(aliases=["--episodes"])] = 0
-    """Tasks for each target and number of shots; 0: 200 on CPU, 600 on an accelerator."""
-    effort: float = 1.0
-    """Meta-training steps, as a multiple of each method's own."""
-    fine_tune_steps: int = 50
-    """Full-batch steps of the baselines that train on the support set; their rate is tuned on the source's validation
-    classes."""
-    tune_tasks: int = 40
-    """Tasks for each rate and number of shots of that tuning."""
-    norm: NormName | None = None
-    """One normalisation for all; by default each method's own."""
-    num_filters: int = 64
-    """Channels of the convolutional network."""
-    downsampling: Literal["stride", "max_pool"] = "stride"
-    """How the convolutional network halves a picture."""
-    picture: tuple[int, int, int] = (28, 28, 1)
-    """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
-    polarity: PolarityName = "as_is"
-    """ink: a set with a bright border is inverted, so that glyphs are bright on dark; invert: every set is."""
-    in_domain: bool = True
-    """Whether a target that is among a source's domains is evaluated from that source."""
-    seed: int = 0
-    """Seed of everything random."""
+    plan: Plan = PLAN
     data_dir: str | None = None
     """Where the data sets lie; JAXMETA_DATA is the default."""
     out: str | None = None

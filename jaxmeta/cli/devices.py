@@ -75,22 +75,3 @@ def part(code: int) -> None:
         leaving.join(LEAVE)
         if leaving.is_alive():
             os._exit(code)
-
-
-def check_divide(what: str, num_tasks: int) -> None:
-    """Raises ValueError if the processes do not divide a number of tasks that they must share."""
-    if num_tasks % jax.process_count():
-        checks.fail(what, f"a number that the {jax.process_count()} processes divide", num_tasks)
-
-
-def mesh(num_tasks: int) -> jax.sharding.Mesh | None:
-    """The most devices, as many of each process, that divide a number of tasks, or None if that is one.
-
-    If the processes do not divide it, each computes all tasks on devices of its own.
-    """
-    members = range(jax.process_count()) if num_tasks % jax.process_count() == 0 else [jax.process_index()]
-    devices = [jax.local_devices(process_index=index) for index in members]
-    sizes = range(1, min(map(len, devices)) + 1)
-    most = max(size for size in sizes if num_tasks % (size * len(devices)) == 0)
-    chosen = [device for own in devices for device in own[:most]]
-    return None if len(chosen) == 1 else jax.make_mesh((len(chosen),), ("tasks",), devices=chosen)

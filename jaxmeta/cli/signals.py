@@ -9,7 +9,8 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from typing import NoReturn
+
+from jaxmeta import runs
 
 GRACE = 8.0
 """Seconds that a training has to save."""
@@ -24,7 +25,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Stop:
-    """Whether a signal asked this process to end."""
+    """Whether a signal asked this process to end: its number, or 0."""
 
     def __init__(self, hint: str):
         self.hint = hint
@@ -32,18 +33,8 @@ class Stop:
         self.grace = 0.0
         """Seconds from a signal to the end of the process; 0 where there is nothing to save."""
 
-    @contextlib.contextmanager
-    def awaited(self) -> Iterator[None]:
-        """What runs inside looks at `signal` often, saves and leaves."""
-        self.grace = GRACE
-        try:
-            yield
-        finally:
-            self.grace = 0.0
-
-    def leave(self, where: str) -> NoReturn:
-        """Ends the command that a signal asked to end."""
-        raise Interrupted(f"interrupted {where}; {self.hint}", 128 + (self.signal or signal.SIGINT))
+    def __call__(self) -> int:
+        return self.signal or 0
 
     def watch(self, reader: socket.socket) -> None:
         """Waits for a signal, for its grace or a second signal, and ends the process."""
@@ -79,6 +70,8 @@ def watched(hint: str) -> Iterator[Stop]:
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     try:
         yield stop
+    except runs.Stopped as stopped:
+        raise Interrupted(f"interrupted {stopped}; {hint}", 128 + stopped.reason) from None
     finally:
         signal.set_wakeup_fd(before)
         for number, handler in handlers.items():

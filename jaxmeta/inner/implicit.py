@@ -9,7 +9,8 @@ from jax.scipy.sparse.linalg import cg
 
 from jaxmeta import checks
 from jaxmeta.inner.gradient import InnerLoss, nested
-from jaxmeta.inner.loop import Solve, Trace, transformation, unroll
+from jaxmeta.inner.loop import Select, Solve, Trace, select_first, transformation, unroll
+from jaxmeta.inner.scan import Scan
 from jaxmeta.types import Array, Metrics, PyTree
 
 
@@ -20,6 +21,8 @@ def implicit(
     *,
     regularization: float,
     num_cg_steps: int = 10,
+    scan: Scan = jax.lax.scan,
+    select: Select | None = None,
 ) -> Solve:
     """Makes a solver like `unroll`'s whose gradient does not look at the steps that were taken.
 
@@ -33,6 +36,8 @@ def implicit(
       num_steps: how many steps it takes.
       regularization: lambda, positive; how strongly the solution is held to the params that it started from.
       num_cg_steps: conjugate-gradient steps for the backward pass.
+      scan: what runs the steps.
+      select: (data, key, step) -> the data of that step; the gradient is that of a minimum over all of the data.
 
     Returns:
       solve: (params, data, key) -> (params, Trace); differentiable with respect to params and data.
@@ -55,7 +60,7 @@ def implicit(
         gaps = jax.tree.map(lambda a, b: jnp.square(a - b).sum(), params, anchor)
         return value + regularization / 2 * jax.tree.reduce(jnp.add, gaps), metrics
 
-    descend = unroll(held, optimizer, num_steps, gradient=nested)
+    descend = unroll(held, optimizer, num_steps, gradient=nested, scan=scan, select=select_first(select))
     gradient = nested(held)
 
     def solve(params: PyTree, data: PyTree, key: Array) -> tuple[PyTree, Trace]:

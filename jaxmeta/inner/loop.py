@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax.core import Tracer
 
-from jaxmeta import checks
+from jaxmeta import checks, tree
 from jaxmeta.inner.gradient import Gradient, InnerLoss, mixed_mode
 from jaxmeta.inner.scan import Scan
 from jaxmeta.types import Array, Metrics, PyTree
@@ -26,6 +26,10 @@ class Trace(NamedTuple):
     """What else the loss reported before each step."""
     observed: PyTree
     """`observe(params)` after each step; () if nothing was observed."""
+
+
+Select = Callable[[PyTree, Array, Array], PyTree]
+"""(data, key, step) -> the data of that step, for example a minibatch of the support set"""
 
 
 class Solve(Protocol):
@@ -71,7 +75,7 @@ def unroll(
     *,
     gradient: Gradient = mixed_mode,
     scan: Scan = jax.lax.scan,
-    select: Callable[[PyTree, Array, Array], PyTree] | None = None,
+    select: Select | None = None,
     observe: Callable[[PyTree], PyTree] | None = None,
 ) -> Solve:
     """Makes the solver that takes `num_steps` optimiser steps from given params.
@@ -86,7 +90,7 @@ def unroll(
       num_steps: how many steps; 0 returns the params as they came.
       gradient: how the inner gradient is made, and thereby how it is differentiated.
       scan: what runs the steps, and thereby what an outer gradient keeps of them.
-      select: (data, key, step) -> the data of that step, for example a minibatch of the support set.
+      select: (data, key, step) -> the data of that step; `minibatch` makes one.
       observe: (params) -> anything worth keeping after each step, for example a multi-step loss's query loss.
 
     Returns:
@@ -124,6 +128,37 @@ def unroll(
         return params, trace
 
     return solve
+
+
+def minibatch(batch_size: int) -> Select:
+    """Draws a step's rows of the support set anew and without repetition, every leaf alike.
+
+    Args:
+      batch_size: how many; padding is among them only if there are fewer real rows.
+
+    Raises:
+      ValueError: if batch_size < 1; or, when traced, if it is more than the support set has rows.
+    """
+    batch_size = checks.integer("minibatch: batch_size", batch_size, 1)
+
+    def select(support: PyTree, key: Array, step: Array) -> PyTree:
+        del step
+        num_rows = tree.leading_axis(support)
+        checks.integer("minibatch: batch_size", batch_size, 1, num_rows, "the support set has no more rows")
+        order = jax.random.uniform(key, (num_rows,))
+        if (mask := getattr(support, "mask", None)) is not None:
+            order = jnp.where(mask, order, 2)  # padding is drawn only where the real rows run out
+        rows = jnp.argsort(order)[:batch_size]
+        return jax.tree.map(lambda leaf: leaf[rows], support)
+
+    return select
+
+
+def select_first(select: Select | None) -> Select | None:
+    """What `select` does to a support set, done to the first entry of data that holds more."""
+    if select is None:
+        return None
+    return lambda data, key, step: (select(data[0], key, step), *data[1:])
 
 
 def transformation(what: str, optimizer: Any) -> optax.GradientTransformationExtraArgs:

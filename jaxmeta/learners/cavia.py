@@ -30,8 +30,10 @@ def cavia(
     num_steps: int,
     num_context_params: int,
     condition: Callable[[PyTree, Array], PyTree] = models.concatenate,
+    outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
     scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML on a few inputs of the network, the context parameters; the network itself is the same for all tasks.
 
@@ -40,14 +42,13 @@ def cavia(
 
     Args:
       model: the network, built for the inputs that `condition` makes; its params are the meta_params.
-      criterion: the loss on the support and the query set.
+      criterion: the loss on the support set, and on the query set unless `outer_criterion` is given.
       inner_optimizer: any Optax transformation.
       num_steps: inner steps.
       num_context_params: the length of phi.
       condition: (inputs, context_params) -> what the model is given. `models.concatenate` for an mlp;
         `models.beside` for a network that modulates its own layers, such as `models.film_conv4`; or any pure function.
-      gradient: how the inner gradient is differentiated.
-      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
+      outer_criterion, gradient, scan, select: as in `maml`.
 
     Returns:
       A MetaLearner whose adapted is `Adapted(context_params, context)`.
@@ -61,16 +62,18 @@ def cavia(
     num_context_params = checks.integer("cavia: num_context_params", num_context_params, 1)
 
     def support_loss(context_params: Array, data: tuple[PyTree, PyTree], key: Array) -> tuple[Array, Metrics]:
-        params, support = data
+        support, params = data
         # No context: the rows of the support set are their own moments.
         return criterion(
             lambda inputs, mask=None: model.apply(params, condition(inputs, context_params), mask), support, key
         )
 
-    solve = inner.unroll(support_loss, inner_optimizer, num_steps, gradient=gradient, scan=scan)
+    solve = inner.unroll(
+        support_loss, inner_optimizer, num_steps, gradient=gradient, scan=scan, select=inner.select_first(select)
+    )
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
-        context_params, _ = solve(jnp.zeros(num_context_params), (meta_params, support), key)
+        context_params, _ = solve(jnp.zeros(num_context_params), (support, meta_params), key)
         if isinstance(support, Batch):
             support = support._replace(inputs=condition(support.inputs, context_params))
         return Adapted(context_params, model.context(meta_params, support))
@@ -78,4 +81,4 @@ def cavia(
     def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> PyTree:
         return model.apply(meta_params, condition(inputs, adapted.context_params), mask, adapted.context)
 
-    return MetaLearner(model.init, adapt, predict, query_loss(adapt, predict, criterion))
+    return MetaLearner(model.init, adapt, predict, query_loss(adapt, predict, outer_criterion or criterion))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import optax
 
 from jaxmeta import inner
@@ -17,6 +18,9 @@ def imaml(
     num_steps: int,
     regularization: float,
     num_cg_steps: int = 5,
+    outer_criterion: Criterion | None = None,
+    scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML whose meta-gradient comes from the minimum that the inner steps find, not from the steps.
 
@@ -30,11 +34,13 @@ def imaml(
 
     Args:
       model: the network; its params are the meta_params.
-      criterion: the loss on the support and the query set.
+      criterion: the loss on the support set, and on the query set unless `outer_criterion` is given.
       inner_optimizer: any Optax transformation.
       num_steps: inner steps, 16 in the paper on Omniglot.
       regularization: lambda, positive, 2 in the paper: how strongly a task is held to the meta_params.
       num_cg_steps: conjugate-gradient steps for the meta-gradient, 5 in the paper.
+      outer_criterion, scan, select: as in `maml`; the minimum is over the whole support set, whatever `select` gives
+        the steps. There is no gradient=, since the steps are not differentiated.
 
     Returns:
       A MetaLearner whose adapted is `Adapted(params, context)`.
@@ -53,6 +59,8 @@ def imaml(
         num_steps,
         regularization=regularization,
         num_cg_steps=num_cg_steps,
+        scan=scan,
+        select=select,
     )
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
@@ -60,4 +68,4 @@ def imaml(
         return Adapted(params, model.context(params, support))
 
     predict = adapted_network(model)
-    return MetaLearner(model.init, adapt, predict, query_loss(adapt, predict, criterion))
+    return MetaLearner(model.init, adapt, predict, query_loss(adapt, predict, outer_criterion or criterion))

@@ -27,8 +27,10 @@ def learned_optimizer(
     update_rule: UpdateRule,
     *,
     num_steps: int,
+    outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
     scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """Learns the update itself, together with the initialisation that it starts from.
 
@@ -37,12 +39,12 @@ def learned_optimizer(
 
     Args:
       model: the network.
-      criterion: the loss on the support and the query set.
+      criterion: the loss on the support set, and on the query set unless `outer_criterion` is given.
       update_rule: how a gradient becomes an update, `models.lstm_update_rule()` or one of your own.
       num_steps: inner steps.
       gradient: how the inner gradient is differentiated; the papers take `inner.first_order`, which leaves the rule's
         gradient in place but ignores how the gradients that it reads depend on the params.
-      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
+      outer_criterion, scan, select: as in `maml`.
 
     Returns:
       A MetaLearner whose meta_params are `MetaParams(params, rule)` and whose adapted is `Adapted(params, context)`.
@@ -66,9 +68,8 @@ def learned_optimizer(
         return update_rule.update(steered.by, gradients, state, steered.params, loss)
 
     optimizer = inner.steer(lambda steered: update_rule.init_state(steered.by, steered.params), update)
-    solve = inner.unroll(
-        inner.steered(support_loss(model, criterion)), optimizer, num_steps, gradient=gradient, scan=scan
-    )
+    inner_loss = inner.steered(support_loss(model, criterion))
+    solve = inner.unroll(inner_loss, optimizer, num_steps, gradient=gradient, scan=scan, select=select)
 
     def init(key: Array) -> MetaParams:
         params_key, rule_key = jax.random.split(key)
@@ -80,4 +81,4 @@ def learned_optimizer(
         return Adapted(params, model.context(params, support))
 
     predict = adapted_network(model)
-    return MetaLearner(init, adapt, predict, query_loss(adapt, predict, criterion))
+    return MetaLearner(init, adapt, predict, query_loss(adapt, predict, outer_criterion or criterion))

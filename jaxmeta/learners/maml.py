@@ -19,6 +19,7 @@ def maml(
     outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
     scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """Learns an initialisation from which a few gradient steps solve a task, with the exact second order.
 
@@ -33,6 +34,7 @@ def maml(
       outer_criterion: the loss on the query set, if another.
       gradient: how the inner gradient is differentiated.
       scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
+      select: (support, key, step) -> the support set of that step, such as `inner.minibatch(5)`; None: all of it.
 
     Returns:
       A MetaLearner whose adapted is `Adapted(params, context)`.
@@ -43,7 +45,9 @@ def maml(
       are N times larger.
     """
 
-    solve = inner.unroll(support_loss(model, criterion), inner_optimizer, num_steps, gradient=gradient, scan=scan)
+    solve = inner.unroll(
+        support_loss(model, criterion), inner_optimizer, num_steps, gradient=gradient, scan=scan, select=select
+    )
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
         params, _ = solve(meta_params, support, key)
@@ -54,7 +58,14 @@ def maml(
 
 
 def fomaml(
-    model: Model, criterion: Criterion, inner_optimizer: optax.GradientTransformation, *, num_steps: int
+    model: Model,
+    criterion: Criterion,
+    inner_optimizer: optax.GradientTransformation,
+    *,
+    num_steps: int,
+    outer_criterion: Criterion | None = None,
+    scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML that ignores how the inner gradient depends on meta_params.
 
@@ -62,9 +73,10 @@ def fomaml(
 
     Args:
       model: the network; its params are the meta_params.
-      criterion: the loss on the support and the query set.
+      criterion: the loss on the support set, and on the query set unless `outer_criterion` is given.
       inner_optimizer: any Optax transformation.
       num_steps: inner steps.
+      outer_criterion, scan, select: as in `maml`; there is no gradient=, which is `inner.first_order` here.
 
     Returns:
       A MetaLearner whose adapted is `Adapted(params, context)`.
@@ -72,4 +84,7 @@ def fomaml(
     References:
       Finn et al., 2017, section 5.2; Nichol et al., On First-Order Meta-Learning Algorithms, 2018, section 2.
     """
-    return maml(model, criterion, inner_optimizer, num_steps=num_steps, gradient=inner.first_order)
+    return maml(
+        model, criterion, inner_optimizer, num_steps=num_steps, outer_criterion=outer_criterion,
+        gradient=inner.first_order, scan=scan, select=select,
+    )  # fmt: skip

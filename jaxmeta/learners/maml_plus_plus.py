@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -38,8 +39,10 @@ def maml_plus_plus(
     num_steps: int,
     initial_learning_rate: float,
     step_weights: Array | None = None,
+    outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
     scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML with a learned rate per layer and step, trained on the query loss after every step.
 
@@ -51,12 +54,11 @@ def maml_plus_plus(
 
     Args:
       model: the network.
-      criterion: the loss on the support and the query set.
+      criterion: the loss on the support set, and on the query set unless `outer_criterion` is given.
       num_steps: inner steps, at least 1, 5 in the paper.
       initial_learning_rate: what every rate starts from.
       step_weights: [num_steps] how much the query loss after each step counts, which may be traced; None: all alike.
-      gradient: how the inner gradient is differentiated.
-      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
+      outer_criterion, gradient, scan, select: as in `maml`.
 
     Returns:
       A MetaLearner whose meta_params are `MetaParams(params, learning_rates)` and whose adapted is
@@ -94,6 +96,9 @@ def maml_plus_plus(
 
     inner_loss = inner.steered(support_loss(model, criterion))
     optimizer = inner.steer(lambda steered: jnp.zeros((), jnp.int32), update)
+    unroll = functools.partial(
+        inner.unroll, inner_loss, optimizer, num_steps, gradient=gradient, scan=scan, select=select
+    )
 
     def init(key: Array) -> MetaParams:
         params = model.init(key)
@@ -105,7 +110,7 @@ def maml_plus_plus(
         return Adapted(params, model.context(params, support))
 
     def adapt(meta_params: MetaParams, support: PyTree, key: Array) -> Adapted:
-        solve = inner.unroll(inner_loss, optimizer, num_steps, gradient=gradient, scan=scan)
+        solve = unroll()
         (params, _), _ = solve(inner.Steered(*meta_params), support, key)
         return finish(params, support)
 
@@ -116,9 +121,11 @@ def maml_plus_plus(
 
         def query(steered: inner.Steered) -> tuple[Array, Metrics]:
             adapted = finish(steered.params, episode.support)
-            return criterion(adapted_predictor(predict, meta_params, adapted), episode.query, query_key)
+            return (outer_criterion or criterion)(
+                adapted_predictor(predict, meta_params, adapted), episode.query, query_key
+            )
 
-        solve = inner.unroll(inner_loss, optimizer, num_steps, gradient=gradient, scan=scan, observe=query)
+        solve = unroll(observe=query)
         _, trace = solve(inner.Steered(*meta_params), episode.support, adapt_key)
         losses, metrics = trace.observed
         return losses @ weights.astype(losses.dtype), jax.tree.map(lambda leaf: leaf[-1], metrics)

@@ -28,8 +28,10 @@ def meta_sgd(
     *,
     num_steps: int,
     initial_learning_rate: float,
+    outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
     scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML that also learns the inner learning rate of every single parameter.
 
@@ -38,11 +40,10 @@ def meta_sgd(
 
     Args:
       model: the network.
-      criterion: the loss on the support and the query set.
+      criterion: the loss on the support set, and on the query set unless `outer_criterion` is given.
       num_steps: inner steps, 1 in the paper.
       initial_learning_rate: what every rate starts from.
-      gradient: how the inner gradient is differentiated.
-      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
+      outer_criterion, gradient, scan, select: as in `maml`.
 
     Returns:
       A MetaLearner whose meta_params are `MetaParams(params, learning_rates)` and whose adapted is
@@ -63,9 +64,8 @@ def meta_sgd(
         return jax.tree.map(lambda rate, slope: -rate * slope, steered.by, gradients), state
 
     optimizer = inner.steer(lambda steered: (), update)
-    solve = inner.unroll(
-        inner.steered(support_loss(model, criterion)), optimizer, num_steps, gradient=gradient, scan=scan
-    )
+    inner_loss = inner.steered(support_loss(model, criterion))
+    solve = inner.unroll(inner_loss, optimizer, num_steps, gradient=gradient, scan=scan, select=select)
 
     def init(key: Array) -> MetaParams:
         params = model.init(key)
@@ -76,4 +76,4 @@ def meta_sgd(
         return Adapted(params, model.context(params, support))
 
     predict = adapted_network(model)
-    return MetaLearner(init, adapt, predict, query_loss(adapt, predict, criterion))
+    return MetaLearner(init, adapt, predict, query_loss(adapt, predict, outer_criterion or criterion))

@@ -24,6 +24,7 @@ def partial_maml(
     outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
     scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML whose inner steps change some leaves of the params; the others are slow, shared by all tasks.
 
@@ -37,9 +38,7 @@ def partial_maml(
       num_steps: inner steps.
       adapts: which leaves the steps change: (path) -> bool, where a path is like "Dense_0/kernel", or a pytree of bools
         of the params' structure.
-      outer_criterion: the loss on the query set, if another.
-      gradient: how the inner gradient is differentiated.
-      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
+      outer_criterion, gradient, scan, select: as in `maml`.
 
     Returns:
       A MetaLearner whose adapted is `Adapted(params, context)`; its params hold the adapted leaves alone, None
@@ -62,7 +61,9 @@ def partial_maml(
         whole = tree.merge(params, slow)
         return criterion(lambda inputs, mask=None: model.apply(whole, inputs, mask), support, key)
 
-    solve = inner.unroll(support_loss, inner_optimizer, num_steps, gradient=gradient, scan=scan)
+    solve = inner.unroll(
+        support_loss, inner_optimizer, num_steps, gradient=gradient, scan=scan, select=inner.select_first(select)
+    )
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
         fast, slow = tree.split(meta_params, mask)
@@ -88,7 +89,7 @@ def anil(
 
     Args:
       model: the network; its params are the meta_params.
-      criterion: the loss on the support and the query set.
+      criterion: the loss on the support set, and on the query set unless `outer_criterion` is given.
       inner_optimizer: any Optax transformation.
       num_steps: inner steps.
       head: the path of the last layer, such as "Dense_2". By default a top-level entry "head", else the last top-level
@@ -121,7 +122,7 @@ def boil(
 
     Args:
       model: the network; its params are the meta_params.
-      criterion: the loss on the support and the query set.
+      criterion: the loss on the support set, and on the query set unless `outer_criterion` is given.
       inner_optimizer: any Optax transformation.
       num_steps: inner steps.
       head: the path of the last layer, as in `anil`.

@@ -43,8 +43,10 @@ def proto_maml(
     *,
     num_ways: int,
     num_steps: int,
+    outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
     scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML whose head starts, in every task, as a prototypical network.
 
@@ -55,12 +57,11 @@ def proto_maml(
 
     Args:
       encoder: maps inputs [n, ...] to embeddings [n, dim]; its params are the meta_params.
-      criterion: the loss on the support and the query set.
+      criterion: the loss on the support set, and on the query set unless `outer_criterion` is given.
       inner_optimizer: any Optax transformation.
       num_ways: classes per episode; targets are integers in [0, num_ways).
       num_steps: inner steps; 0 is a prototypical network.
-      gradient: how the inner gradient is differentiated.
-      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
+      outer_criterion, gradient, scan, select: as in `maml`.
 
     Returns:
       A MetaLearner whose adapted is `Adapted(network, present, context)`.
@@ -82,7 +83,9 @@ def proto_maml(
         # No context: the rows of the support set are their own moments.
         return criterion(lambda inputs, mask=None: apply(network, present, inputs, mask, ()), support, key)
 
-    solve = inner.unroll(support_loss, inner_optimizer, num_steps, gradient=gradient, scan=scan)
+    solve = inner.unroll(
+        support_loss, inner_optimizer, num_steps, gradient=gradient, scan=scan, select=inner.select_first(select)
+    )
 
     def adapt(meta_params: PyTree, support: Batch, key: Array) -> Adapted:
         prototypes, present, _ = start.adapt(meta_params, support, key)
@@ -94,4 +97,4 @@ def proto_maml(
         del meta_params
         return apply(adapted.network, adapted.present, inputs, mask, adapted.context)
 
-    return MetaLearner(encoder.init, adapt, predict, query_loss(adapt, predict, criterion))
+    return MetaLearner(encoder.init, adapt, predict, query_loss(adapt, predict, outer_criterion or criterion))

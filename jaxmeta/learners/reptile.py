@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta import checks, inner, tree
+from jaxmeta import checks, inner
 from jaxmeta.learners.network import Adapted, adapted_network, support_loss
 from jaxmeta.types import Array, Criterion, Episode, MetaLearner, Metrics, Model, PyTree
 
@@ -20,6 +18,9 @@ def reptile(
     *,
     num_steps: int,
     batch_size: int | None = None,
+    gradient: inner.Gradient = inner.mixed_mode,
+    scan: inner.Scan = jax.lax.scan,
+    select: inner.Select | None = None,
 ) -> MetaLearner:
     """Learns an initialisation by moving it towards what training on a task makes of it.
 
@@ -33,14 +34,16 @@ def reptile(
       criterion: the loss on the support set.
       inner_optimizer: any Optax transformation, `optax.adam(1e-3, b1=0)` in the paper.
       num_steps: inner steps, at least 1; the paper takes many, 5 to 10 in training and 50 in test.
-      batch_size: support rows of each step, drawn anew and without repetition; None takes them all.
+      batch_size: support rows of each step, which is `select=inner.minibatch(batch_size)`; None takes them all.
+      gradient, scan, select: as in `maml`. There is no outer_criterion=, since no query is scored.
 
     Returns:
       A MetaLearner whose adapted is `Adapted(params, context)`. The metrics of its loss are the support set's, averaged
       over the inner steps.
 
     Raises:
-      ValueError: if num_steps < 1; or, when traced, if batch_size is more than the support set has rows.
+      ValueError: if num_steps < 1, or both batch_size and select are given; or, when traced, if batch_size is more than
+        the support set has rows.
 
     References:
       Nichol et al., On First-Order Meta-Learning Algorithms, 2018, Algorithm 2 and section 6. The outer step there is
@@ -48,10 +51,12 @@ def reptile(
     """
     num_steps = checks.integer("reptile: num_steps", num_steps, 1, hint="with none its gradient is zero")
     if batch_size is not None:
-        batch_size = checks.integer("reptile: batch_size", batch_size, 1)
-
-    select = None if batch_size is None else _minibatch(batch_size)
-    solve = inner.unroll(support_loss(model, criterion), inner_optimizer, num_steps, select=select)
+        if select is not None:
+            checks.fail("reptile", "batch_size or select", "both")
+        select = inner.minibatch(batch_size)
+    solve = inner.unroll(
+        support_loss(model, criterion), inner_optimizer, num_steps, gradient=gradient, scan=scan, select=select
+    )
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
         params, _ = solve(meta_params, support, key)
@@ -66,19 +71,3 @@ def reptile(
         return 0.5 * jax.tree.reduce(jnp.add, squares), jax.tree.map(lambda leaf: leaf.mean(axis=0), trace.metrics)
 
     return MetaLearner(model.init, adapt, predict, loss)
-
-
-def _minibatch(batch_size: int) -> Callable[[PyTree, Array, Array], PyTree]:
-    """Draws the rows of one step, every leaf alike: inputs, targets, mask and classes."""
-
-    def select(support: PyTree, key: Array, step: Array) -> PyTree:
-        del step
-        num_rows = tree.leading_axis(support)
-        checks.integer("reptile: batch_size", batch_size, 1, num_rows, "the support set has no more rows")
-        order = jax.random.uniform(key, (num_rows,))
-        if (mask := getattr(support, "mask", None)) is not None:
-            order = jnp.where(mask, order, 2)  # padding is drawn only where the real rows run out
-        rows = jnp.argsort(order)[:batch_size]
-        return jax.tree.map(lambda leaf: leaf[rows], support)
-
-    return select

@@ -40,7 +40,9 @@ def transfer(rows: Sequence[Row]) -> Any:
         line[0].set_ylabel(f"{number}-shot" if several else f"from {rows[0]['source']}\n{number}-shot")
     for panel, domain in zip(panels[0], domains, strict=True):
         panel.set_title(domain, fontsize="medium")
-    figure.supxlabel("accuracy in %, mean and 95% interval over tasks; dotted: chance", fontsize="medium")
+    accuracy = all(row.get("metric") in (None, "accuracy") for row in rows)
+    unit, chance = ("accuracy in %", "; dotted: chance") if accuracy else ("loss", "")
+    figure.supxlabel(f"{unit}, mean and 95% interval over tasks{chance}", fontsize="medium")
     handles = {
         family: panels[0][0].plot([], [], marker, color=color)[0] for family, (color, marker) in _FAMILIES.items()
     }
@@ -51,7 +53,8 @@ def transfer(rows: Sequence[Row]) -> Any:
 def _panel(panel: Any, rows: dict[str, Row], labels: Sequence[str]) -> None:
     for label, row in rows.items():
         if row.get("single"):
-            mean, low, high = (100 * row["single"][part] for part in ("mean", "low", "high"))
+            scale = 100 if row["metric"] == "accuracy" else 1
+            mean, low, high = (scale * row["single"][part] for part in ("mean", "low", "high"))
             color, marker = _FAMILIES[row["family"]]
             panel.errorbar(
                 mean,
@@ -62,7 +65,8 @@ def _panel(panel: Any, rows: dict[str, Row], labels: Sequence[str]) -> None:
                 markersize=4,
                 capsize=2,
             )
-            panel.axvline(100 * row["chance"], color="#767676", linestyle=":", linewidth=1)
+            if row.get("chance"):
+                panel.axvline(100 * row["chance"], color="#767676", linestyle=":", linewidth=1)
     panel.set_yticks(range(len(labels)), labels, fontsize="small")
     panel.set_ylim(len(labels) - 0.5, -0.5)
     panel.grid(axis="x", color="#E5E5E5")

@@ -1,6 +1,7 @@
-"""Run folders: configs, metrics, checkpoints, parameters and results on disk."""
+"""Trainings as functions, and their folders: configs, metrics, checkpoints, parameters and results on disk."""
 
 from jaxmeta.runs.checkpoints import Checkpoint, Checkpoints
+from jaxmeta.runs.fitting import DivergedError, Event, Fitted, Report, Stopped, Training, fit, fit_together
 from jaxmeta.runs.folder import (
     RunFolder,
     check_empty,
@@ -14,8 +15,12 @@ from jaxmeta.runs.folder import (
     write_text,
 )
 from jaxmeta.runs.results import report_row, table
+from jaxmeta.runs.run import Run, open
+from jaxmeta.runs.stores import Store, in_folder
+from jaxmeta.runs.training import train
 
 __all__ = [
-    "Checkpoint", "Checkpoints", "RunFolder", "check_empty", "check_plain", "clear", "create", "held", "read_json",
-    "report_row", "save_params", "table", "write_json", "write_text",
+    "Checkpoint", "Checkpoints", "DivergedError", "Event", "Fitted", "Report", "Run", "RunFolder", "Stopped", "Store",
+    "Training", "check_empty", "check_plain", "clear", "create", "fit", "fit_together", "held", "in_folder", "open",
+    "read_json", "report_row", "save_params", "table", "train", "write_json", "write_text",
 ]  # fmt: skip

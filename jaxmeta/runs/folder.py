@@ -26,7 +26,7 @@ SCHEMA = 1
 CONFIG, PARAMS, RESULTS = "config.json", "meta_params.msgpack", "results.json"
 LOCK, METRICS, CHECKPOINTS = ".lock", "metrics.jsonl", "checkpoints"
 MOST_CONFIG, MOST_RESULTS = 100_000, 100_000_000  # bytes that are read
-FREE = "choose another --out, or give --force"
+FREE = "choose another folder"
 
 
 def check_empty(path: str | os.PathLike[str], hint: str) -> None:
@@ -76,7 +76,7 @@ def held(path: pathlib.Path) -> Iterator[pathlib.Path]:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                got, hint = "one that another process is using", "wait for it, or choose another --out"
+                got, hint = "one that another process is using", "wait for it, or choose another folder"
                 checks.fail(str(path), "a run folder", got, hint, checks.DataError)
             except OSError:
                 pass  # a file system without locks
@@ -254,6 +254,8 @@ class RunFolder:
         content = self._config()
         self.config: dict[str, Any] = content["config"]
         self.preset = content.get("preset")
+        self.shape: Any = content.get("shape")
+        self._data = content.get("data")
 
     def _config(self) -> dict[str, Any]:
         path = self.path / CONFIG
@@ -267,6 +269,14 @@ class RunFolder:
             reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["no JSON"])[0]
             checks.fail(str(path), f"a run's config of schema {SCHEMA}", reason, "give a run folder", checks.DataError)
         return content
+
+    def checksums(self) -> dict[str, str] | None:
+        """{file: sha256} of the data that the run was trained on, or None if it does not say."""
+        try:
+            found = self._data or read_json(self.path / RESULTS, MOST_RESULTS)["data"]
+            return {str(name): str(value) for name, value in found.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
 
     def meta_params(self, like: PyTree) -> PyTree:
         """Reads the parameters.

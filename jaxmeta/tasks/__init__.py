@@ -3,7 +3,7 @@
 from jaxmeta.tasks.across import across
 from jaxmeta.tasks.finite import few_shot, from_arrays, labelled_batches
 from jaxmeta.tasks.mixture import mixture
-from jaxmeta.tasks.sampling import Sample, distinct, episodes
+from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, drawn, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
 from jaxmeta.tasks.strokes import strokes
 from jaxmeta.tasks.tabular import tabular, tabular_regression
@@ -13,8 +13,10 @@ from jaxmeta.tasks.variable import variable
 __all__ = [
     "Sample",
     "across",
+    "as_pytree",
     "augmented",
     "distinct",
+    "drawn",
     "episodes",
     "few_shot",
     "flip",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 import jax
@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.tasks.finite import as_floats, labelled_rows, on_device
-from jaxmeta.tasks.sampling import Sample, distinct
-from jaxmeta.types import Array, Batch, Episode
+from jaxmeta.tasks.finite import as_arrays, class_name
+from jaxmeta.tasks.sampling import Sample, distinct, gathered, labelled_rows, static
+from jaxmeta.types import Array, Batch, Episode, PyTree
 
 
 def across(support_examples: Any, query_examples: Any, *, num_ways: int, num_shots: int, num_queries: int) -> Sample:
@@ -35,42 +35,63 @@ def across(support_examples: Any, query_examples: Any, *, num_ways: int, num_sho
         examples than are drawn of it.
     """
     num_ways = checks.integer("across: num_ways", num_ways, 2)
-    names = support_examples.class_names
-    if names != query_examples.class_names:
-        pairs = zip(names, query_examples.class_names, strict=False)
+    names, others = (_class_names(part) for part in (support_examples, query_examples))
+    if names != others:
+        pairs = zip(names, others, strict=False)
         odd = next((f"{ours!r} beside {theirs!r}" for ours, theirs in pairs if ours != theirs), None)
-        got = odd or f"{len(names)} and {len(query_examples.class_names)}"
+        got = odd or f"{len(names)} and {len(others)}"
         checks.fail("across: query_examples", "the classes of support_examples, in their order", got)
-    forms = [(part.inputs.shape[1:], part.inputs.dtype) for part in (support_examples, query_examples)]
-    if forms[0] != forms[1]:
-        wanted, got = (f"{dtype} {list(shape)}" for shape, dtype in forms)
+    wanted, got = (
+        jax.tree.map(lambda leaf: f"{leaf.dtype} {list(leaf.shape[1:])}", part.inputs)
+        for part in (support_examples, query_examples)
+    )
+    if wanted != got:
         checks.fail("across: query_examples", f"inputs like the support's, {wanted}", got, "load both with one form")
     if num_ways > len(names):
         checks.fail("across: num_ways", f"at most the {len(names)} classes there are", num_ways)
-    draw_support = _drawing("across: num_shots", support_examples, num_shots)
-    draw_query = _drawing("across: num_queries", query_examples, num_queries)
+    support = _domain("across: num_shots", support_examples, num_shots)
+    return _Across(support, _domain("across: num_queries", query_examples, num_queries), num_ways)
 
-    def sample(key: Array) -> Episode:
+
+def _class_names(examples: Any) -> tuple[str, ...]:
+    """Names of the classes, their numbers where they have none."""
+    return getattr(examples, "class_names", None) or tuple(map(str, range(len(examples.offsets) - 1)))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Domain:
+    inputs: PyTree  # [N, ...]
+    starts: Array  # [C]
+    sizes: Array  # [C]
+    count: int = static()
+
+    def draw(self, key: Array, chosen: Array) -> Batch:
+        """`count` distinct examples of each of the classes [num_ways]."""
+        of_class = jax.vmap(lambda key, size: distinct(key, size, self.count))
+        rows = self.starts[chosen][:, None] + of_class(jax.random.split(key, len(chosen)), self.sizes[chosen])
+        return labelled_rows(gathered(self.inputs, rows.reshape(-1)), len(chosen), self.count)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Across:
+    support: _Domain
+    query: _Domain
+    num_ways: int = static()
+
+    def __call__(self, key: Array) -> Episode:
         class_key, support_key, query_key = jax.random.split(key, 3)
-        chosen = distinct(class_key, len(names), num_ways)
-        return Episode(draw_support(support_key, chosen), draw_query(query_key, chosen))
-
-    return sample
+        chosen = distinct(class_key, len(self.support.starts), self.num_ways)
+        return Episode(self.support.draw(support_key, chosen), self.query.draw(query_key, chosen))
 
 
-def _drawing(what: str, examples: Any, count: int) -> Callable[[Array, Array], Batch]:
-    """Returns (key, classes [num_ways]) -> Batch of `count` distinct examples of each."""
+def _domain(what: str, examples: Any, count: int) -> _Domain:
     count = checks.integer(what, count, 1)
     sizes = np.diff(examples.offsets)
     if count > sizes.min():
-        smallest = examples.class_names[int(sizes.argmin())]
-        checks.fail(what, f"at most {sizes.min()}, the examples of {examples.name}'s class {smallest!r}", count)
-    inputs, starts = on_device(f"across: {examples.name}", examples), jnp.asarray(examples.offsets[:-1])
-    sizes = jnp.asarray(sizes, jnp.int32)
-
-    def draw(key: Array, chosen: Array) -> Batch:
-        of_class = jax.vmap(lambda key, size: distinct(key, size, count))
-        rows = starts[chosen][:, None] + of_class(jax.random.split(key, len(chosen)), sizes[chosen])
-        return labelled_rows(as_floats(inputs[rows.reshape(-1)]), len(chosen), count)
-
-    return draw
+        smallest = class_name(examples, int(sizes.argmin()))
+        name = getattr(examples, "name", "the examples")
+        checks.fail(what, f"at most {sizes.min()}, the examples of {name}'s class {smallest}", count)
+    starts = jnp.asarray(examples.offsets[:-1])
+    return _Domain(as_arrays(examples.inputs), starts, jnp.asarray(sizes, jnp.int32), count)

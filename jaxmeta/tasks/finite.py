@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import checks
-from jaxmeta.tasks.sampling import Sample, distinct
-from jaxmeta.types import Array, Batch, Episode
+from jaxmeta import checks, tree
+from jaxmeta.tasks.sampling import Sample, distinct, gathered, labelled_rows, static
+from jaxmeta.types import Array, Batch, Episode, PyTree
 
 
 def few_shot(examples: Any, *, num_ways: int, num_shots: int, num_queries: int) -> Sample:
@@ -45,23 +46,46 @@ def few_shot(examples: Any, *, num_ways: int, num_shots: int, num_queries: int) 
         smallest = int(sizes.argmin())
         checks.fail(
             "few_shot: num_shots + num_queries",
-            f"at most {sizes.min()}, the examples of class {examples.class_names[smallest]!r}",
+            f"at most {sizes.min()}, the examples of class {class_name(examples, smallest)}",
             f"{num_shots} + {num_queries} = {count}",
         )
-    inputs, starts = on_device("few_shot: examples", examples), jnp.asarray(examples.offsets[:-1])
     sizes = jnp.asarray(sizes, jnp.int32)
+    return _FewShot(as_arrays(examples.inputs), jnp.asarray(examples.offsets[:-1]), sizes, num_ways, num_shots, count)
 
-    def sample(key: Array) -> Episode:
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _FewShot:
+    inputs: PyTree  # [N, ...]
+    starts: Array  # [C]
+    sizes: Array  # [C]
+    num_ways: int = static()
+    num_shots: int = static()
+    count: int = static()  # shots and queries
+
+    def __call__(self, key: Array) -> Episode:
         class_key, example_key = jax.random.split(key)
-        chosen = distinct(class_key, num_classes, num_ways)
-        draw = jax.vmap(lambda key, size: distinct(key, size, count))
-        rows = starts[chosen][:, None] + draw(jax.random.split(example_key, num_ways), sizes[chosen])
-        return Episode(batch(rows[:, :num_shots]), batch(rows[:, num_shots:]))
+        chosen = distinct(class_key, len(self.starts), self.num_ways)
+        draw = jax.vmap(lambda key, size: distinct(key, size, self.count))
+        rows = self.starts[chosen][:, None] + draw(jax.random.split(example_key, self.num_ways), self.sizes[chosen])
+        return Episode(self._batch(rows[:, : self.num_shots]), self._batch(rows[:, self.num_shots :]))
 
-    def batch(rows: Array) -> Batch:
-        return labelled_rows(as_floats(inputs[rows.reshape(-1)]), num_ways, rows.shape[1])
+    def _batch(self, rows: Array) -> Batch:
+        return labelled_rows(gathered(self.inputs, rows.reshape(-1)), self.num_ways, rows.shape[1])
 
-    return sample
+
+def as_arrays(inputs: Any) -> PyTree:
+    """Inputs [N, ...], one array or a pytree of them, on the device; JAX has no texts, so those raise ValueError."""
+    for leaf in jax.tree.leaves(inputs):
+        if isinstance(leaf, str) or np.dtype(getattr(leaf, "dtype", float)).kind in "USO":
+            checks.fail("examples", "numbers", "texts", "bring them to token ids or embeddings first")
+    return jax.tree.map(jnp.asarray, inputs)
+
+
+def class_name(examples: Any, index: int) -> str:
+    """What a class is called, as far as the examples say."""
+    names = getattr(examples, "class_names", None)
+    return repr(names[index]) if names is not None else str(index)
 
 
 def labelled_batches(examples: Any, *, batch_size: int) -> Sample:
@@ -77,34 +101,21 @@ def labelled_batches(examples: Any, *, batch_size: int) -> Sample:
     Raises:
       ValueError: if there are fewer examples than batch_size.
     """
-    total = len(examples.inputs)
-    batch_size = checks.integer("labelled_batches: batch_size", batch_size, 1, total)
-    inputs = on_device("labelled_batches: examples", examples)
-    targets = jnp.asarray(np.repeat(np.arange(len(examples.offsets) - 1), np.diff(examples.offsets)), jnp.int32)
-
-    def sample(key: Array) -> Episode:
-        rows = distinct(key, total, batch_size)
-        return Episode((), Batch(as_floats(inputs[rows]), targets[rows]))
-
-    return sample
+    batch_size = checks.integer("labelled_batches: batch_size", batch_size, 1, int(examples.offsets[-1]))
+    targets = np.repeat(np.arange(len(examples.offsets) - 1), np.diff(examples.offsets))
+    return _LabelledBatches(as_arrays(examples.inputs), jnp.asarray(targets, jnp.int32), batch_size)
 
 
-def on_device(what: str, examples: Any) -> Array:
-    """The inputs of examples as an array of JAX, which has none of texts: those raise ValueError."""
-    if np.dtype(getattr(examples.inputs, "dtype", float)).kind in "USO":
-        checks.fail(what, "numbers", "texts", "bring them to token ids or embeddings first")
-    return jnp.asarray(examples.inputs)
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _LabelledBatches:
+    inputs: PyTree  # [N, ...]
+    targets: Array  # [N]
+    batch_size: int = static()
 
-
-def as_floats(inputs: Array) -> Array:
-    """Pictures stored as uint8 as floats of JAX's default in [0, 1]; all else as it is."""
-    return inputs.astype(float) / 255 if inputs.dtype == jnp.uint8 else inputs
-
-
-def labelled_rows(inputs: Any, num_ways: int, per_class: int) -> Batch:
-    """A Batch of rows sorted by class, `per_class` of each; every class is present."""
-    targets = jnp.repeat(jnp.arange(num_ways, dtype=jnp.int32), per_class)
-    return Batch(inputs, targets, classes=jnp.ones((num_ways * per_class, num_ways), bool))
+    def __call__(self, key: Array) -> Episode:
+        rows = distinct(key, len(self.targets), self.batch_size)
+        return Episode((), Batch(gathered(self.inputs, rows), self.targets[rows]))
 
 
 def from_arrays(tasks: Any, *, num_shots: int, num_queries: int) -> Sample:
@@ -134,44 +145,52 @@ def from_arrays(tasks: Any, *, num_shots: int, num_queries: int) -> Sample:
         "from_arrays: num_queries", num_queries, 1
     )
     pairs = _pairs(tasks)
-    sizes = np.array([len(inputs) for inputs, _ in pairs], np.int32)
+    sizes = np.array([tree.leading_axis(inputs) for inputs, _ in pairs], np.int32)
     for index, (inputs, targets) in enumerate(pairs):
-        first = pairs[0]
-        if (
-            len(inputs) != len(targets)
-            or inputs.shape[1:] != first[0].shape[1:]
-            or targets.shape[1:] != first[1].shape[1:]
-        ):
-            checks.fail(
-                f"from_arrays: task {index}",
-                f"inputs [n, {first[0].shape[1:]}] and targets [n, {first[1].shape[1:]}] like the first task's",
-                f"shapes {inputs.shape} and {targets.shape}",
-            )
-        if len(inputs) < count:
-            checks.fail(f"from_arrays: task {index}", f"at least {num_shots} + {num_queries} examples", len(inputs))
+        got, like = _forms(inputs, targets), _forms(*pairs[0])
+        if got != like or tree.leading_axis(targets) != sizes[index]:
+            shapes = " and ".join(str(jax.tree.map(np.shape, part)) for part in (inputs, targets))
+            wanted = f"inputs [n, {like[0]}] and targets [n, {like[1]}] like the first task's"
+            checks.fail(f"from_arrays: task {index}", wanted, f"shapes {shapes}")
+        if sizes[index] < count:
+            wanted = f"at least {num_shots} + {num_queries} examples"
+            checks.fail(f"from_arrays: task {index}", wanted, int(sizes[index]))
     starts = jnp.asarray(np.concatenate([[0], np.cumsum(sizes)[:-1]]), jnp.int32)
-    all_inputs = jnp.asarray(np.concatenate([inputs for inputs, _ in pairs]))
-    all_targets = jnp.asarray(np.concatenate([targets for _, targets in pairs]))
-    sizes = jnp.asarray(sizes)
+    examples = jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)), *pairs)
+    return _FromArrays(Batch(*examples), starts, jnp.asarray(sizes), num_shots, count)
 
-    def sample(key: Array) -> Episode:
+
+def _forms(*parts: Any) -> tuple[Any, ...]:
+    """The shape of one example in each part."""
+    forms = (jax.tree.map(lambda leaf: leaf.shape[1:], part) for part in parts)
+    return tuple(form if isinstance(form, tuple) else str(form) for form in forms)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _FromArrays:
+    examples: Batch  # [N, ...] of all tasks
+    starts: Array  # [num_tasks]
+    sizes: Array  # [num_tasks]
+    num_shots: int = static()
+    count: int = static()  # shots and queries
+
+    def __call__(self, key: Array) -> Episode:
         task_key, example_key = jax.random.split(key)
-        task = jax.random.randint(task_key, (), 0, len(pairs))
-        rows = starts[task] + distinct(example_key, sizes[task], count)
-        batch = Batch(all_inputs[rows], all_targets[rows])
-        return Episode(
-            *(
-                jax.tree.map(lambda leaf, part=part: leaf[part], batch)
-                for part in (slice(num_shots), slice(num_shots, None))
-            )
-        )
-
-    return sample
+        task = jax.random.randint(task_key, (), 0, len(self.starts))
+        rows = self.starts[task] + distinct(example_key, self.sizes[task], self.count)
+        parts = rows[: self.num_shots], rows[self.num_shots :]
+        return Episode(*(jax.tree.map(lambda leaf, part=part: leaf[part], self.examples) for part in parts))
 
 
-def _pairs(tasks: Any) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-    stacked = len(tasks) == 2 and all(hasattr(part, "ndim") for part in tasks)
-    pairs = list(zip(*tasks, strict=True)) if stacked else list(tasks)
+def _pairs(tasks: Any) -> Sequence[tuple[Any, Any]]:
+    stacked = len(tasks) == 2 and all(all(hasattr(leaf, "ndim") for leaf in jax.tree.leaves(part)) for part in tasks)
+    stacked = stacked and not any(isinstance(part, tuple | list) for part in tasks)
+    if stacked:
+        count = tree.leading_axis(tasks)
+        pairs = [jax.tree.map(lambda leaf, index=index: leaf[index], tuple(tasks)) for index in range(count)]
+    else:
+        pairs = list(tasks)
     if not pairs or any(len(pair) != 2 for pair in pairs):
         checks.fail("from_arrays: tasks", "pairs (inputs, targets), one a task", f"{len(pairs)} of another form")
-    return [(np.asarray(inputs), np.asarray(targets)) for inputs, targets in pairs]
+    return [jax.tree.map(np.asarray, tuple(pair)) for pair in pairs]

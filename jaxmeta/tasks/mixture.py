@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.tasks.sampling import Sample
+from jaxmeta.tasks.sampling import Sample, as_pytree
 from jaxmeta.types import Array, Episode
 
 
@@ -50,13 +51,18 @@ def mixture(samples: Sequence[Sample], weights: Any = None) -> Sample:
     shares = np.ones(len(samples)) if weights is None else np.asarray(weights, np.float64)
     if shares.shape != (len(samples),) or not (np.isfinite(shares) & (shares > 0)).all():
         checks.fail("mixture: weights", f"{len(samples)} positive numbers", weights)
-    logits = jnp.asarray(np.log(shares), jnp.float32)
+    return _Mixture(tuple(map(as_pytree, samples)), jnp.asarray(np.log(shares), jnp.float32))
 
-    def sample(key: Array) -> Episode:
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Mixture:
+    samples: tuple[Any, ...]
+    logits: Array  # [len(samples)]
+
+    def __call__(self, key: Array) -> Episode:
         choice_key, episode_key = jax.random.split(key)
-        return jax.lax.switch(jax.random.categorical(choice_key, logits), samples, episode_key)
-
-    return sample
+        return jax.lax.switch(jax.random.categorical(choice_key, self.logits), self.samples, episode_key)
 
 
 def _kind(sample: Sample) -> str:

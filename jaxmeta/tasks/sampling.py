@@ -2,19 +2,60 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.types import Array, Episode
+from jaxmeta.types import Array, Batch, Episode, PyTree
 
 
 class Sample(Protocol):
-    """A distribution of tasks: one key, one episode."""
+    """A distribution of tasks: one key, one episode.
+
+    All samplers of this package are pytrees whose leaves are the data, so that what compiles takes them as an argument.
+    """
 
     def __call__(self, key: Array, /) -> Episode: ...
+
+
+def static() -> Any:
+    """A field of a sampler that is no data: two samplers that differ in it are two programs."""
+    return dataclasses.field(metadata={"static": True})
+
+
+def as_pytree(sample: Sample) -> Any:
+    """A sampler as compiled code takes it for an argument: itself, or a plain function of your own without leaves."""
+    leaf = jax.tree_util.treedef_is_leaf(jax.tree.structure(sample))
+    return jax.tree_util.Partial(sample) if leaf else sample
+
+
+def gathered(inputs: PyTree, rows: Array) -> PyTree:
+    """The given rows of inputs [N, ...]: of pictures stored as uint8 as floats in [0, 1], of all else as they are."""
+    return jax.tree.map(lambda leaf: as_floats(leaf[rows]), inputs)
+
+
+def as_floats(inputs: Array) -> Array:
+    """Pictures stored as uint8 as floats of JAX's default in [0, 1]; all else as it is."""
+    return inputs.astype(float) / 255 if inputs.dtype == jnp.uint8 else inputs
+
+
+def labelled_rows(inputs: Any, num_ways: int, per_class: int) -> Batch:
+    """A Batch of rows sorted by class, `per_class` of each; every class is present."""
+    targets = jnp.repeat(jnp.arange(num_ways, dtype=jnp.int32), per_class)
+    return Batch(inputs, targets, classes=jnp.ones((num_ways * per_class, num_ways), bool))
+
+
+def on_batches(function: Callable[[Batch], Batch], episode: Episode) -> Episode:
+    """Changes what of an episode is a Batch; supervised pre-training, for one, has no support set."""
+    return Episode(*(function(part) if isinstance(part, Batch) else part for part in episode))
+
+
+def drawn(sample: Sample, key: Array, indices: Array) -> Episode:
+    """`episodes` outside of `jit`, in one program that takes the data as an argument."""
+    return _drawn(as_pytree(sample), key, indices)
 
 
 def distinct(key: Array, size: Array | int, count: int) -> Array:
@@ -54,3 +95,6 @@ def episodes(sample: Callable[[Array], Episode], key: Array, indices: Array) -> 
       indices: [num_tasks] integers.
     """
     return jax.vmap(lambda index: sample(jax.random.fold_in(key, index)))(indices)
+
+
+_drawn = jax.jit(episodes)

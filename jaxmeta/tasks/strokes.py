@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks
-from jaxmeta.tasks.finite import labelled_rows
-from jaxmeta.tasks.sampling import Sample
+from jaxmeta.tasks.sampling import Sample, labelled_rows, static
 from jaxmeta.types import Array, Episode
 
 SPLITS = ("train", "validation", "test")
@@ -37,20 +38,30 @@ def strokes(*, num_ways: int, num_shots: int, num_queries: int, split: str = "tr
     residue = SPLITS.index(checks.choice("strokes: split", split, SPLITS))
     size = checks.integer("strokes: size", size, 8)
 
-    def sample(key: Array) -> Episode:
-        class_key, instance_key = jax.random.split(key)
-        # Splits are the residues modulo three of a class's number.
-        numbers = jax.random.randint(class_key, (num_ways,), 0, (2**32 - 3) // 3 // 2, jnp.int32).astype(jnp.uint32)
-        glyphs = jax.vmap(lambda number: _glyph(jax.random.fold_in(jax.random.key(7), 3 * number + residue)))(numbers)
-        keys = jax.random.split(instance_key, (num_ways, num_shots + num_queries))
-        draw = jax.vmap(jax.vmap(lambda key, glyph: _render(key, glyph, size), (0, None)))
-        pictures = draw(keys, glyphs)
-        support, query = pictures[:, :num_shots], pictures[:, num_shots:]
-        return Episode(
-            *(labelled_rows(part.reshape(-1, size, size, 1), num_ways, part.shape[1]) for part in (support, query))
-        )
+    return _Strokes(num_ways, num_shots, num_queries, residue, size)
 
-    return sample
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Strokes:
+    num_ways: int = static()
+    num_shots: int = static()
+    num_queries: int = static()
+    residue: int = static()  # of a class's number modulo three, which is its split
+    size: int = static()
+
+    def __call__(self, key: Array) -> Episode:
+        class_key, instance_key = jax.random.split(key)
+        numbers = jax.random.randint(class_key, (self.num_ways,), 0, (2**32 - 3) // 3 // 2, jnp.int32)
+        numbers = 3 * numbers.astype(jnp.uint32) + self.residue
+        glyphs = jax.vmap(lambda number: _glyph(jax.random.fold_in(jax.random.key(7), number)))(numbers)
+        keys = jax.random.split(instance_key, (self.num_ways, self.num_shots + self.num_queries))
+        draw = jax.vmap(jax.vmap(lambda key, glyph: _render(key, glyph, self.size), (0, None)))
+        pictures = draw(keys, glyphs)
+        parts = pictures[:, : self.num_shots], pictures[:, self.num_shots :]
+        return Episode(
+            *(labelled_rows(part.reshape(-1, self.size, self.size, 1), self.num_ways, part.shape[1]) for part in parts)
+        )
 
 
 def _glyph(key: Array) -> tuple[Array, Array]:

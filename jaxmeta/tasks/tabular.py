@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks
-from jaxmeta.tasks.finite import labelled_rows
-from jaxmeta.tasks.sampling import Sample
+from jaxmeta.tasks.sampling import Sample, labelled_rows, static
 from jaxmeta.types import Array, Batch, Episode
 
 _HIDDEN = 16
@@ -38,17 +39,27 @@ def tabular(*, num_features: int, num_ways: int, num_shots: int, num_queries: in
     num_shots = checks.integer("tabular: num_shots", num_shots, 1)
     num_queries = checks.integer("tabular: num_queries", num_queries, 1)
 
-    def sample(key: Array) -> Episode:
+    return _Tabular(num_features, num_ways, num_shots, num_queries)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Tabular:
+    num_features: int = static()
+    num_ways: int = static()
+    num_shots: int = static()
+    num_queries: int = static()
+
+    def __call__(self, key: Array) -> Episode:
         feature_key, function_key, class_key, order_key = jax.random.split(key, 4)
-        inputs, real = _features(feature_key, num_ways * (num_shots + num_queries), num_features)
+        num_rows = self.num_ways * (self.num_shots + self.num_queries)
+        inputs, real = _features(feature_key, num_rows, self.num_features)
         # Sorted rows cut into equal parts are the intervals.
-        rows = jnp.argsort(_values(function_key, inputs, real)).reshape(num_ways, -1)
+        rows = jnp.argsort(_values(function_key, inputs, real)).reshape(self.num_ways, -1)
         rows = jax.random.permutation(class_key, rows)
         rows = jax.random.permutation(order_key, rows, axis=1, independent=True)
-        parts = (rows[:, :num_shots], rows[:, num_shots:])
-        return Episode(*(labelled_rows(inputs[part.reshape(-1)], num_ways, part.shape[1]) for part in parts))
-
-    return sample
+        parts = (rows[:, : self.num_shots], rows[:, self.num_shots :])
+        return Episode(*(labelled_rows(inputs[part.reshape(-1)], self.num_ways, part.shape[1]) for part in parts))
 
 
 def tabular_regression(*, num_features: int, num_shots: int, num_queries: int) -> Sample:
@@ -66,14 +77,23 @@ def tabular_regression(*, num_features: int, num_shots: int, num_queries: int) -
     num_shots = checks.integer("tabular_regression: num_shots", num_shots, 1)
     num_queries = checks.integer("tabular_regression: num_queries", num_queries, 1)
 
-    def sample(key: Array) -> Episode:
+    return _TabularRegression(num_features, num_shots, num_queries)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _TabularRegression:
+    num_features: int = static()
+    num_shots: int = static()
+    num_queries: int = static()
+
+    def __call__(self, key: Array) -> Episode:
         feature_key, function_key = jax.random.split(key)
-        inputs, real = _features(feature_key, num_shots + num_queries, num_features)
+        inputs, real = _features(feature_key, self.num_shots + self.num_queries, self.num_features)
         values = _values(function_key, inputs, real)
         targets = ((values - values.mean()) / values.std())[:, None]
-        return Episode(Batch(inputs[:num_shots], targets[:num_shots]), Batch(inputs[num_shots:], targets[num_shots:]))
-
-    return sample
+        shots = self.num_shots
+        return Episode(Batch(inputs[:shots], targets[:shots]), Batch(inputs[shots:], targets[shots:]))
 
 
 def _features(key: Array, num_rows: int, num_features: int) -> tuple[Array, Array]:

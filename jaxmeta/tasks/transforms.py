@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import checks
-from jaxmeta.tasks.sampling import Sample
-from jaxmeta.types import Array, Batch, Episode
+from jaxmeta import checks, tree
+from jaxmeta.tasks.sampling import Sample, as_pytree, on_batches, static
+from jaxmeta.types import Array, Batch, Episode, PyTree
 
 
 def standardize(sample: Sample) -> Sample:
@@ -21,13 +23,21 @@ def standardize(sample: Sample) -> Sample:
     Args:
       sample: its inputs are arrays [n, ...] of floats.
     """
+    return _Standardized(as_pytree(sample), "inputs")
 
-    def standardized(key: Array) -> Episode:
-        episode = sample(key)
-        scaled = _scaler(episode.support.inputs, episode.support.mask)
-        return Episode(*(batch._replace(inputs=scaled(batch.inputs)) for batch in episode))
 
-    return standardized
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Standardized:
+    sample: Any
+    field: str = static()
+
+    def __call__(self, key: Array) -> Episode:
+        episode = self.sample(key)
+        if not isinstance(episode.support, Batch):
+            checks.fail("standardize", "episodes with a support set", type(episode.support).__name__, error=TypeError)
+        scaled = _scaler(getattr(episode.support, self.field), episode.support.mask)
+        return on_batches(lambda batch: batch._replace(**{self.field: scaled(getattr(batch, self.field))}), episode)
 
 
 def standardize_targets(sample: Sample) -> Sample:
@@ -38,13 +48,7 @@ def standardize_targets(sample: Sample) -> Sample:
     Args:
       sample: its targets are values [n, ...].
     """
-
-    def standardized(key: Array) -> Episode:
-        episode = sample(key)
-        scaled = _scaler(episode.support.targets, episode.support.mask)
-        return Episode(*(batch._replace(targets=scaled(batch.targets)) for batch in episode))
-
-    return standardized
+    return _Standardized(as_pytree(sample), "targets")
 
 
 def widen(sample: Sample, num_ways: int) -> Sample:
@@ -57,18 +61,24 @@ def widen(sample: Sample, num_ways: int) -> Sample:
     Raises:
       ValueError: if the episodes have no `classes`, or more of them.
     """
+    return _Widened(as_pytree(sample), num_ways)
 
-    def widened(key: Array) -> Episode:
-        return Episode(*map(wide, sample(key)))
 
-    def wide(batch: Batch) -> Batch:
-        if batch.classes is None or batch.classes.shape[1] > num_ways:
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Widened:
+    sample: Any
+    num_ways: int = static()
+
+    def __call__(self, key: Array) -> Episode:
+        return on_batches(self._wide, self.sample(key))
+
+    def _wide(self, batch: Batch) -> Batch:
+        if batch.classes is None or batch.classes.shape[1] > self.num_ways:
             got = "none" if batch.classes is None else batch.classes.shape[1]
-            checks.fail("widen: classes", f"at most {num_ways}", got)
-        missing = num_ways - batch.classes.shape[1]
+            checks.fail("widen: classes", f"at most {self.num_ways}", got)
+        missing = self.num_ways - batch.classes.shape[1]
         return batch._replace(classes=jnp.pad(batch.classes, ((0, 0), (0, missing))))
-
-    return widened
 
 
 def _scaler(values: Array, mask: Array | None) -> Callable[[Array], Array]:
@@ -96,18 +106,24 @@ def pad_features(sample: Sample, num_features: int) -> Sample:
     Raises:
       ValueError: if d is above num_features, when first sampled.
     """
-    num_features = checks.integer("pad_features: num_features", num_features, 1)
+    return _Padded(as_pytree(sample), checks.integer("pad_features: num_features", num_features, 1))
 
-    def pad(batch: Batch) -> Batch:
-        if batch.inputs.ndim != 2 or batch.inputs.shape[1] > num_features:
-            wanted = f"inputs [n, d] of at most {num_features} features"
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Padded:
+    sample: Any
+    num_features: int = static()
+
+    def __call__(self, key: Array) -> Episode:
+        return on_batches(self._pad, self.sample(key))
+
+    def _pad(self, batch: Batch) -> Batch:
+        if batch.inputs.ndim != 2 or batch.inputs.shape[1] > self.num_features:
+            wanted = f"inputs [n, d] of at most {self.num_features} features"
             checks.fail("pad_features", wanted, f"shape {batch.inputs.shape}")
-        return batch._replace(inputs=jnp.pad(batch.inputs, ((0, 0), (0, num_features - batch.inputs.shape[1]))))
-
-    def padded(key: Array) -> Episode:
-        return Episode(*map(pad, sample(key)))
-
-    return padded
+        missing = self.num_features - batch.inputs.shape[1]
+        return batch._replace(inputs=jnp.pad(batch.inputs, ((0, 0), (0, missing))))
 
 
 def augmented(sample: Sample, transform: Callable[[Array, Array], Array]) -> Sample:
@@ -117,29 +133,41 @@ def augmented(sample: Sample, transform: Callable[[Array, Array], Array]) -> Sam
       sample: key -> Episode.
       transform: (key, one example's inputs) -> inputs of the same shape, such as `shift(2)` or `flip`.
     """
+    return _Augmented(as_pytree(sample), transform)
 
-    def change(key: Array, batch: Batch) -> Batch:
-        keys = jax.random.split(key, len(batch.targets))
-        return batch._replace(inputs=jax.vmap(transform)(keys, batch.inputs))
 
-    def sample_augmented(key: Array) -> Episode:
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Augmented:
+    sample: Any
+    transform: Callable[[Array, PyTree], PyTree] = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, key: Array) -> Episode:
         episode_key, support_key, query_key = jax.random.split(key, 3)
-        episode = sample(episode_key)
-        return Episode(change(support_key, episode.support), change(query_key, episode.query))
+        episode = self.sample(episode_key)
+        return Episode(self._changed(support_key, episode.support), self._changed(query_key, episode.query))
 
-    return sample_augmented
+    def _changed(self, key: Array, part: PyTree) -> PyTree:
+        if not isinstance(part, Batch):  # supervised pre-training has no support set
+            return part
+        keys = jax.random.split(key, tree.leading_axis(part.inputs))
+        return part._replace(inputs=jax.vmap(self.transform)(keys, part.inputs))
 
 
 def shift(limit: int) -> Callable[[Array, Array], Array]:
     """Moves a picture [height, width, channels] by up to `limit` pixels each way; its border is drawn out."""
-    limit = checks.integer("shift: limit", limit, 1)
+    return _Shift(checks.integer("shift: limit", limit, 1))
 
-    def moved(key: Array, picture: Array) -> Array:
+
+@dataclasses.dataclass(frozen=True)
+class _Shift:
+    limit: int
+
+    def __call__(self, key: Array, picture: Array) -> Array:
+        limit = self.limit
         wide = jnp.pad(picture, ((limit, limit), (limit, limit), (0, 0)), mode="edge")
         rows, columns = jax.random.randint(key, (2,), 0, 2 * limit + 1)
         return jax.lax.dynamic_slice(wide, (rows, columns, 0), picture.shape)
-
-    return moved
 
 
 def flip(key: Array, picture: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -9,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.tasks.finite import as_floats, on_device
-from jaxmeta.tasks.sampling import Sample, distinct
-from jaxmeta.types import Array, Batch, Episode
+from jaxmeta.tasks.finite import as_arrays, class_name
+from jaxmeta.tasks.sampling import Sample, distinct, gathered, static
+from jaxmeta.types import Array, Batch, Episode, PyTree
 
 
 def variable(
@@ -58,44 +59,59 @@ def variable(
     if num_classes < min_ways:
         checks.fail("variable: min_ways", f"at most the {num_classes} classes there are", min_ways)
     if sizes.min() < 2:
-        alone = examples.class_names[int(sizes.argmin())]
-        checks.fail("variable: examples", "at least 2 examples of every class", f"{sizes.min()} of {alone!r}")
-    inputs, starts = on_device("variable: examples", examples), jnp.asarray(examples.offsets[:-1])
-    sizes = jnp.asarray(sizes, jnp.int32)
-    support_rows = jnp.arange(min(max_support, max_ways * max_shots))
+        alone = class_name(examples, int(sizes.argmin()))
+        checks.fail("variable: examples", "at least 2 examples of every class", f"{sizes.min()} of {alone}")
+    starts, sizes = jnp.asarray(examples.offsets[:-1]), jnp.asarray(sizes, jnp.int32)
+    num_support = min(max_support, max_ways * max_shots)
+    limits = min_ways, max_ways, max_shots, num_queries, max_support, num_support
+    return _Variable(as_arrays(examples.inputs), starts, sizes, *limits)
 
-    def sample(key: Array) -> Episode:
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Variable:
+    inputs: PyTree  # [N, ...]
+    starts: Array  # [C]
+    sizes: Array  # [C]
+    min_ways: int = static()
+    max_ways: int = static()
+    max_shots: int = static()
+    num_queries: int = static()
+    max_support: int = static()
+    num_support: int = static()
+
+    def __call__(self, key: Array) -> Episode:
         ways_key, class_key, example_key, size_key, weight_key = jax.random.split(key, 5)
-        ways = jax.random.randint(ways_key, (), min_ways, min(max_ways, num_classes) + 1)
+        num_classes, max_ways, num_queries = len(self.starts), self.max_ways, self.num_queries
+        ways = jax.random.randint(ways_key, (), self.min_ways, min(max_ways, num_classes) + 1)
         present = jnp.arange(max_ways) < ways
         chosen = jnp.maximum(distinct(class_key, num_classes, max_ways), 0)
-        size = sizes[chosen]
+        size = self.sizes[chosen]
         queries = jnp.minimum(num_queries, jnp.where(present, size, size.max()).min() // 2)
-        shots = _shots(size_key, weight_key, jnp.where(present, size, 0), size - queries, ways)
-        draw = jax.vmap(lambda key, size: distinct(key, size, num_queries + max_shots))
-        drawn = starts[chosen][:, None] + draw(jax.random.split(example_key, max_ways), size)
-        classes = jnp.arange(max_ways) < ways
+        shots = self._shots(size_key, weight_key, jnp.where(present, size, 0), size - queries, ways)
+        draw = jax.vmap(lambda key, size: distinct(key, size, num_queries + self.max_shots))
+        drawn = self.starts[chosen][:, None] + draw(jax.random.split(example_key, max_ways), size)
 
         def batch(way: Array, place: Array, mask: Array) -> Batch:
             way = jnp.where(mask, way, 0)
             rows = jnp.where(mask, drawn[way, jnp.where(mask, place, 0)], 0)
-            return Batch(as_floats(inputs[rows]), way, mask, jnp.broadcast_to(classes, (rows.size, max_ways)))
+            classes = jnp.broadcast_to(present, (rows.size, max_ways))
+            return Batch(gathered(self.inputs, rows), way, mask, classes)
 
         # A class's first draws are its queries.
+        support_rows = jnp.arange(self.num_support)
         ends = jnp.cumsum(shots)
         way = jnp.searchsorted(ends, support_rows, side="right").astype(jnp.int32)
         support = batch(way, support_rows - (ends - shots)[way] + queries, support_rows < ends[-1])
         way, place = jnp.divmod(jnp.arange(max_ways * num_queries, dtype=jnp.int32), num_queries)
         return Episode(support, batch(way, place, present[way] & (place < queries)))
 
-    def _shots(size_key: Array, weight_key: Array, size: Array, free: Array, ways: Array) -> Array:
+    def _shots(self, size_key: Array, weight_key: Array, size: Array, free: Array, ways: Array) -> Array:
         """[max_ways] support examples of each class, 0 of an absent one."""
         present = size > 0
         share = 1 - jax.random.uniform(size_key)
-        wanted = jnp.where(present, jnp.ceil(share * jnp.minimum(max_shots, free)), 0).sum()
-        total = jnp.minimum(max_support, wanted)
-        weights = size * jnp.exp2(jax.random.uniform(weight_key, (max_ways,), minval=-1.0))
+        wanted = jnp.where(present, jnp.ceil(share * jnp.minimum(self.max_shots, free)), 0).sum()
+        total = jnp.minimum(self.max_support, wanted)
+        weights = size * jnp.exp2(jax.random.uniform(weight_key, (self.max_ways,), minval=-1.0))
         shots = jnp.floor(weights / weights.sum() * (total - ways)).astype(jnp.int32) + 1
-        return jnp.where(present, jnp.minimum(shots, jnp.minimum(max_shots, free)), 0)
-
-    return sample
+        return jnp.where(present, jnp.minimum(shots, jnp.minimum(self.max_shots, free)), 0)

@@ -1,18 +1,30 @@
 """Sources x targets x learners on the same episodes, and what the scores allow one to say."""
 
-from jaxmeta.transfer.cells import Sizes, fitted, linear_mmd
+from jaxmeta.transfer.cells import fitted, linear_mmd
+from jaxmeta.transfer.estimate import text as estimate
+from jaxmeta.transfer.matrix import carried_out, clear, matrix
+from jaxmeta.transfer.plan import PLANS, Plan, checked, setting
 from jaxmeta.transfer.summary import Row, comparisons, multi_source, rankings, summarized
-from jaxmeta.transfer.tables import csv_text, markdown
+from jaxmeta.transfer.tables import Comparison, compare, csv_text, markdown
 
 __all__ = [
+    "PLANS",
+    "Comparison",
+    "Plan",
     "Row",
-    "Sizes",
+    "carried_out",
+    "checked",
+    "clear",
+    "compare",
     "comparisons",
     "csv_text",
+    "estimate",
     "fitted",
     "linear_mmd",
     "markdown",
+    "matrix",
     "multi_source",
     "rankings",
+    "setting",
     "summarized",
 ]

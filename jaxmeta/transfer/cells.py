@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jaxmeta import checks
-
-
-class Sizes(NamedTuple):
-    """The size of a target's tasks."""
-
-    ways: int
-    shots: int
-    queries: int
-    """0: the target has not enough examples for these shots."""
+from jaxmeta.recipes import Sizes
 
 
 def fitted(class_sizes: Sequence[int] | np.ndarray, *, ways: int, shots: int, queries: int) -> Sizes:

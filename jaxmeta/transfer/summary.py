@@ -26,6 +26,11 @@ def _cells(rows: Iterable[Row], *names: str) -> list[tuple[tuple, list[Row]]]:
     return list(groups.items())
 
 
+def sign(row: Row) -> int:
+    """1 where a higher score is better, else -1."""
+    return 1 if row["metric"] == "accuracy" else -1
+
+
 def _paired(first: Row, second: Row) -> dict[str, Any]:
     result = statistics.paired(first["single"]["per_task"], second["single"]["per_task"])
     return {**result.difference._asdict(), "p_value": result.p_value, "won": result.won, "lost": result.lost}
@@ -58,7 +63,8 @@ def comparisons(rows: Sequence[Row]) -> list[dict[str, Any]]:
         families = [[row for row in cell if row["family"] == family] for family in ("learner", "baseline")]
         for first, second in itertools.product(*families):
             about = {"source": source, "domain": domain, "shots": shots}
-            found.append({**about, "first": first["method"], "second": second["method"], **_paired(first, second)})
+            names = {"metric": first["metric"], "first": first["method"], "second": second["method"]}
+            found.append({**about, **names, **_paired(first, second)})
     return _adjusted(found)
 
 
@@ -85,13 +91,15 @@ def rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
         if len(methods) < 2:
             continue
         matrix = np.array([[scores[name][domain] for name in methods] for domain in domains])
+        better = sign(table[0]) * matrix
         entry = {
             "source": source, "shots": shots, "ways": ways, "domains": domains, "methods": methods,
-            "means": matrix.mean(axis=0).tolist(), "ranks": statistics.average_ranks(matrix).tolist(),
+            "metric": table[0]["metric"], "means": matrix.mean(axis=0).tolist(),
+            "ranks": statistics.average_ranks(better).tolist(),
         }  # fmt: skip
         if len(methods) > 2 and len(domains) > 1:
-            entry["p_value"] = statistics.friedman(matrix).p_value
-            entry["critical_difference"] = statistics.nemenyi(matrix).critical_difference
+            entry["p_value"] = statistics.friedman(better).p_value
+            entry["critical_difference"] = statistics.nemenyi(better).critical_difference
         found.append(entry)
     return found
 
@@ -116,7 +124,7 @@ def multi_source(rows: Sequence[Row]) -> list[dict[str, Any]]:
             parts = row["source"].split(",")
             alone = [other for other in cell if len(parts) > 1 and other["source"] in parts]
             if alone:
-                best = max(alone, key=lambda other: other["single"]["mean"])
-                about = {"domain": domain, "shots": shots, "method": method}
+                best = max(alone, key=lambda other: sign(other) * other["single"]["mean"])
+                about = {"domain": domain, "shots": shots, "method": method, "metric": row["metric"]}
                 found.append({**about, "first": row["source"], "second": best["source"], **_paired(row, best)})
     return _adjusted(found)

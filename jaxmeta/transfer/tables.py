@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from jaxmeta.transfer.summary import Row
+from jaxmeta import tables
+from jaxmeta.transfer.summary import Row, sign, summarized
 
 _FIELDS = (
     "source", "method", "family", "domain", "split", "ways", "chance", "shots", "queries", "norm", "inner_steps_train",
     "inner_steps_test", "inner_learning_rate", "distance_untrained", "distance_trained", "metric", "num_tasks",
 )  # fmt: skip
+
+
+class Comparison(NamedTuple):
+    """What the rows of a transfer allow one to say; as text it is the tables in Markdown."""
+
+    rows: Sequence[Row]
+    found: dict[str, list[dict[str, Any]]]
+    """`comparisons` of learners with baselines, `rankings` over domains, `multi_source`, as `summarized` has them."""
+
+    def __str__(self) -> str:
+        return markdown(self.rows, self.found)
+
+
+def compare(rows: Sequence[Row]) -> Comparison:
+    """Paired differences on the same tasks with Holm's adjustment, and ranks over domains.
+
+    Args:
+      rows: of one `matrix`.
+    """
+    return Comparison(rows, summarized(rows))
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -42,12 +62,15 @@ def markdown(rows: Sequence[Row], found: dict[str, list[dict[str, Any]]]) -> str
     ranked = {(entry["source"], entry["shots"]): entry for entry in found["rankings"]}
     for source, shots in dict.fromkeys((row["source"], row["shots"]) for row in rows):
         table = [row for row in rows if (row["source"], row["shots"]) == (source, shots)]
-        lines += [f"### From {_escaped(source)}, {shots}-shot", "", *_matrix(table, ranked.get((source, shots))), ""]
+        title = f"### From {tables.escaped(source)}, {shots}-shot"
+        lines += [title, "", *_matrix(table, ranked.get((source, shots))), ""]
     scored = [row for row in rows if row.get("single")]
     if scored:
+        unit = "Accuracy in %" if scored[0]["metric"] == "accuracy" else "Loss"
         lines += [
-            f"Accuracy in %, each query alone, mean and 95% interval over {scored[0]['num_tasks']} tasks, the same for "
-            "all methods. Bold: the highest of a column. The average is over domains of equal ways.",
+            f"{unit}, each query alone, mean and 95% interval over {scored[0]['num_tasks']} tasks, the same for all "
+            f"methods. Bold: the {'highest' if sign(scored[0]) > 0 else 'lowest'} of a column. The average is over "
+            "domains of equal ways.",
             "",
         ]
     lines += _differences(
@@ -61,39 +84,34 @@ def _matrix(table: Sequence[Row], ranked: dict[str, Any] | None) -> list[str]:
     domains = list(dict.fromkeys(row["domain"] for row in table))
     scored = [row for row in table if row.get("single")]
     ways = max((row["ways"] for row in scored), default=0)
-    best = {
-        domain: max((row["single"]["mean"] for row in scored if row["domain"] == domain), default=0)
-        for domain in domains
-    }
-    lines = [
-        f"| method | {' | '.join(map(_escaped, domains))} | average | rank |",
-        f"|---|{'---|' * (len(domains) + 2)}",
-    ]
+    best = {domain: max((_worth(row) for row in scored if row["domain"] == domain), default=0) for domain in domains}
+    lines = []
     for method in dict.fromkeys(row["method"] for row in table):
         own = {row["domain"]: row for row in table if row["method"] == method}
         cells = [_cell(own.get(domain), ways, best[domain]) for domain in domains]
         average = rank = "-"
         if ranked and method in ranked["methods"]:
             index = ranked["methods"].index(method)
-            average, rank = f"{100 * ranked['means'][index]:.1f}", f"{ranked['ranks'][index]:.2f}"
-        lines.append(f"| {' | '.join([method, *cells, average, rank])} |")
+            average, rank = tables.number(ranked["means"][index], ranked["metric"]), f"{ranked['ranks'][index]:.2f}"
+        lines.append([method, *cells, average, rank])
     for name in ("untrained", "trained"):
         distances = {row["domain"]: row.get(f"distance_{name}") for row in scored}
         if any(value is not None for value in distances.values()):
             shown = ["-" if distances.get(domain) is None else f"{distances[domain]:.2f}" for domain in domains]
-            lines.append(f"| *distance, {name} features* | {' | '.join(shown)} | | |")
+            lines.append([f"*distance, {name} features*", *shown, "", ""])
+    said = [tables.markdown(["method", *domains, "average", "rank"], lines)]
     if ranked and "p_value" in ranked:
-        lines += [
+        said += [
             "",
             f"Friedman's test over {len(ranked['domains'])} domains: p = {ranked['p_value']:.2g}; ranks that differ by "
             f"more than {ranked['critical_difference']:.2f} differ significantly (Nemenyi, 0.05).",
         ]
-    return lines
+    return said
 
 
-def _escaped(name: object) -> str:
-    """A name, which may be that of anybody's folder, as Markdown shows it."""
-    return html.escape(" ".join(str(name).split()), quote=False).replace("|", "\\|")
+def _worth(row: Row) -> float:
+    """A score of which more is better."""
+    return sign(row) * row["single"]["mean"]
 
 
 def _cell(row: Row | None, ways: int, best: float) -> str:
@@ -101,16 +119,17 @@ def _cell(row: Row | None, ways: int, best: float) -> str:
         return "-"
     if not row.get("single"):
         return row.get("note", "-")
-    mean, low, high = (100 * row["single"][part] for part in ("mean", "low", "high"))
-    text = f"{mean:.1f} ± {(high - low) / 2:.1f}"
-    text = f"**{text}**" if row["single"]["mean"] >= best else text
-    return text if row["ways"] == ways else f"{text} ({row['ways']}-way, chance {100 * row['chance']:.1f})"
+    text = tables.interval(row["single"], row["metric"])
+    text = f"**{text}**" if _worth(row) >= best else text
+    if row["ways"] == ways:
+        return text
+    return f"{text} ({row['ways']}-way, chance {tables.number(row['chance'], 'accuracy')})"
 
 
 def _best_pairs(rows: Sequence[Row], compared: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of all comparisons those of each cell's best learner with its best baseline."""
     best: dict[tuple, str] = {}
-    for row in sorted((row for row in rows if row.get("single")), key=lambda row: row["single"]["mean"]):
+    for row in sorted((row for row in rows if row.get("single")), key=_worth):
         best[row["source"], row["domain"], row["shots"], row["family"]] = row["method"]
     return [
         entry
@@ -125,15 +144,16 @@ def _best_pairs(rows: Sequence[Row], compared: Sequence[dict[str, Any]]) -> list
 def _differences(title: str, entries: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
     if not entries:
         return []
-    lines = [f"### {title}", "", f"| {' | '.join(names)} | first | second | difference | p (Holm) |"]
-    lines.append(f"|{'---|' * (len(names) + 4)}")
-    for entry in entries:
-        mean, low, high = (100 * entry[part] for part in ("mean", "low", "high"))
-        about = [_escaped(entry[name]) for name in names]
-        difference = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-        lines.append(f"| {' | '.join([*about, entry['first'], entry['second'], difference])} | {entry['p_holm']:.2g} |")
+    lines = [
+        [
+            *(entry[name] for name in (*names, "first", "second")),
+            tables.difference(entry, entry["metric"]),
+            f"{entry['p_holm']:.2g}",
+        ]
+        for entry in entries
+    ]
     return [
-        *lines, "",
-        "Points of accuracy on the same tasks, bootstrap interval; p by Wilcoxon's signed ranks, adjusted for all "
-        "pairs that were compared.", "",
+        f"### {title}", "", tables.markdown([*names, "first", "second", "difference", "p (Holm)"], lines), "",
+        f"{'Points of accuracy' if entries[0]['metric'] == 'accuracy' else 'Loss'} on the same tasks, bootstrap "
+        "interval; p by Wilcoxon's signed ranks, adjusted for all pairs that were compared.", "",
     ]  # fmt: skip

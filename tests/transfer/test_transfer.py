@@ -98,7 +98,8 @@ def test_tables():
     assert lines[0] == "### From strokes, 1-shot"
     (proto,) = [line for line in lines if line.startswith("| protonet |")]
     assert [cell.strip() for cell in proto.split("|")[2:8]] == [
-        "70.0 ± 0.6", "80.0 ± 0.6", "60.0 ± 0.6", "**90.0 ± 0.6** (3-way, chance 33.3)", "70.0", "1.00",
+        "70.0 [69.4, 70.6]", "80.0 [79.4, 80.6]", "60.0 [59.4, 60.6]",
+        "**90.0 [89.4, 90.6]** (3-way, chance 33.3)", "70.0", "1.00",
     ]  # fmt: skip
     assert any(line.startswith("| fine_tune |") and "not possible: 3 examples a class" in line for line in lines)
     pairs = [line for line in lines if line.startswith("| strokes |")]

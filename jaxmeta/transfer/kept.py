@@ -56,7 +56,7 @@ def _is_row(row: Any, facts: Mapping[str, Any], num_tasks: int) -> bool:
     sums, columns = rest.pop("checksums", None), [rest.pop(name, None) for name in ("joint", "single")]
     if not isinstance(sums, dict) or not all(isinstance(value, str) for value in sums.values()):
         return False
-    if any(columns) and not (rest.get("num_tasks") == num_tasks and _is_number(rest.get("chance"))):
+    if any(columns) and not (rest.get("num_tasks") == num_tasks and "chance" in rest):
         return False
     return (
         all(

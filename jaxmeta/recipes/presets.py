@@ -1,10 +1,11 @@
-"""The named trainings."""
+"""The named recipes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from jaxmeta.cli.config import Train, Transfer
+from jaxmeta import checks
+from jaxmeta.recipes.recipe import Recipe
 
 _STEPS: dict[str, Any] = {"tasks_per_step": 32, "inner_steps": 1, "inner_steps_test": 3, "inner_learning_rate": 0.4}
 _EPISODES: dict[str, Any] = {
@@ -83,73 +84,52 @@ _TABULAR: dict[str, Any] = {
 _TABULAR_STEPS: dict[str, Any] = {"steps": 5000, "inner_steps": 5, "inner_steps_test": 5}
 
 
-def _train(*parts: dict[str, Any], **last: Any) -> Train:
+def _recipe(*parts: dict[str, Any], **last: Any) -> Recipe:
     merged: dict[str, Any] = {}
     for part in (*parts, last):
         merged |= part
-    return Train(**merged)
+    return Recipe().replace(**merged)
 
 
 def _named(learner: str, domain: str) -> str:
     return f"{learner.replace('_', '-')}-{domain}"
 
 
-def _omniglot(learner: str, settings: dict[str, Any]) -> Train:
+def _omniglot(learner: str, settings: dict[str, Any]) -> Recipe:
     # Where training has one query a class test has one too, as in MAML's code: with norm "batch" the moments are the
     # queries', and a network trained on five of them meets others when it is asked 75.
     norm, queries = ("layer", 15) if "train_ways" in settings else ("batch", 1)
-    return _train({"learner": learner, "norm": norm, "queries": queries}, settings)
+    return _recipe({"learner": learner, "norm": norm, "queries": queries}, settings)
 
 
-def _strokes(learner: str, settings: dict[str, Any]) -> Train:
+def _strokes(learner: str, settings: dict[str, Any]) -> Recipe:
     norm, steps = ("layer", 3000) if "train_ways" in settings else ("support", 1000)
-    return _train(settings, learner=learner, domain="strokes", norm=norm, steps=steps)
+    return _recipe(settings, learner=learner, domain="strokes", norm=norm, steps=steps)
 
 
-TRAININGS: dict[str, Train] = {
-    "maml-regression": _train(
+PRESETS: dict[str, Recipe] = {
+    "maml-regression": _recipe(
         _SINUSOID, hidden=(64, 64), steps=10_000, tasks_per_step=32, inner_steps=5, inner_steps_test=5
     ),
     **{_named(learner, "omniglot-5w1s"): _omniglot(learner, settings) for learner, settings in _GLYPHS.items()},
     **{_named(learner, "strokes"): _strokes(learner, settings) for learner, settings in _GLYPHS.items()},
-    **{_named(learner, "sinusoid"): _train(_SINUSOID, {"learner": learner}, own) for learner, own in _WAVES.items()},
-    "maml-miniimagenet-5w1s": _train(_MINI_IMAGENET_MAML, queries=1, clip=10 / 75),
-    "maml-miniimagenet-5w5s": _train(_MINI_IMAGENET_MAML, shots=5, queries=5, clip=10 / 15),
-    "protonet-miniimagenet-5w1s": _train(_MINI_IMAGENET_PROTONET, train_ways=30),
-    "protonet-miniimagenet-5w5s": _train(_MINI_IMAGENET_PROTONET, shots=5, train_ways=20),
-    "maml-tabular": _train(_TABULAR, _TABULAR_STEPS, inner_learning_rate=0.1),
-    "maml-tabular-regression": _train(
+    **{_named(learner, "sinusoid"): _recipe(_SINUSOID, {"learner": learner}, own) for learner, own in _WAVES.items()},
+    "maml-miniimagenet-5w1s": _recipe(_MINI_IMAGENET_MAML, queries=1, clip=10 / 75),
+    "maml-miniimagenet-5w5s": _recipe(_MINI_IMAGENET_MAML, shots=5, queries=5, clip=10 / 15),
+    "protonet-miniimagenet-5w1s": _recipe(_MINI_IMAGENET_PROTONET, train_ways=30),
+    "protonet-miniimagenet-5w5s": _recipe(_MINI_IMAGENET_PROTONET, shots=5, train_ways=20),
+    "maml-tabular": _recipe(_TABULAR, _TABULAR_STEPS, inner_learning_rate=0.1),
+    "maml-tabular-regression": _recipe(
         _TABULAR, _TABULAR_STEPS, shots=20, criterion="squared_error", inner_learning_rate=0.05
     ),
-    "protonet-tabular": _train(_TABULAR, learner="protonet", steps=10_000),
+    "protonet-tabular": _recipe(_TABULAR, learner="protonet", steps=10_000),
 }
 
-_ALL_DOMAINS = ("digits", "mnist", "fashion_mnist", "emoji_styles", "caltech101", "ucmerced", "bccd_cells")
 
-TRANSFERS: dict[str, Transfer] = {
-    "quick": Transfer(
-        targets=("digits", "digits_moved", "fonts"), learners=("protonet", "maml", "linear_probe", "simple_shot"),
-        queries=10, effort=0.3,
-    ),
-    "shared": Transfer(
-        sources=("omniglot,fonts",), targets=_ALL_DOMAINS,
-        learners=(
-            "protonet", "maml", "r2d2", "proto_maml", "pmf",
-            "from_scratch", "fine_tune", "linear_probe", "baseline_plus_plus", "simple_shot",
-        ),
-        effort=1.5,
-    ),
-    "leave-one-out": Transfer(
-        sources=(
-            "omniglot,fonts,emoji_styles", "omniglot,fonts,caltech101", "omniglot,emoji_styles,caltech101",
-            "fonts,emoji_styles,caltech101", "omniglot", "fonts", "emoji_styles", "caltech101",
-        ),
-        targets=("omniglot", "fonts", "emoji_styles", "caltech101"), learners=("protonet", "simple_shot"),
-        in_domain=False, effort=0.6,
-    ),
-    "bscd-fsl": Transfer(
-        sources=("mini_imagenet",), targets=("crop_disease", "eurosat", "isic", "chestx"), shots=(5, 20, 50),
-        num_tasks=600, picture=(84, 84, 3), downsampling="max_pool", fine_tune_steps=100,
-        learners=("protonet", "maml", "relation_net", "fine_tune", "linear_probe", "simple_shot"),
-    ),
-}  # fmt: skip
+def get(name: str) -> Recipe:
+    """A recipe by name.
+
+    Raises:
+      ValueError: if there is none; the message lists them.
+    """
+    return PRESETS[checks.choice("recipe", name, PRESETS)]

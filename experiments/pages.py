@@ -1,0 +1,31 @@
+"""What an experiment measured as results/NAME.json, and the page results/NAME.md that is made of that file alone.
+
+Command:   python experiments/pages.py   (measures nothing, and writes every page anew)
+"""
+
+import importlib
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+EXPERIMENTS = ("diagnosis", "learners", "meta_sgd", "omniglot")
+
+
+def write(path: pathlib.Path, content: dict[str, Any], page: Callable[[dict[str, Any]], str]) -> None:
+    """Writes PATH.json and PATH.md."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+    path.with_suffix(".md").write_text(page(content))
+
+
+def main() -> None:
+    files = {RESULTS / f"{name}.json": name for name in EXPERIMENTS}
+    files |= dict.fromkeys(sorted(RESULTS.glob("transfer-*/results.json")), "transfer")
+    for path, name in files.items():
+        path.with_suffix(".md").write_text(importlib.import_module(name).page(json.loads(path.read_text())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""What a person at a terminal sees of a training, and how they stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+from jaxmeta import checks
+from jaxmeta.cli import signals
+from jaxmeta.runs import Event, processes
+
+
+class Watch(contextlib.AbstractContextManager["Watch"]):
+    """Told of a training, it draws a progress bar on stderr, a plain line every 30 s where that is no terminal."""
+
+    def __init__(self, stop: signals.Stop, tensorboard: pathlib.Path | None = None):
+        self.stop, self.bar, self.board = stop, None, tensorboard
+        self.writers: dict[str, Any] = {}
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self.writers.values():
+            writer.close()
+
+    def __call__(self, event: Event) -> None:
+        getattr(self, f"_{event.kind}")(event)
+
+    def _begin(self, event: Event) -> None:
+        self.stop.grace = signals.GRACE  # from here on it is asked often, and there is something to save
+        self.bar = tqdm(
+            total=event.num_steps, initial=event.step, desc=event.label, unit="step", file=sys.stderr,
+            mininterval=0.2 if sys.stderr.isatty() else 30,
+        )  # fmt: skip
+
+    def _end(self, event: Event) -> None:
+        self.stop.grace = 0.0
+        if self.bar is not None:
+            self.bar.close()
+        self.bar = None
+
+    def _progress(self, event: Event) -> None:
+        if self.bar is None:
+            return
+        if event.values:
+            self.bar.set_postfix(loss=f"{event.values['loss']:.4f}", refresh=False)
+        self.bar.update(event.step - self.bar.n)
+
+    def _train(self, event: Event) -> None:
+        self._scalars(event)
+
+    def _validation(self, event: Event) -> None:
+        said = ", ".join(f"{name} {value:.4f}" for name, value in event.values.items())
+        self._say(f"{event.label}: step {event.step}, after adaptation on validation tasks: {said}")
+        self._scalars(event)
+
+    def _note(self, event: Event) -> None:
+        self._say(f"{event.label}: {event.text}" if event.num_steps else event.text)
+
+    def _say(self, text: str) -> None:
+        tqdm.write(checks.line(text), file=sys.stderr)
+
+    def _scalars(self, event: Event) -> None:
+        if self.board is None or not processes.is_first():
+            return
+        if event.label not in self.writers:
+            from tensorboardX import SummaryWriter
+
+            folder = event.label.rpartition(", ")[2].replace(" ", "-") if ", " in event.label else ""
+            self.writers[event.label] = SummaryWriter(str(self.board / folder), write_to_disk=True)
+        for name, value in event.values.items():
+            self.writers[event.label].add_scalar(f"{event.kind}/{name}", value, event.step)

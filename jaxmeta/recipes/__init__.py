@@ -1,0 +1,30 @@
+"""What is learned and how: recipes, the kinds of data, the table of learners; knows no command."""
+
+from jaxmeta.recipes import domains
+from jaxmeta.recipes.building import (
+    check,
+    floors,
+    initial,
+    inner_optimizer,
+    learner,
+    learner_at,
+    network,
+    outer_optimizer,
+    shape,
+    steps,
+    training_learner,
+)
+from jaxmeta.recipes.domains import complete, kind
+from jaxmeta.recipes.kinds import KINDS, Domain, Given, Kind, Own, Place, Shape, Sizes
+from jaxmeta.recipes.learners import ENTRIES, Entry
+from jaxmeta.recipes.names import is_builtin, parts, short
+from jaxmeta.recipes.presets import PRESETS, get
+from jaxmeta.recipes.recipe import Adaptation, Budget, Network, Outer, Recipe, Task
+from jaxmeta.recipes.scoring import SCORINGS, Scoring
+
+__all__ = [
+    "ENTRIES", "KINDS", "PRESETS", "SCORINGS", "Adaptation", "Budget", "Domain", "Entry", "Given", "Kind", "Network",
+    "Outer", "Own", "Place", "Recipe", "Scoring", "Shape", "Sizes", "Task", "check", "complete", "domains", "floors",
+    "get", "initial", "inner_optimizer", "is_builtin", "kind", "learner", "learner_at", "network", "outer_optimizer",
+    "parts", "shape", "short", "steps", "training_learner",
+]  # fmt: skip

@@ -1,0 +1,165 @@
+"""From a recipe to networks, learners and optimizers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+
+from jaxmeta import checks, datasets, models, tasks
+from jaxmeta.recipes import domains
+from jaxmeta.recipes.kinds import Shape
+from jaxmeta.recipes.recipe import Recipe
+from jaxmeta.types import Array, MetaLearner, Model
+
+UNITS = 8  # of the learned optimizer, which run over every parameter
+_SCHEDULES: dict[str, Callable[[float, int], Any]] = {
+    "constant": lambda rate, steps: rate,
+    "cosine": optax.cosine_decay_schedule,
+    "linear": lambda rate, steps: optax.linear_schedule(rate, 0, steps),
+    "halving": lambda rate, steps: optax.exponential_decay(rate, 2000, 0.5, staircase=True),
+}
+_OUTER = {"adam": optax.adam, "sgd": optax.sgd}
+_INNER: dict[str, Callable[[Any], optax.GradientTransformation]] = {
+    "sgd": optax.sgd,
+    "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
+    "adam": lambda rate: optax.adam(rate, b1=0, eps_root=1e-10),
+}
+_LOWEST = {
+    "ways": 2, "shots": 1, "queries": 1, "train_ways": 2, "train_shots": 0, "train_queries": 1, "augment": 0,
+    "steps": 0, "tasks_per_step": 1, "tasks_per_chunk": 0, "inner_batch_size": 0, "inner_steps": 0,
+    "inner_steps_test": 0, "num_context_params": 1, "num_classes": 0, "batch_size": 1, "num_tasks": 2,
+    "validation_tasks": 2, "num_filters": 1, "seed": 0,
+}  # fmt: skip
+
+
+def check(recipe: Recipe) -> None:
+    """Raises ValueError for numbers that cannot be, or that do not go together."""
+    flat, task, entry = recipe.flat(), recipe.task, recipe.entry
+    for name, low in _LOWEST.items():
+        checks.integer(f"`{name}`", flat[name], low)
+    for name in ("learning_rate", "inner_learning_rate", "regularization"):
+        if not 0 < flat[name] < float("inf"):
+            checks.fail(f"`{name}`", "a positive number", flat[name])
+    checks.integer("`num_features`", task.num_features, 0, 65_536)
+    if not 0 <= recipe.outer.clip < float("inf"):
+        checks.fail("`clip`", "a number of at least 0", recipe.outer.clip)
+    datasets.check_form(datasets.Form(*task.picture))
+    name, has_classes = recipe.adaptation.learner, recipe.scoring.has_classes
+    if name == "from_scratch" and recipe.budget.steps:
+        checks.fail("`steps`", "0, since from_scratch learns nothing before a task", recipe.budget.steps)
+    if not entry.has_head and not has_classes:
+        checks.fail("`learner`", "one with a head for `criterion` squared_error, such as maml", name)
+    if entry.has_head and has_classes and task.train_ways != task.ways:
+        wanted = f"the {task.ways} of `ways` (the head has one output a class)"
+        checks.fail("`train_ways`", wanted, task.train_ways)
+
+
+def outer_optimizer(recipe: Recipe) -> optax.GradientTransformation:
+    """What makes the meta-training steps."""
+    outer = recipe.outer
+    schedule = _SCHEDULES[outer.schedule](outer.learning_rate, max(recipe.budget.steps, 1))
+    optimizer = _OUTER[outer.outer_optimizer](schedule)
+    return optax.chain(optax.clip(outer.clip), optimizer) if outer.clip else optimizer
+
+
+def inner_optimizer(recipe: Recipe, rate: float | Array) -> optax.GradientTransformation:
+    """What makes the adaptation steps."""
+    return _INNER[recipe.adaptation.inner_optimizer](rate)
+
+
+def shape(recipe: Recipe, sample: tasks.Sample) -> Shape:
+    """The shape of the network that a sampler's episodes ask for."""
+    support = jax.eval_shape(sample, jax.random.key(0)).support
+    outputs = recipe.task.ways if recipe.scoring.has_classes else support.targets.shape[-1]
+    return Shape(support.inputs.shape[1:], outputs)
+
+
+@functools.cache
+def network(recipe: Recipe, shape: Shape) -> Model:
+    """The network of a recipe's learner."""
+    kind, entry = domains.kind(recipe.task), recipe.entry
+    if entry.network == "maps":
+        return kind.maps(recipe.network, shape)
+    context = recipe.adaptation.num_context_params if entry.network == "conditioned" else 0
+    return kind.network(recipe.network, shape, shape.outputs if entry.has_head else None, context)
+
+
+def _outputs(shape: Shape, model: Model) -> tuple[int, ...]:
+    """The shape of what a network makes of one example."""
+    inputs = jax.ShapeDtypeStruct((1, *shape.inputs), "float32")
+    return jax.eval_shape(lambda key, x: model.apply(model.init(key), x), jax.random.key(0), inputs).shape[1:]
+
+
+def training_learner(recipe: Recipe, shape: Shape) -> MetaLearner:
+    """The learner that a recipe trains."""
+    own = recipe.adaptation
+    return _learner(_any_seed(recipe), shape, recipe.task.train_ways, own.inner_steps, own.inner_batch_size or None)
+
+
+def learner(recipe: Recipe, shape: Shape, *, ways: int, inner_steps: int) -> MetaLearner:
+    """The learner over the same meta_params that is tested; `ways` is what one without a head tells apart."""
+    return _learner(_any_seed(recipe), shape, ways, inner_steps, None)
+
+
+def learner_at(recipe: Recipe, shape: Shape, *, ways: int, inner_steps: int, rate: Array) -> MetaLearner:
+    """`learner` with another rate of its steps, which may be traced: one program serves a whole search."""
+    return _made(recipe, shape, ways, inner_steps, None, rate)
+
+
+def _any_seed(recipe: Recipe) -> Recipe:
+    """The recipe whose learners serve all seeds, so that their programs do, too."""
+    return recipe.replace(seed=0)
+
+
+# Cached, since a program is compiled once for each learner and not once for each that is equal to it.
+@functools.cache
+def _learner(recipe: Recipe, shape: Shape, ways: int, num_steps: int, batch_size: int | None) -> MetaLearner:
+    return _made(recipe, shape, ways, num_steps, batch_size, recipe.adaptation.inner_learning_rate)
+
+
+def _made(
+    recipe: Recipe, shape: Shape, ways: int, num_steps: int, batch_size: int | None, rate: float | Array
+) -> MetaLearner:
+    kind, own, model = domains.kind(recipe.task), recipe.adaptation, network(recipe, shape)
+    return recipe.entry.make(
+        {
+            "model": lambda: model,
+            "relation": lambda: kind.relation(recipe.network, _outputs(shape, model)),
+            "criterion": lambda: recipe.scoring.criterion,
+            "optimizer": lambda: inner_optimizer(recipe, rate),
+            "update_rule": lambda: models.lstm_update_rule(hidden=UNITS, initial_learning_rate=own.inner_learning_rate),
+            "initial_learning_rate": lambda: own.inner_learning_rate,
+            "num_steps": lambda: num_steps,
+            "num_ways": lambda: ways,
+            "num_features": lambda: _outputs(shape, model)[0],
+            "num_classes": lambda: recipe.task.num_classes,
+            "batch_size": lambda: batch_size,
+            "regularization": lambda: own.regularization,
+            "num_context_params": lambda: own.num_context_params,
+            "condition": lambda: kind.condition,
+        }
+    )
+
+
+def floors(recipe: Recipe, ways: int) -> dict[str, MetaLearner]:
+    """The rows that say how far raw inputs alone go."""
+    return _floors(_any_seed(recipe), ways)
+
+
+@functools.cache
+def _floors(recipe: Recipe, ways: int) -> dict[str, MetaLearner]:
+    return domains.kind(recipe.task).floors(recipe.task, ways)
+
+
+def steps(recipe: Recipe, inner_steps: int) -> int:
+    """The inner steps that are told of a learner, 0 where it takes none."""
+    return inner_steps if recipe.entry.has_steps else 0
+
+
+def initial(recipe: Recipe, learner: MetaLearner) -> Any:
+    """The meta_params that a recipe's training starts from."""
+    return learner.init(jax.random.split(jax.random.key(recipe.seed))[0])

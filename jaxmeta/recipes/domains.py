@@ -1,0 +1,128 @@
+"""From the name or path of a domain to a sampler of its tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxmeta import checks, datasets, tasks
+from jaxmeta.recipes import names
+from jaxmeta.recipes.kinds import KINDS, Domain, Kind, Place, Sizes
+from jaxmeta.recipes.recipe import Task
+from jaxmeta.recipes.scoring import SCORINGS
+
+
+def kind(task: Task) -> Kind:
+    """The kind of a task's data, which `complete` has looked at; a task that does not say is of runs before kinds."""
+    if task.kind:
+        return KINDS[checks.choice("`kind`", task.kind, KINDS)]
+    if task.num_features:
+        return KINDS["tables"]
+    return KINDS["pictures" if SCORINGS[task.criterion].has_classes else "functions"]
+
+
+def complete(task: Task, *, data_dir: str | None = None) -> Task:
+    """The task with its kind and the sizes that its domains alone can tell, such as the columns of a table.
+
+    Raises:
+      ValueError: if the domains are of different kinds.
+      DataError: if a file is missing, damaged or not as expected.
+    """
+    return joined(task, [Place(part, "train", data_dir) for part in names.parts(task.domain)])
+
+
+def joined(task: Task, places: Sequence[Place]) -> Task:
+    """`complete` for domains that a task does not name itself."""
+    if not task.kind:
+        found = [next(name for name, each in KINDS.items() if each.fits(task, place)) for place in places]
+        if len(set(found)) > 1 and set(found) != {"functions", "tables"}:
+            got = ", ".join(f"{names.short(place.part)!r} of {name}" for place, name in zip(places, found, strict=True))
+            checks.fail("`domain`", "domains of one kind", got)
+        task = dataclasses.replace(task, kind="tables" if "tables" in found else found[0])
+    return kind(task).complete(task, places)
+
+
+def open(
+    name_or_path: str,
+    split: str,
+    *,
+    task: Task | None = None,
+    ways: int | None = None,
+    shots: int | None = None,
+    queries: int | None = None,
+    seen: frozenset[str] | None = None,
+    data_dir: str | None = None,
+) -> Domain:
+    """The sampler of a split of domains, one after another at random if there are several.
+
+    A user's own set has no published split. Its classes are shared out, or its rows where it has fewer classes than
+    can be; but if `seen` tells that nothing was trained on it, the test takes all of it.
+
+    Args:
+      name_or_path: as `Task.domain`: a name, a path, or several with commas between them.
+      split: "train", "validation" or "test".
+      task: the one form in which domains meet: size of pictures, columns of tables, criterion; None: the defaults.
+      ways: classes per task; None: the task's, those of training in the split "train"; so are the next two.
+      shots: support examples per class, per task in regression.
+      queries: query examples per class, per task in regression.
+      seen: checksums of what was trained on; None: everything may have been.
+      data_dir: where the data sets lie; JAXMETA_DATA is the default.
+
+    Returns:
+      Domain(sample, split, checksums): a sampler, what its split is called, and {file: sha256} of what was read.
+
+    Raises:
+      ValueError: if a domain cannot give such tasks.
+      DataError: if a file is missing, damaged or not as expected.
+
+    Example:
+      >>> import jax
+      >>> from jaxmeta import recipes
+      >>> domain = recipes.domains.open("digits", "test", ways=3, shots=2, queries=4)
+      >>> domain.sample(jax.random.key(0)).support.inputs.shape, domain.split
+      ((6, 28, 28, 1), 'all')
+    """
+    task = dataclasses.replace(task or Task(), domain=name_or_path)
+    if not task.kind:
+        task = complete(task, data_dir=data_dir)
+    own = training_sizes(task) if split == "train" else Sizes(task.ways, task.shots, task.queries)
+    given = {"ways": ways, "shots": shots, "queries": queries}
+    sizes = own._replace(**{name: value for name, value in given.items() if value is not None})
+    parts = names.parts(name_or_path)
+    if task.target_column and not any(names.suffix(part) == ".csv" for part in parts):
+        checks.fail("`target_column`", "a csv for `domain`", repr(name_or_path))
+    made = [kind(task).open(task, Place(part, split, data_dir, seen), sizes) for part in parts]
+    if len(made) == 1:
+        return made[0]
+    checksums = {f"{names.short(part)}: {file}": value for part, each in zip(parts, made, strict=True)
+                 for file, value in each.checksums.items()}  # fmt: skip
+    splits = ",".join(dict.fromkeys(each.split for each in made))
+    return Domain(tasks.mixture([each.sample for each in made]), splits, checksums)
+
+
+def training_sizes(task: Task) -> Sizes:
+    """The size of a training task."""
+    return Sizes(task.train_ways, task.train_shots or task.shots, task.train_queries)
+
+
+def labelled(task: Task, split: str, *, data_dir: str | None = None) -> datasets.Examples:
+    """A split of a task's domains with all their classes, as supervised training wants them."""
+    made = [kind(task).labelled(task, Place(part, split, data_dir)) for part in names.parts(task.domain)]
+    return made[0] if len(made) == 1 else datasets.union(made, name=names.short(task.domain), split=split)
+
+
+def class_sizes(
+    task: Task, split: str, *, seen: frozenset[str] | None = None, data_dir: str | None = None
+) -> np.ndarray | None:
+    """How many examples each class of a single domain's split has, or None where there is no end of them."""
+    return kind(task).class_sizes(task, Place(task.domain, split, data_dir, seen))
+
+
+def check_trainable(option: str, part: str) -> None:
+    """Raises ValueError if a domain that is known by name has no classes to train on and to choose by."""
+    listed = names.with_classes("train", "validation")
+    procedural = part in names.PROCEDURAL or part in ("breast_cancer", "diabetes")
+    if part in datasets.names() and not procedural and part not in listed.split(", "):
+        checks.fail(option, f"domains with training classes: strokes, {listed}, or paths", repr(part))

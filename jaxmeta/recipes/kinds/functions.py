@@ -1,0 +1,84 @@
+"""Functions: tasks that are a function each, of which some values are known."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import NoReturn
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta import checks, datasets, models, tasks
+from jaxmeta.datasets import files, npz
+from jaxmeta.recipes import names
+from jaxmeta.recipes.kinds import vectors
+from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
+from jaxmeta.recipes.recipe import Task
+from jaxmeta.recipes.scoring import SCORINGS
+from jaxmeta.types import Batch
+
+
+def _fits(task: Task, place: Place) -> bool:
+    return not SCORINGS[task.criterion].has_classes and (place.part == "sinusoid" or names.suffix(place.part) == ".npz")
+
+
+def _complete(task: Task, places: Sequence[Place]) -> Task:
+    del places
+    return task
+
+
+def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
+    options = {"num_shots": sizes.shots, "num_queries": sizes.queries}
+    if place.part == "sinusoid":
+        return Domain(tasks.sinusoid(**options), place.split, {})
+    if names.suffix(place.part) != ".npz":
+        wanted = "sinusoid, tabular, diabetes, a csv or an npz of tasks, for squared_error"
+        checks.fail("`domain`", wanted, repr(place.part))
+    inputs, targets = _file(place.part)
+    # Every fifth task is test, every fifth validation.
+    kinds = np.array(["train", "train", "train", "validation", "test"])[np.arange(len(inputs)) % 5]
+    chosen = kinds == place.split
+    path = pathlib.Path(place.part)
+    checksums = {path.name: files.checksum(path)}
+    return Domain(tasks.from_arrays((inputs[chosen], targets[chosen]), **options), place.split, checksums)
+
+
+def _file(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """A user's tasks: inputs [tasks, n, d] and targets [tasks, n, m]."""
+    arrays = npz.read_arrays(pathlib.Path(path), ("inputs", "targets"))
+    if set(arrays) != {"inputs", "targets"}:
+        checks.fail(path, "arrays inputs and targets", " and ".join(arrays) or "neither", error=checks.DataError)
+    inputs, targets = (npz.numbers(f"{path}, {key}", arrays[key]) for key in ("inputs", "targets"))
+    if inputs.ndim != 3 or targets.ndim != 3 or inputs.shape[:2] != targets.shape[:2] or len(inputs) < 5:
+        got = f"{inputs.shape} and {targets.shape}"
+        wanted = "inputs [tasks, n, d] and targets [tasks, n, m], at least 5 tasks"
+        checks.fail(path, wanted, got, error=checks.DataError)
+    return inputs, targets
+
+
+def _labelled(task: Task, place: Place) -> NoReturn:
+    checks.fail("`domain`", "pictures, for a learner that is pre-trained", repr(names.short(place.part)))
+
+
+def _class_sizes(task: Task, place: Place) -> np.ndarray | None:
+    return None if place.part == "sinusoid" else np.array([_file(place.part)[0].shape[1]])
+
+
+def _shape(task: Task) -> Shape | None:
+    return Shape((1,), 1) if set(names.parts(task.domain)) == {"sinusoid"} else None
+
+
+def _read(task: Task, own: Own, ways: int) -> Given:
+    del ways
+    table = datasets.load_table(own.support, target_column=own.target_column)
+    given, inputs = vectors.load_inputs(own)
+    vectors.check_width(own, table.inputs, inputs)
+    return Given(Batch(jnp.asarray(table.inputs), jnp.asarray(table.targets)), given, inputs, ())
+
+
+FUNCTIONS = Kind(
+    "functions", _fits, _complete, _open, _labelled, _class_sizes, _shape, vectors.network, vectors.maps,
+    vectors.relation, models.concatenate, False, False,
+    lambda task, learner: f"{learner.replace('_', '-')}-sinusoid", vectors.floors, _read,
+)  # fmt: skip

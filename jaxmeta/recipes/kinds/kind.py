@@ -1,0 +1,114 @@
+"""What a kind of data has to say of itself, and the small records in which it says it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmeta import datasets, tasks
+from jaxmeta.recipes.recipe import Network, Task
+from jaxmeta.types import Batch, MetaLearner, Model
+
+
+class Shape(NamedTuple):
+    """What a network takes and gives."""
+
+    inputs: tuple[int, ...]
+    """(height, width, channels) of pictures or (d,) of vectors."""
+    outputs: int
+    """Ways of a classification, values of a regression."""
+
+
+class Sizes(NamedTuple):
+    """The size of a task."""
+
+    ways: int
+    shots: int
+    """Support examples per class, per task in regression."""
+    queries: int
+    """Query examples per class, per task in regression; 0: there are not enough examples for these shots."""
+
+
+class Place(NamedTuple):
+    """Where the examples of one domain are looked for, and what of them counts as known."""
+
+    part: str
+    """A name or a path."""
+    split: str
+    """"train", "validation" or "test"."""
+    data_dir: str | None = None
+    seen: frozenset[str] | None = None
+    """Checksums of what was trained on: the test takes all of a user's set that is not among them. None: everything may
+    have been."""
+
+    def may_be_seen(self, checksums: Mapping[str, str]) -> bool:
+        return self.seen is None or not self.seen.isdisjoint(checksums.values())
+
+
+class Domain(NamedTuple):
+    """A sampler of one domain's tasks, and what is recorded of it."""
+
+    sample: tasks.Sample
+    split: str
+    checksums: dict[str, str]
+
+
+class Given(NamedTuple):
+    """What a person gave to adapt to and to predict."""
+
+    support: Batch
+    names: list[str]
+    """Of the inputs."""
+    inputs: np.ndarray
+    class_names: tuple[str, ...]
+    """() of a regression."""
+    scale: tuple[float, float] = (0.0, 1.0)
+    """Mean and deviation of the values, which the network does not see."""
+
+
+class Own(NamedTuple):
+    """Files of a person's own."""
+
+    support: str
+    inputs: str
+    target_column: str | None
+    polarity: str
+    data_dir: str | None
+
+
+class Kind(NamedTuple):
+    """A kind of data; a new one is one file beside this and one row in `KINDS`."""
+
+    name: str
+    fits: Callable[[Task, Place], bool]
+    """Whether a domain's examples are of this kind; asked in the order of `KINDS`."""
+    complete: Callable[[Task, Sequence[Place]], Task]
+    """The task with the sizes that its domains alone can tell."""
+    open: Callable[[Task, Place, Sizes], Domain]
+    """Raises ValueError or DataError if the domain cannot give such tasks in the task's form."""
+    labelled: Callable[[Task, Place], datasets.Examples]
+    """A split with all its classes, as supervised training wants it; raises ValueError where there is none."""
+    class_sizes: Callable[[Task, Place], np.ndarray | None]
+    """[C] examples of each class, of a table of values its rows; None where there is no end of them."""
+    shape: Callable[[Task], Shape | None]
+    """What the network takes and gives, or None where only the data can tell."""
+    network: Callable[[Network, Shape, int | None, int], Model]
+    """(options, shape, outputs or None for features, context parameters) -> Model."""
+    maps: Callable[[Network, Shape], Model]
+    """The encoder whose feature maps a relation module compares."""
+    relation: Callable[[Network, tuple[int, ...]], Model]
+    """(options, shape of a map) -> the module that compares two maps."""
+    condition: Callable[..., Any]
+    """(inputs, context parameters) -> what the network of a learner with context parameters takes."""
+    has_norm: bool
+    """Whether its networks have a norm, which tables of results then name."""
+    pretrains: bool
+    """Whether `labelled` has what supervised pre-training wants."""
+    base: Callable[[Task, str], str]
+    """(task, learner) -> the preset whose settings serve where nobody gives others."""
+    floors: Callable[[Task, int], dict[str, MetaLearner]]
+    """(task, ways) -> how far raw inputs alone go."""
+    read: Callable[[Task, Own, int], Given]
+    """(task, files, ways of the head or 0 for any) -> what is adapted to and predicted."""

@@ -1,0 +1,164 @@
+"""Pictures of classes: glyphs, photographs, scans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta import baselines, checks, datasets, models, tasks
+from jaxmeta.recipes import names
+from jaxmeta.recipes.kinds import labelled
+from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
+from jaxmeta.recipes.recipe import Network, Task
+from jaxmeta.recipes.scoring import SCORINGS
+from jaxmeta.types import MetaLearner, Model
+
+STROKES = 1000  # classes, where supervised training wants a number
+
+
+def _fits(task: Task, place: Place) -> bool:
+    return SCORINGS[task.criterion].has_classes
+
+
+def _complete(task: Task, places: Sequence[Place]) -> Task:
+    del places
+    if task.num_features:
+        wanted = f"a table, since the network takes {task.num_features} columns"
+        checks.fail("`domain`", wanted, f"the pictures of {names.short(task.domain)!r}")
+    return task
+
+
+def _form(task: Task) -> datasets.Form:
+    return datasets.Form(*task.picture, task.polarity)
+
+
+def _check(part: str) -> Any:
+    def check(inputs: np.ndarray) -> None:
+        if inputs.ndim == 2:
+            checks.fail("`domain`", "pictures, as the network takes", f"the table {names.short(part)!r}")
+
+    return check
+
+
+def _examples(task: Task, place: Place) -> datasets.Examples:
+    def load(split: str | None) -> datasets.Examples:
+        options: dict[str, Any] = {"data_dir": place.data_dir, "split": split}
+        if place.part in ("breast_cancer", "diabetes") or names.suffix(place.part) in (".csv", ".npz"):
+            plain = datasets.load(place.part, **options, target_column=labelled.target(task, place.part))
+            if plain.inputs.ndim == 2:
+                return plain
+        return datasets.load(place.part, **options, form=_form(task))
+
+    return labelled.examples(place, load, _check(place.part))
+
+
+def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
+    options = {"num_ways": sizes.ways, "num_shots": sizes.shots, "num_queries": sizes.queries}
+    if place.part == "sinusoid":
+        checks.fail("`domain`", "classes, for cross_entropy", "sinusoid", "use a preset of regression")
+    if place.part == "tabular":
+        checks.fail("`domain`", "pictures, as the network takes", "the table 'tabular'")
+    if place.part == "strokes":
+        sample = tasks.strokes(**options, split=place.split, size=_square(task))
+        return Domain(_augmented(task, place, sample), place.split, {})
+    loaded = _examples(task, place)
+    try:
+        sample = tasks.few_shot(loaded, **options)
+    except ValueError as error:
+        raise ValueError(f"`domain` {names.short(place.part)}, {loaded.split}: {error}") from error
+    # Splits of one name differ from paper to paper.
+    named = f"1100/100/423 {place.split}" if place.part == "omniglot" else loaded.split
+    return Domain(_augmented(task, place, sample), named, loaded.checksums)
+
+
+def _augmented(task: Task, place: Place, sample: tasks.Sample) -> tasks.Sample:
+    return tasks.augmented(sample, tasks.shift(task.augment)) if task.augment and place.split == "train" else sample
+
+
+def _square(task: Task) -> int:
+    if task.picture[0] != task.picture[1] or task.picture[2] != 1:
+        checks.fail("strokes", "square grey pictures", task.picture, "use `picture` 28 28 1")
+    return task.picture[0]
+
+
+def _labelled(task: Task, place: Place) -> datasets.Examples:
+    return _drawn_strokes(task, place.split) if place.part == "strokes" else _examples(task, place)
+
+
+def _drawn_strokes(task: Task, split: str) -> datasets.Examples:
+    """Strokes have classes without end; as many as a data set has are drawn once."""
+    sample = tasks.strokes(num_ways=10, num_shots=20, num_queries=1, split=split, size=_square(task))
+    drawn = jax.jit(lambda key: tasks.episodes(sample, key, jnp.arange(STROKES // 10)).support.inputs)
+    pictures = np.rint(255 * np.asarray(drawn(jax.random.key(0)))).astype(np.uint8)
+    pictures = pictures.reshape(STROKES * 20, *pictures.shape[2:])
+    return datasets.from_labels(pictures, np.repeat(np.arange(STROKES), 20), name="strokes", split=split, checksums={})
+
+
+def _class_sizes(task: Task, place: Place) -> np.ndarray | None:
+    return None if place.part in names.PROCEDURAL else np.diff(_examples(task, place).offsets)
+
+
+def _shape(task: Task) -> Shape:
+    return Shape(task.picture, task.ways)
+
+
+def _convolutions(network: Network) -> dict[str, Any]:
+    return {"num_filters": network.num_filters, "norm": network.norm, "downsampling": network.downsampling}
+
+
+def _network(network: Network, shape: Shape, outputs: int | None, num_context_params: int) -> Model:
+    height, width, channels = shape.inputs
+    picture, options = (height, width, channels), _convolutions(network)
+    if num_context_params:
+        return models.film_conv4(picture, shape.outputs, num_context_params=num_context_params, **options)
+    return models.conv4(picture, outputs, **options)
+
+
+def _maps(network: Network, shape: Shape) -> Model:
+    height, width, channels = shape.inputs
+    return models.conv4_maps((height, width, channels), **_convolutions(network))
+
+
+def _relation(network: Network, maps: tuple[int, ...]) -> Model:
+    height, width, channels = maps
+    return models.relation_module((height, width, channels), **_convolutions(network))
+
+
+def _floors(task: Task, ways: int) -> dict[str, MetaLearner]:
+    criterion = SCORINGS[task.criterion].criterion
+    return {"raw inputs, nearest centroid": baselines.nearest_centroid(criterion, num_ways=ways)}
+
+
+def _read(task: Task, own: Own, ways: int) -> Given:
+    form = datasets.Form(*task.picture)
+    loaded = datasets.load(own.support, data_dir=own.data_dir, form=None if names.suffix(own.support) == ".csv" else
+                           form, target_column=own.target_column)  # fmt: skip
+    _check_own(own.support, loaded.inputs)
+    polarity = own.polarity
+    if polarity == "ink":
+        # Support and inputs are turned the same way: the support set's own border decides.
+        polarity = "invert" if datasets.bright_border(loaded.inputs) else "as_is"
+    form = form._replace(polarity=polarity)
+    given, inputs = datasets.load_inputs(
+        own.inputs, data_dir=own.data_dir, form=None if names.suffix(own.inputs) == ".csv" else form
+    )
+    _check_own(own.inputs, inputs)
+    white = jnp.result_type(float).type(255)
+    loaded = loaded._replace(inputs=datasets.with_polarity(loaded.inputs, form) / white)
+    return Given(labelled.support(own.support, loaded, ways), given, inputs / white, loaded.class_names)
+
+
+def _check_own(path: str, inputs: np.ndarray) -> None:
+    if inputs.ndim != 4:
+        got = f"shape {inputs.shape}"
+        checks.fail(path, "pictures, as the run was trained on", got, error=checks.DataError)
+
+
+PICTURES = Kind(
+    "pictures", _fits, _complete, _open, _labelled, _class_sizes, _shape, _network, _maps, _relation, models.beside,
+    True, True, lambda task, learner: f"{learner.replace('_', '-')}-strokes", _floors, _read,
+)  # fmt: skip

@@ -1,0 +1,196 @@
+"""Tables of numbers, whose rows have a class or a value."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta import checks, datasets, models, tasks
+from jaxmeta.recipes import names
+from jaxmeta.recipes.kinds import functions, labelled, vectors
+from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
+from jaxmeta.recipes.learners import ENTRIES
+from jaxmeta.recipes.recipe import Task
+from jaxmeta.recipes.scoring import SCORINGS
+from jaxmeta.types import Batch, Episode
+
+FEATURES = 30  # columns of the procedural tables, unless a table has more
+_NAMED = ("tabular", "breast_cancer", "diabetes")
+
+
+def _has_classes(task: Task) -> bool:
+    return SCORINGS[task.criterion].has_classes
+
+
+def _fits(task: Task, place: Place) -> bool:
+    if place.part in _NAMED or names.suffix(place.part) == ".csv":
+        return True
+    if not _has_classes(task):
+        return place.part not in names.PROCEDURAL and place.part not in datasets.names()
+    return names.suffix(place.part) == ".npz" and _load(task, place, None).inputs.ndim == 2
+
+
+def _complete(task: Task, places: Sequence[Place]) -> Task:
+    return (
+        task
+        if task.num_features
+        else dataclasses.replace(task, num_features=max(_width(task, place) for place in places))
+    )
+
+
+def _width(task: Task, place: Place) -> int:
+    if place.part == "tabular":
+        return FEATURES
+    if functions.FUNCTIONS.fits(task, place):
+        return 0
+    if not _has_classes(task):
+        return _table(task, place).inputs.shape[1]
+    inputs = _load(task, place, None).inputs
+    return inputs.shape[1] if inputs.ndim == 2 else 0
+
+
+def _load(task: Task, place: Place, split: str | None) -> datasets.Examples:
+    column = labelled.target(task, place.part)
+    return datasets.load(place.part, data_dir=place.data_dir, split=split, target_column=column)
+
+
+def _table(task: Task, place: Place) -> datasets.Table:
+    return datasets.load_table(place.part, target_column=labelled.target(task, place.part))
+
+
+def _examples(task: Task, place: Place) -> datasets.Examples:
+    def check(inputs: np.ndarray) -> None:
+        if inputs.ndim != 2:
+            wanted = f"a table, since the network takes {task.num_features} columns"
+            checks.fail("`domain`", wanted, f"the pictures of {names.short(place.part)!r}")
+        _check_width(task, inputs.shape[1])
+
+    return labelled.examples(place, lambda split: _load(task, place, split), check)
+
+
+def _check_width(task: Task, width: int) -> None:
+    if width > task.num_features:
+        hint = "train with more `num_features`"
+        checks.fail("`domain`", f"a table of at most {task.num_features} columns", width, hint)
+
+
+def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
+    made = (_labels if _has_classes(task) else _values)(task, place, sizes)
+    return made._replace(sample=_declared(task, made.sample))
+
+
+def _declared(task: Task, sample: tasks.Sample) -> tasks.Sample:
+    """The one form in which tables meet: standardised by the support set alone, and as wide as the network."""
+    scaled = tasks.standardize(sample)
+    scaled = scaled if _has_classes(task) else tasks.standardize_targets(scaled)
+    return tasks.pad_features(scaled, task.num_features)
+
+
+def _labels(task: Task, place: Place, sizes: Sizes) -> Domain:
+    options = {"num_ways": sizes.ways, "num_shots": sizes.shots, "num_queries": sizes.queries}
+    if place.part == "tabular":
+        return Domain(tasks.tabular(num_features=task.num_features, **options), place.split, {})
+    if place.part in names.PROCEDURAL:
+        wanted = f"a table, since the network takes {task.num_features} columns"
+        checks.fail("`domain`", wanted, repr(place.part))
+    loaded = _examples(task, place)
+    try:
+        return Domain(tasks.few_shot(loaded, **options), loaded.split, loaded.checksums)
+    except ValueError as error:
+        raise ValueError(f"`domain` {names.short(place.part)}, {loaded.split}: {error}") from error
+
+
+def _values(task: Task, place: Place, sizes: Sizes) -> Domain:
+    options = {"num_shots": sizes.shots, "num_queries": sizes.queries}
+    if place.part == "tabular":
+        sample = tasks.tabular_regression(num_features=task.num_features, **options)
+        return Domain(sample, place.split, {})
+    if functions.FUNCTIONS.fits(task, place):  # functions of several values are tables of one task each
+        made = functions.FUNCTIONS.open(task, place, sizes)
+        _check_width(task, jax.eval_shape(made.sample, jax.random.key(0)).support.inputs.shape[1])
+        return made
+    rows, table, named = _rows(task, place)
+    wanted = sizes.shots + sizes.queries
+    if len(rows) < wanted:
+        got = f"{len(rows)} in the split {named!r}"
+        checks.fail(place.part, f"at least {wanted} rows, for shots and queries", got, error=checks.DataError)
+    return Domain(tasks.from_arrays([(table.inputs[rows], table.targets[rows])], **options), named, table.checksums)
+
+
+def _rows(task: Task, place: Place) -> tuple[np.ndarray, datasets.Table, str]:
+    """The rows of a split, of their table, and what the split is called."""
+    if place.part != "diabetes" and names.suffix(place.part) != ".csv":
+        wanted = "sinusoid, tabular, diabetes, a csv or an npz of tasks, for squared_error"
+        checks.fail("`domain`", wanted, repr(place.part))
+    table = _table(task, place)
+    _check_width(task, table.inputs.shape[1])
+    if place.split == "test" and not place.may_be_seen(table.checksums):
+        return np.arange(len(table.inputs)), table, "all"
+    return datasets.share_rows(table.inputs)[place.split], table, f"{place.split} rows"
+
+
+def _labelled(task: Task, place: Place) -> datasets.Examples:
+    checks.fail("`domain`", "pictures, for a learner that is pre-trained", repr(names.short(place.part)))
+
+
+def _class_sizes(task: Task, place: Place) -> np.ndarray | None:
+    if place.part in names.PROCEDURAL:
+        return None
+    if _has_classes(task):
+        return np.diff(_examples(task, place).offsets)
+    if functions.FUNCTIONS.fits(task, place):
+        return functions.FUNCTIONS.class_sizes(task, place)
+    return np.array([len(_rows(task, place)[0])])
+
+
+def _base(task: Task, learner: str) -> str:
+    if not _has_classes(task):
+        return "maml-tabular-regression"
+    return "maml-tabular" if ENTRIES[learner].has_steps else "protonet-tabular"
+
+
+def _shape(task: Task) -> Shape:
+    return Shape((task.num_features,), task.ways if _has_classes(task) else 1)
+
+
+def _read(task: Task, own: Own, ways: int) -> Given:
+    if not _has_classes(task):
+        return _read_values(task, own)
+    loaded = datasets.load(own.support, data_dir=own.data_dir, target_column=own.target_column)
+    if loaded.inputs.ndim != 2:
+        got = f"shape {loaded.inputs.shape}"
+        checks.fail(own.support, "a table, as the run was trained on", got, error=checks.DataError)
+    given, inputs = vectors.load_inputs(own)
+    support, inputs = _brought(task, own, loaded.inputs, inputs)
+    batch = labelled.support(own.support, loaded._replace(inputs=support), ways)
+    return Given(batch, given, inputs, loaded.class_names)
+
+
+def _read_values(task: Task, own: Own) -> Given:
+    table = datasets.load_table(own.support, target_column=own.target_column)
+    given, inputs = vectors.load_inputs(own)
+    rows, inputs = _brought(task, own, table.inputs, inputs)
+    mean, deviation = table.targets.mean(), table.targets.std()
+    targets = (table.targets - mean) / (deviation or 1)
+    return Given(Batch(jnp.asarray(rows), jnp.asarray(targets)), given, inputs, (), (mean, deviation))
+
+
+def _brought(task: Task, own: Own, support: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Brings tables to the form that the run was trained on, by the moments of the support set alone."""
+    vectors.check_width(own, support, inputs)
+    if support.shape[1] > task.num_features:
+        wanted = f"at most the {task.num_features} columns of the run"
+        checks.fail(own.support, wanted, support.shape[1], error=checks.DataError)
+    episode = Episode(Batch(support, jnp.zeros(len(support))), Batch(inputs, jnp.zeros(len(inputs))))
+    made = tasks.pad_features(tasks.standardize(lambda key: episode), task.num_features)(jax.random.key(0))
+    return np.asarray(made.support.inputs), np.asarray(made.query.inputs)
+
+
+TABLES = Kind(
+    "tables", _fits, _complete, _open, _labelled, _class_sizes, _shape, vectors.network, vectors.maps,
+    vectors.relation, models.concatenate, False, False, _base, vectors.floors, _read,
+)  # fmt: skip

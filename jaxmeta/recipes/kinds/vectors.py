@@ -1,0 +1,60 @@
+"""What kinds share whose inputs are vectors of numbers: networks, floors, and how a person's own are read."""
+
+from __future__ import annotations
+
+import math
+from typing import NoReturn
+
+import numpy as np
+
+from jaxmeta import baselines, checks, datasets, models
+from jaxmeta.recipes import names
+from jaxmeta.recipes.kinds.kind import Own, Shape
+from jaxmeta.recipes.recipe import Network, Task
+from jaxmeta.recipes.scoring import SCORINGS
+from jaxmeta.types import MetaLearner, Model
+
+
+def network(network: Network, shape: Shape, outputs: int | None, num_context_params: int) -> Model:
+    num_inputs = math.prod(shape.inputs) + num_context_params
+    return models.mlp(num_inputs, network.hidden[-1] if outputs is None else outputs, hidden=network.hidden)
+
+
+def maps(network: Network, shape: Shape) -> NoReturn:
+    checks.fail("`learner` relation_net", "pictures, which have feature maps", f"inputs of shape {shape.inputs}")
+
+
+def relation(network: Network, maps: tuple[int, ...]) -> NoReturn:
+    checks.fail("`learner` relation_net", "pictures, which have feature maps", f"maps of shape {maps}")
+
+
+def floors(task: Task, ways: int) -> dict[str, MetaLearner]:
+    """For numbers linear models are floors, too."""
+    scoring = SCORINGS[task.criterion]
+    if scoring.has_classes:
+        return {
+            "raw inputs, nearest centroid": baselines.nearest_centroid(scoring.criterion, num_ways=ways),
+            "raw inputs, logistic regression": baselines.logistic_regression(scoring.criterion, num_ways=ways),
+        }
+    return {
+        "raw inputs, nearest neighbour": baselines.nearest_neighbour(scoring.criterion),
+        "raw inputs, ridge regression": baselines.ridge_regression(scoring.criterion),
+    }
+
+
+def load_inputs(own: Own) -> tuple[list[str], np.ndarray]:
+    """What is to be predicted; columns of a csv go by the names that the header of a labelled csv gives them."""
+    is_table = names.suffix(own.support) == ".csv"
+    return datasets.load_inputs(
+        own.inputs,
+        data_dir=own.data_dir,
+        target_column=own.target_column if names.suffix(own.inputs) == ".csv" else None,
+        column_names=datasets.read_table(own.support, target_column=own.target_column)[2] if is_table else None,
+    )
+
+
+def check_width(own: Own, support: np.ndarray, inputs: np.ndarray) -> None:
+    """Raises DataError unless inputs have the columns of the support set."""
+    if inputs.shape[1:] != support.shape[1:]:
+        wanted, got = f"{support.shape[1]} columns, as in {own.support}", inputs.shape[1:]
+        checks.fail(own.inputs, wanted, got[0] if len(got) == 1 else f"shape {inputs.shape}", error=checks.DataError)

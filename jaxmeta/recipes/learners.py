@@ -1,0 +1,68 @@
+"""The one table of learners that recipes know by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from jaxmeta import baselines, learners
+from jaxmeta.types import MetaLearner
+
+_MODEL = ("model", "criterion")
+_STEPS = (*_MODEL, "optimizer")
+_PRETRAINED = ("num_features", "num_classes", "num_ways")
+
+
+class Entry(NamedTuple):
+    """How a learner is made of parts that `building` names; a new learner is one row of the table."""
+
+    learner: Callable[..., MetaLearner]
+    given: tuple[str, ...] = _STEPS
+    """The parts that it takes by position."""
+    options: tuple[str, ...] = ("num_steps",)
+    """The parts that it takes by name."""
+    network: Literal["plain", "maps", "conditioned"] = "plain"
+    """Features or outputs; feature maps; outputs that a task's context parameters steer."""
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether it adapts by steps; the others read a support set once."""
+        return "num_steps" in self.options
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the network has an output for every class, so that ways in test are those in training."""
+        return "num_ways" not in self.options
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether training is supervised, on labelled batches of all source classes."""
+        return "num_classes" in self.options
+
+    def make(self, parts: Mapping[str, Callable[[], Any]]) -> MetaLearner:
+        """Makes the learner; of the parts, name -> () -> part, those that it takes are made."""
+        return self.learner(*(parts[name]() for name in self.given), **{name: parts[name]() for name in self.options})
+
+
+ENTRIES: dict[str, Entry] = {
+    "maml": Entry(learners.maml),
+    "fomaml": Entry(learners.fomaml),
+    "reptile": Entry(learners.reptile, options=("num_steps", "batch_size")),
+    "meta_sgd": Entry(learners.meta_sgd, _MODEL, ("num_steps", "initial_learning_rate")),
+    "anil": Entry(learners.anil),
+    "boil": Entry(learners.boil),
+    "maml_plus_plus": Entry(learners.maml_plus_plus, _MODEL, ("num_steps", "initial_learning_rate")),
+    "imaml": Entry(learners.imaml, options=("num_steps", "regularization")),
+    "cavia": Entry(learners.cavia, options=("num_steps", "num_context_params", "condition"), network="conditioned"),
+    "learned_optimizer": Entry(learners.learned_optimizer, (*_MODEL, "update_rule")),
+    "proto_maml": Entry(learners.proto_maml, options=("num_ways", "num_steps")),
+    "protonet": Entry(learners.protonet, _MODEL, ("num_ways",)),
+    "matching_net": Entry(learners.matching_net, _MODEL, ("num_ways",)),
+    "relation_net": Entry(learners.relation_net, ("model", "relation", "criterion"), ("num_ways",), "maps"),
+    "r2d2": Entry(learners.r2d2, _MODEL, ("num_ways",)),
+    "fine_tune": Entry(baselines.fine_tune, options=("num_steps", *_PRETRAINED)),
+    "linear_probe": Entry(baselines.linear_probe, options=("num_steps", *_PRETRAINED)),
+    "baseline_plus_plus": Entry(baselines.baseline_plus_plus, options=("num_steps", *_PRETRAINED)),
+    "simple_shot": Entry(baselines.simple_shot, _MODEL, _PRETRAINED),
+    "from_scratch": Entry(baselines.from_scratch),
+}

@@ -1,0 +1,37 @@
+"""The names of domains: lists of them, paths among them, and what is written down of a path."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+from jaxmeta import datasets
+
+PROCEDURAL = ("strokes", "sinusoid", "tabular")
+
+
+def parts(domain: str) -> tuple[str, ...]:
+    """The domains of a comma-separated list; a path that has a comma in it is one domain."""
+    return (domain,) if os.path.exists(domain) else tuple(part.strip() for part in domain.split(","))
+
+
+def is_builtin(domain: str) -> bool:
+    """Whether all domains are known by name, so that no path of anybody's choosing is read."""
+    known = (*PROCEDURAL, *datasets.names())
+    return all(part in known or part.startswith("tfds:") for part in parts(domain))
+
+
+def short(domain: str) -> str:
+    """The last components of paths: no file records a directory."""
+    last = lambda part: part.replace("\\", "/").rstrip("/").rpartition("/")[2]  # noqa: E731
+    return ",".join(part if part.startswith("tfds:") else last(part) for part in parts(domain))
+
+
+def suffix(part: str) -> str:
+    """The ending of a file's name, ".csv" or ".npz"; "" of anything else."""
+    return pathlib.PurePath(part).suffix.lower()
+
+
+def with_classes(*splits: str) -> str:
+    """The built-in domains that have classes for all of these splits, as errors list them."""
+    return ", ".join(each for each, about in datasets.names().items() if {*splits} <= {*about.splits})

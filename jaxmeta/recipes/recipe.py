@@ -1,0 +1,181 @@
+"""What is learned and how: frozen records of plain values, equal where trainings are equal."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal
+
+from jaxmeta import checks
+from jaxmeta.recipes.learners import ENTRIES, Entry
+from jaxmeta.recipes.scoring import SCORINGS, Scoring
+
+if TYPE_CHECKING:
+    LearnerName = CriterionName = str
+else:  # the names of the tables, each written once
+    LearnerName, CriterionName = Literal[tuple(ENTRIES)], Literal[tuple(SCORINGS)]
+PolarityName = Literal["as_is", "ink", "invert"]
+NormName = Literal["batch", "support", "task", "instance", "layer", "group", "none"]
+DownsamplingName = Literal["stride", "max_pool"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Adaptation:
+    """The algorithm and its inner loop."""
+
+    learner: LearnerName = "maml"
+    """The algorithm."""
+    inner_optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
+    """What makes the adaptation steps; momentum: sgd with 0.9 of it; adam: without momentum, as Reptile has it."""
+    inner_learning_rate: float = 0.4
+    """Its rate; where rates are learned, what they start from."""
+    inner_batch_size: int = 0
+    """reptile: support examples of an adaptation step in training; 0: all."""
+    regularization: float = 1.0
+    """imaml: how strongly adaptation is held to the initialisation."""
+    num_context_params: int = 50
+    """cavia: how many parameters are a task's own."""
+    inner_steps: int = 1
+    """Adaptation steps in training."""
+    inner_steps_test: int = 3
+    """Adaptation steps in evaluation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The network, whose inputs and outputs the tasks decide."""
+
+    norm: NormName = "batch"
+    """Normalisation of the convolutional network."""
+    num_filters: int = 64
+    """Channels of the convolutional network."""
+    downsampling: DownsamplingName = "stride"
+    """How the convolutional network halves a picture."""
+    hidden: tuple[int, ...] = (40, 40)
+    """Widths of the multi-layer perceptron, which takes inputs that are no pictures."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """The tasks, in training and in evaluation."""
+
+    domain: str = "omniglot"
+    """Names that `jaxmeta domains` lists, tfds:NAME, or paths, with commas between several: a folder of class folders,
+    an npz, or a csv; for squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
+    targets [tasks, n, m]."""
+    kind: str = ""
+    """pictures, tables or functions; by default what a look at the domain says."""
+    target_column: str = ""
+    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
+    criterion: CriterionName = "cross_entropy"
+    """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values."""
+    picture: tuple[int, int, int] = (28, 28, 1)
+    """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
+    polarity: PolarityName = "as_is"
+    """ink: a set with a bright border is inverted, so that glyphs are bright on dark; invert: every set is."""
+    augment: int = 0
+    """Pictures in training are moved by up to so many pixels each way; 0: not at all."""
+    num_features: int = 0
+    """Columns that every table is brought to, with zeros; 0: as many as the widest table of the domain has."""
+    ways: int = 5
+    """Classes per evaluated task."""
+    shots: int = 1
+    """Support examples per class (per task in regression)."""
+    queries: int = 15
+    """Query examples per class (per task in regression) in evaluation."""
+    train_ways: int = 5
+    """Classes per training task; only metric learners may differ here."""
+    train_shots: int = 0
+    """Support examples per class in training; 0: as many as in evaluation."""
+    train_queries: int = 1
+    """Query examples per class in training."""
+    num_classes: int = 0
+    """Baselines that are pre-trained: classes to tell apart; 0: as many as the domain has."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    """The outer loop."""
+
+    outer_optimizer: Literal["adam", "sgd"] = "adam"
+    """What makes the meta-training steps."""
+    learning_rate: float = 1e-3
+    """The outer optimizer's rate."""
+    schedule: Literal["constant", "cosine", "linear", "halving"] = "constant"
+    """How the outer rate changes over the steps; halving: by a half every 2,000 steps."""
+    clip: float = 0.0
+    """The largest entry of the outer gradient, beyond which it is cut; 0: any."""
+    on_divergence: Literal["stop", "skip"] = "stop"
+    """What becomes of an update that is not finite: it stops the training, or is left out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much of everything."""
+
+    steps: int = 2000
+    """Meta-training steps."""
+    tasks_per_step: int = 32
+    """Tasks per meta-training step."""
+    tasks_per_chunk: int = 0
+    """Tasks that a device computes side by side; 0: what is fastest and fits its memory."""
+    batch_size: int = 64
+    """Baselines that are pre-trained: examples of a training step."""
+    num_tasks: int = 600
+    """Evaluated tasks."""
+    validation_tasks: int = 100
+    """Tasks that choose the checkpoint; their classes are neither training nor test classes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What is learned and how. Names of fields are distinct over all parts, so that one name says where it stands.
+
+    Example:
+      >>> from jaxmeta import recipes
+      >>> recipe = recipes.get("protonet-strokes").replace(seed=3, norm="support")
+      >>> recipe.network.norm, recipe.flat()["train_ways"]
+      ('support', 20)
+    """
+
+    adaptation: Adaptation = Adaptation()
+    network: Network = Network()
+    task: Task = Task()
+    outer: Outer = Outer()
+    budget: Budget = Budget()
+    seed: int = 0
+    """Seed of everything random."""
+
+    def replace(self, **changes: Any) -> Recipe:
+        """The recipe with other values for some fields of its parts, each by its own name.
+
+        Raises:
+          TypeError: if there is no such field.
+        """
+        own = {name: changes.pop(name) for name in [field.name for field in _FIELDS] if name in changes}
+        for name in _PARTS:
+            inside = [field.name for field in dataclasses.fields(getattr(self, name)) if field.name in changes]
+            if inside:
+                part = own.get(name, getattr(self, name))
+                own[name] = dataclasses.replace(part, **{field: changes.pop(field) for field in inside})
+        if changes:
+            checks.fail("recipe", f"fields among {', '.join(self.flat())}", ", ".join(changes), error=TypeError)
+        return dataclasses.replace(self, **own)
+
+    def flat(self) -> dict[str, Any]:
+        """The fields of all parts beside each other: what is written down, and what `replace` takes."""
+        content = dataclasses.asdict(self)
+        return {name: value for part in _PARTS for name, value in content[part].items()} | {"seed": self.seed}
+
+    @property
+    def entry(self) -> Entry:
+        """The learner's row in the table of learners."""
+        return ENTRIES[self.adaptation.learner]
+
+    @property
+    def scoring(self) -> Scoring:
+        """The criterion's row in the table of criteria."""
+        return SCORINGS[self.task.criterion]
+
+
+_FIELDS = dataclasses.fields(Recipe)
+_PARTS = tuple(field.name for field in _FIELDS if field.name != "seed")

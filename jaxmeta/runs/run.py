@@ -1,0 +1,305 @@
+"""A run: a recipe, what it learned, and how it scores; in memory or from its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+import typing
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta import baselines, checks, memory, recipes
+from jaxmeta.recipes import Recipe, Shape
+from jaxmeta.runs import results, scores
+from jaxmeta.runs.fitting import Fitted
+from jaxmeta.runs.folder import RunFolder, write_json
+from jaxmeta.runs.scores import Row, Test
+from jaxmeta.types import Batch, MetaLearner, PyTree
+
+TEST_SEED = 1_000_033
+MOST = 2**31 - 1
+"""Beyond it jax has no number, and no run an end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What was learned, and from what. `runs.train` makes it, `runs.open` reads it from its folder."""
+
+    recipe: Recipe
+    shape: Shape
+    """What the network takes and gives."""
+    meta_params: PyTree
+    checksums: dict[str, str] | None
+    """{file: sha256} of what was trained on; None: nobody knows."""
+    folder: pathlib.Path | None = None
+    data_dir: str | None = None
+    fitted: Fitted | None = None
+    """How the training ended, if this process trained it."""
+
+    @property
+    def seen(self) -> frozenset[str] | None:
+        """The checksums of what was trained on, None if anything may have been."""
+        return None if self.checksums is None else frozenset(self.checksums.values())
+
+    def learner(self, *, ways: int | None = None, inner_steps: int | None = None) -> MetaLearner:
+        """The learner in test; `ways` is what one without a head tells apart."""
+        steps = self.recipe.adaptation.inner_steps_test if inner_steps is None else inner_steps
+        own = self.recipe.task.ways
+        ways = own if self.recipe.entry.has_head else ways or own
+        return recipes.learner(self.recipe, self.shape, ways=ways, inner_steps=steps)
+
+    def test(
+        self,
+        domain: str | None = None,
+        *,
+        num_tasks: int = 600,
+        ways: int | None = None,
+        shots: int | None = None,
+        queries: int | None = None,
+        seed: int | None = None,
+        target_column: str = "",
+        polarity: str = "",
+        data_dir: str | None = None,
+    ) -> Test:
+        """Draws the tasks of `score`, whose arguments these are."""
+        task = self.recipe.task
+        sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries}
+        for name, low in (("ways", 2), ("shots", 1), ("queries", 1)):
+            sizes[name] = getattr(task, name) if sizes[name] is None else sizes[name]
+            checks.integer(f"`{name}`", sizes[name], low, MOST)
+        seed = TEST_SEED + self.recipe.seed if seed is None else seed
+        checks.integer("`num_tasks`", num_tasks, 2, MOST)
+        checks.integer("`seed`", seed, 0, MOST)
+        if self.recipe.entry.has_head and self.recipe.scoring.has_classes and sizes["ways"] != task.ways:
+            hint = "or use a metric run"
+            checks.fail("`ways`", f"the {task.ways} outputs of the trained head", sizes["ways"], hint)
+        if domain is None and self.fitted is None and not recipes.is_builtin(task.domain):
+            # A run folder may be a stranger's, and the file of that name anybody's.
+            checks.fail("`domain`", f"the path of {task.domain!r}, which the run was trained on", "none")
+        domain = task.domain if domain is None else domain
+        own = task.target_column if recipes.short(domain) == recipes.short(task.domain) else ""
+        asked = self.recipe.replace(
+            domain=domain, target_column=target_column or own, polarity=polarity or task.polarity
+        )
+        data_dir = self.data_dir if data_dir is None else data_dir
+        drawn = scores.drawn(asked, seed=seed, num_tasks=num_tasks, **sizes, seen=self.seen, data_dir=data_dir)
+        if drawn.shape.inputs != self.shape.inputs or drawn.shape.outputs != self.shape.outputs:
+            wanted = f"inputs {list(self.shape.inputs)} and {self.shape.outputs} outputs, as the network has"
+            got = f"{list(drawn.shape.inputs)} and {drawn.shape.outputs}"
+            checks.fail(f"`domain` {recipes.short(domain)}", wanted, got, error=checks.DataError)
+        return drawn
+
+    def score(
+        self,
+        domain: str | None = None,
+        *,
+        inner_steps: int | None = None,
+        norm: str | None = None,
+        tasks_per_chunk: int = 0,
+        **options: Any,
+    ) -> list[Row]:
+        """Scores what was learned on tasks never seen, beside raw inputs and the untrained network.
+
+        Args:
+          domain: a name, tfds:NAME or a path; what nothing was trained on is taken whole. None: the recipe's own.
+          inner_steps: adaptation steps; None: the recipe's for evaluation.
+          norm: another normalisation over the same parameters.
+          tasks_per_chunk: tasks that a device computes side by side; 0: what is fastest and fits.
+          options: `num_tasks` (600), `ways`, `shots`, `queries` (the recipe's), `seed` of the tasks, `target_column` of
+            a csv, `polarity` of pictures, `data_dir`.
+
+        Returns:
+          The rows of results.json: method, domain, split, ways, shots, queries, inner steps, norm, and of each column
+          joint and single the mean, its 95% interval and every task's score.
+
+        Raises:
+          ValueError: if the run cannot take such tasks.
+          DataError: if data are missing, damaged or not as expected.
+          MemoryError: if they need more memory than there is; nothing of it was allocated.
+        """
+        drawn = self.test(domain, **options)
+        return self.rows(drawn, inner_steps=inner_steps, norm=norm, tasks_per_chunk=tasks_per_chunk)
+
+    def rows(
+        self, test: Test, *, inner_steps: int | None = None, norm: str | None = None, tasks_per_chunk: int = 0
+    ) -> list[Row]:
+        """`score` on tasks that were drawn."""
+        own = self.recipe
+        inner_steps = own.adaptation.inner_steps_test if inner_steps is None else inner_steps
+        checks.integer("`inner_steps`", inner_steps, 0, MOST)
+        checks.integer("`tasks_per_chunk`", tasks_per_chunk, 0, MOST)
+        if own.entry.is_pretrained and norm not in (None, own.network.norm):
+            wanted = f"{own.network.norm}, whose statistics of the source the run has"
+            checks.fail("`norm`", wanted, norm)
+        tested = own.replace(
+            norm=norm or own.network.norm, tasks_per_chunk=tasks_per_chunk or own.budget.tasks_per_chunk
+        )
+        return [
+            *scores.floor_rows(tested, test),
+            *scores.untrained_rows(tested, test, inner_steps=inner_steps),
+            scores.trained_row(tested, self.meta_params, test, inner_steps=inner_steps),
+        ]
+
+    def predict(self, given: recipes.Given, *, inner_steps: int | None = None, seed: int = 0) -> np.ndarray:
+        """Adapts once to labelled examples and predicts others, each alone: nothing depends on what else is asked.
+
+        Args:
+          given: what the kind's `read` returned, or made by hand.
+          inner_steps: adaptation steps; None: the recipe's for evaluation.
+          seed: of whatever is random in adaptation.
+
+        Returns:
+          outputs [n, ...]: logits of classes, or values in the unit of the support set.
+
+        Raises:
+          DataError: if the examples are not what the network takes.
+          MemoryError: if they need more memory than there is.
+        """
+        support, inputs, (mean, deviation) = given.support, given.inputs, given.scale
+        if support.inputs.shape[1:] != self.shape.inputs or inputs.shape[1:] != self.shape.inputs:
+            got = f"{list(support.inputs.shape[1:])} and {list(inputs.shape[1:])}"
+            wanted = f"support and inputs of shape {list(self.shape.inputs)} each, as the run was trained on"
+            checks.fail("examples", wanted, got, error=checks.DataError)
+        learner = self.learner(ways=len(given.class_names) or None, inner_steps=inner_steps)
+
+        @jax.jit
+        def predicted(meta_params: PyTree, support: Batch, inputs: jax.Array) -> jax.Array:
+            adapted = learner.adapt(meta_params, support, jax.random.key(seed))
+            return jax.lax.map(lambda row: learner.predict(meta_params, adapted, row[None])[0], inputs)
+
+        outputs = memory.checked("adaptation", predicted, self.meta_params, support, jnp.asarray(inputs))
+        return np.asarray(outputs) * deviation + mean if not given.class_names else np.asarray(outputs)
+
+    def table(self, rows: list[Row]) -> str:
+        """Rows as text."""
+        return results.table(rows)
+
+    def write(self, rows: list[Row], checksums: dict[str, str] | None = None) -> pathlib.Path:
+        """Writes results.json into the run's folder.
+
+        Args:
+          rows: of `score`.
+          checksums: {file: sha256} of what was read beside the training data.
+
+        Raises:
+          ValueError: if the run has no folder.
+        """
+        if self.folder is None:
+            checks.fail("run", "one with a folder", "one in memory alone")
+        content = results.document(rows, seed=self.recipe.seed, checksums=(self.checksums or {}) | (checksums or {}))
+        return write_json(self.folder / "results.json", content)
+
+
+def finished(
+    recipe: Recipe,
+    shape: Shape,
+    fitted: Fitted,
+    checksums: dict[str, str],
+    folder: pathlib.Path | None,
+    data_dir: str | None,
+) -> Run:
+    """The run of a training that this process made."""
+    return Run(recipe, shape, fitted.meta_params, checksums, folder, data_dir, fitted)
+
+
+def open(folder: str | os.PathLike[str], *, data_dir: str | None = None) -> Run:
+    """Opens a run folder, perhaps a stranger's: nothing in it is executed, and sizes are checked before they are used.
+
+    Args:
+      folder: of a finished run.
+      data_dir: where the data sets lie; JAXMETA_DATA is the default.
+
+    Raises:
+      DataError: if it is none, or something in it cannot be.
+    """
+    run = RunFolder(folder)
+    own = read(run)
+    shape = _shape(run, own)
+    checksums = run.checksums()
+    return Run(own, shape, parameters(run, own, shape), checksums, run.path, data_dir)
+
+
+def read(run: RunFolder) -> Recipe:
+    """The recipe of a run folder of one seed, with every number checked.
+
+    Raises:
+      DataError: if a field is unknown, of another type, a name that is not there, or a number that cannot be.
+    """
+    recipe, num_seeds = read_all(run)
+    if num_seeds > 1:
+        wanted = f"one of its {num_seeds} runs, such as {run.path / f'seed-{recipe.seed}'}"
+        checks.fail(str(run.path), wanted, "the folder of all", error=checks.DataError)
+    return recipe
+
+
+def read_all(run: RunFolder) -> tuple[Recipe, int]:
+    """The recipe of a run folder, and how many seeds it has."""
+    path, like = f"{run.path}/config.json", Recipe().flat()
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in run.config.items()
+    }
+    num_seeds = given.pop("seeds", 1)
+    if unknown := sorted(set(given) - set(like)):
+        checks.fail(path, "the fields of a training", ", ".join(unknown), error=checks.DataError)
+    for name, value in [*given.items(), ("seeds", num_seeds)]:
+        default = like.get(name, 1)
+        if type(value) is not type(default) and not (isinstance(default, float) and isinstance(value, int)):
+            checks.fail(path, f"{name} of type {type(default).__name__}", repr(value), error=checks.DataError)
+    try:
+        given |= {name: float(value) for name, value in given.items() if isinstance(like[name], float)}
+        recipe = Recipe().replace(**given)
+        _check_choices(recipe)
+        checks.integer("layers in hidden", len(recipe.network.hidden), 1, 100)
+        for width in (*recipe.network.hidden, recipe.network.num_filters):
+            checks.integer("width", width, 1, 65_536)
+        checks.integer("numbers in picture", len(recipe.task.picture), 3, 3)
+        for name, value in recipe.flat().items():
+            if type(value) is int:
+                checks.integer(name, value, 0, MOST)
+        recipes.check(recipe)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise checks.DataError(f"{path}: {error}") from error
+    return recipe, checks.integer("seeds", num_seeds, 1, MOST)
+
+
+def _check_choices(recipe: Recipe) -> None:
+    """Names come from the built-in tables alone."""
+    for part in dataclasses.fields(recipe):
+        inside = getattr(recipe, part.name)
+        if not dataclasses.is_dataclass(inside):
+            continue
+        for name, literal in typing.get_type_hints(type(inside)).items():
+            if typing.get_origin(literal) is typing.Literal:
+                checks.choice(name, getattr(inside, name), typing.get_args(literal))
+    checks.choice("kind", recipe.task.kind, ("", *recipes.KINDS))
+
+
+def _shape(run: RunFolder, recipe: Recipe) -> Shape:
+    """What the run's network takes and gives: as it says, or as its task does."""
+    known = recipes.kind(recipe.task).shape(recipe.task)
+    path = f"{run.path}/config.json"
+    if known is not None:
+        return known
+    try:
+        inputs, outputs = run.shape["inputs"], run.shape["outputs"]
+        size = [checks.integer("shape", each, 1, 65_536) for each in (*inputs, outputs)]
+        checks.integer("numbers in the shape of inputs", len(inputs), 1, 4)
+    except (ValueError, TypeError, KeyError) as error:
+        checks.fail(path, "the shape of inputs and outputs", f"{error}", "train again", checks.DataError)
+    return Shape(tuple(size[:-1]), size[-1])
+
+
+def parameters(run: RunFolder, recipe: Recipe, shape: Shape) -> PyTree:
+    """The run's meta_params, held against the shapes that its recipe asks for."""
+    like = jax.eval_shape(recipes.training_learner(recipe, shape).init, jax.random.key(0))
+    if recipe.entry.is_pretrained:
+        inputs = jax.ShapeDtypeStruct((1, *shape.inputs), "float32")
+        finish = functools.partial(baselines.with_population, recipes.network(recipe, shape))
+        like = jax.eval_shape(finish, like, inputs)
+    memory.check(f"{run.path}/config.json, parameters", memory.size(like))
+    return jax.tree.map(jnp.asarray, run.meta_params(like))

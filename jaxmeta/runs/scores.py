@@ -1,0 +1,121 @@
+"""The rows of every table: raw inputs, the untrained network, and what was learned, on the same episodes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmeta import evaluation, memory, meshes, recipes, tasks, tree
+from jaxmeta.recipes import Recipe, Shape
+from jaxmeta.runs.results import report_row
+from jaxmeta.types import Episode, MetaLearner, PyTree
+
+Row = dict[str, Any]
+
+
+class Test(NamedTuple):
+    """The tasks on which methods meet, and what is recorded of them."""
+
+    episodes: Episode
+    facts: dict[str, Any]
+    """domain, split, ways, shots, queries"""
+    checksums: dict[str, str]
+    shape: Shape
+    sample: tasks.Sample
+
+
+_evaluate = jax.jit(evaluation.evaluate, static_argnums=(0, 1), static_argnames=("mesh", "tasks_per_chunk"))
+
+
+def draw(sample: tasks.Sample, seed: int, num_tasks: int) -> Episode:
+    """The episodes of a seed, or MemoryError if they are more than the memory holds."""
+    key, what = jax.random.key(seed), f"{num_tasks:,} tasks"
+    memory.check(what, num_tasks * memory.size(jax.eval_shape(sample, key)))
+    return tasks.drawn(sample, key, jnp.arange(num_tasks))
+
+
+def drawn(
+    recipe: Recipe,
+    *,
+    seed: int,
+    num_tasks: int,
+    ways: int,
+    shots: int,
+    queries: int,
+    seen: frozenset[str] | None,
+    data_dir: str | None = None,
+) -> Test:
+    """Draws the test tasks of a recipe's domain; `seen` are the checksums of what was trained on, if they are known."""
+    task = recipe.task
+    sizes = {"ways": ways, "shots": shots, "queries": queries}
+    domain = recipes.domains.open(task.domain, "test", task=task, **sizes, seen=seen, data_dir=data_dir)
+    facts = {
+        "domain": recipes.short(task.domain),
+        "split": domain.split,
+        "ways": ways if recipe.scoring.has_classes else 0,
+        "shots": shots,
+        "queries": queries,
+    }
+    episodes = draw(domain.sample, seed, num_tasks)
+    return Test(episodes, facts, domain.checksums, recipes.shape(recipe, domain.sample), domain.sample)
+
+
+def redrawn(test: Test, seed: int) -> Test:
+    """As many tasks of another seed."""
+    return test._replace(episodes=draw(test.sample, seed, tree.leading_axis(test.episodes)))
+
+
+def row(
+    recipe: Recipe, method: str, learner: MetaLearner, meta_params: PyTree, test: Test, *, trained: int = 0, tested: int
+) -> Row:
+    """One row; `trained` and `tested` are its inner steps in training and in test."""
+    scores = memory.checked(
+        f"evaluating {method}", _evaluate,
+        learner, recipe.scoring.criterion, meta_params, test.episodes, jax.random.key(recipe.seed),
+        mesh=meshes.most(tree.leading_axis(test.episodes)), tasks_per_chunk=recipe.budget.tasks_per_chunk or None,
+    )  # fmt: skip
+    facts = {
+        **test.facts,
+        "inner_steps_train": trained,
+        "inner_steps_test": tested,
+        "norm": recipe.network.norm if recipes.kind(recipe.task).has_norm else None,
+    }
+    return report_row(jax.device_get(scores), recipe.scoring.metric, method=method, **facts)
+
+
+def floor_rows(recipe: Recipe, test: Test) -> list[Row]:
+    """What raw inputs alone reach: zero is not chance."""
+    methods = recipes.floors(recipe, test.facts["ways"])
+    return [row(recipe, method, learner, {}, test, tested=0) | {"norm": None} for method, learner in methods.items()]
+
+
+def trained_row(
+    recipe: Recipe, meta_params: PyTree, test: Test, *, inner_steps: int, ways: int = 0, method: str = ""
+) -> Row:
+    """What was learned.
+
+    Args:
+      recipe: what was learned, as it is tested.
+      meta_params: the learned ones.
+      test: the tasks.
+      inner_steps: adaptation steps in test.
+      ways: what a learner without a head tells apart; 0: the test's ways.
+      method: what the row is called; by default the learner's name.
+    """
+    learner = recipes.learner(recipe, test.shape, ways=ways or test.facts["ways"], inner_steps=inner_steps)
+    steps = {
+        "trained": recipes.steps(recipe, recipe.adaptation.inner_steps),
+        "tested": recipes.steps(recipe, inner_steps),
+    }
+    return row(recipe, method or recipe.adaptation.learner, learner, meta_params, test, **steps)
+
+
+def untrained_rows(recipe: Recipe, test: Test, *, inner_steps: int, ways: int = 0, method: str = "") -> list[Row]:
+    """The untrained network, adapted alike; no row if there is nothing to train."""
+    learner = recipes.learner(recipe, test.shape, ways=ways or test.facts["ways"], inner_steps=inner_steps)
+    untrained, name = recipes.initial(recipe, learner), f"{method or recipe.adaptation.learner}, untrained"
+    if not jax.tree.leaves(untrained):
+        return []
+    return [row(recipe, name, learner, untrained, test, tested=recipes.steps(recipe, inner_steps))]

@@ -1,0 +1,189 @@
+"""What a transfer compares, and on which tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import jax
+
+from jaxmeta import checks, recipes
+from jaxmeta.recipes import ENTRIES, Place, Recipe, Task
+from jaxmeta.recipes.recipe import DownsamplingName, NormName, PolarityName
+
+if TYPE_CHECKING:
+    MethodName = str
+else:
+    MethodName = Literal[(*ENTRIES, "pmf")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Sources, targets and methods, and the one form in which they meet."""
+
+    sources: tuple[str, ...] = ("strokes",)
+    """Domains to train on, each by itself; several with commas between them are one source."""
+    targets: tuple[str, ...] = ("digits", "digits_moved")
+    """Domains to adapt to; of one that is also a source, classes that training did not see."""
+    learners: tuple[MethodName, ...] = ("protonet", "maml", "fine_tune", "simple_shot", "from_scratch")
+    """Learners and baselines; pmf: pre-trained, then meta-trained as protonet, then fine-tuned on the support set."""
+    runs: tuple[str, ...] = ()
+    """Run folders of `jaxmeta train` that take part as they are."""
+    criterion: Literal["cross_entropy", "squared_error"] = "cross_entropy"
+    """The loss: cross_entropy of labels, squared_error of values."""
+    ways: int = 5
+    """Classes per task; a target with fewer has tasks of all its classes."""
+    shots: tuple[int, ...] = (1, 5)
+    """Support examples per class, per task in regression."""
+    queries: int = 15
+    """Query examples per class, per task in regression; a target that has fewer left gives what it has."""
+    num_tasks: int = 0
+    """Tasks for each target and number of shots; 0: 200 on CPU, 600 on an accelerator."""
+    effort: float = 1.0
+    """Meta-training steps, as a multiple of each method's own."""
+    fine_tune_steps: int = 50
+    """Full-batch steps of the baselines that train on the support set; their rate is tuned on the source's validation
+    classes."""
+    tune_tasks: int = 40
+    """Tasks for each rate and number of shots of that tuning."""
+    norm: NormName | None = None
+    """One normalisation for all; by default each method's own."""
+    num_filters: int = 64
+    """Channels of the convolutional network."""
+    downsampling: DownsamplingName = "stride"
+    """How the convolutional network halves a picture."""
+    picture: tuple[int, int, int] = (28, 28, 1)
+    """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
+    polarity: PolarityName = "as_is"
+    """ink: a set with a bright border is inverted, so that glyphs are bright on dark; invert: every set is."""
+    augment: int = 0
+    """Pictures in training are moved by up to so many pixels each way; 0: not at all."""
+    in_domain: bool = True
+    """Whether a target that is among a source's domains is evaluated from that source."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def recorded(self) -> dict[str, Any]:
+        """The plan as it is written down: without directories, which are the user's own."""
+        content = dataclasses.asdict(self)
+        for name in ("sources", "targets", "runs"):
+            content[name] = [recipes.short(each) for each in content[name]]
+        return json.loads(json.dumps(content))
+
+
+class Setting(NamedTuple):
+    """A plan whose data were looked at."""
+
+    plan: Plan
+    task: Task
+    """The one form in which all domains meet; its domain is any."""
+    data_dir: str | None
+
+    @property
+    def kind(self) -> recipes.Kind:
+        return recipes.kind(self.task)
+
+    @property
+    def shape(self) -> recipes.Shape:
+        """What networks take and give."""
+        known = self.kind.shape(self.task)
+        return known or self._drawn_shape()
+
+    def _drawn_shape(self) -> recipes.Shape:
+        domain = self.plan.sources[0] if self.plan.sources else self.plan.targets[0]
+        opened = recipes.domains.open(domain, "test", task=self.task, data_dir=self.data_dir)
+        return recipes.shape(Recipe(task=self.task), opened.sample)
+
+
+_LOWEST = {"ways": 2, "queries": 1, "num_tasks": 0, "fine_tune_steps": 0, "tune_tasks": 2, "num_filters": 1,
+           "augment": 0, "seed": 0}  # fmt: skip
+
+
+def checked(plan: Plan) -> Plan:
+    """The plan with its number of tasks; raises ValueError for what cannot be."""
+    for name, low in _LOWEST.items():
+        checks.integer(f"`{name}`", getattr(plan, name), low)
+    if plan.num_tasks == 1:
+        checks.fail("`num_tasks`", "at least 2, for an interval", 1)
+    if not 0 < plan.effort < float("inf"):
+        checks.fail("`effort`", "a positive number", plan.effort)
+    for name in ("targets", "shots"):
+        if not getattr(plan, name):
+            checks.fail(f"`{name}`", "at least one", "none")
+    if not (plan.sources and plan.learners) and not plan.runs:
+        checks.fail("`sources` and `learners`", "at least one each, or `runs`", "none")
+    for shots in plan.shots:
+        checks.integer("`shots`", shots, 1)
+    for name in plan.learners:
+        checks.choice("`learners`", name, (*ENTRIES, "pmf"))
+    for name in ("sources", "targets", "learners", "shots", "runs"):
+        given = getattr(plan, name)
+        if len(set(given)) < len(given):
+            checks.fail(f"`{name}`", "each once", " ".join(map(str, given)))
+    for target in plan.targets:
+        if len(recipes.parts(target)) > 1:
+            checks.fail("`targets`", "one domain each, with spaces between them", repr(target))
+    for name in ("sources", "targets"):
+        for part in (part for domain in getattr(plan, name) for part in recipes.parts(domain)):
+            if not (recipes.is_builtin(part) or os.path.exists(part)):
+                checks.fail(f"`{name}`", "names that `jaxmeta domains` lists, or paths", repr(part))
+            if name == "sources":
+                recipes.domains.check_trainable("`sources`", part)
+    number = 200 if jax.default_backend() == "cpu" else 600
+    plan = dataclasses.replace(plan, num_tasks=plan.num_tasks or number)
+    # One without the other trains nothing: the runs that are given stand alone.
+    return plan if plan.sources and plan.learners else dataclasses.replace(plan, sources=(), learners=())
+
+
+def setting(plan: Plan, data_dir: str | None) -> Setting:
+    """Looks at all domains of a checked plan, which must be of one kind.
+
+    Raises:
+      ValueError: if they are not, or a method does not fit their kind.
+    """
+    form = Task(criterion=plan.criterion, picture=plan.picture, polarity=plan.polarity, ways=plan.ways,
+                train_ways=plan.ways, shots=min(plan.shots))  # fmt: skip
+    names = [part for domain in (*plan.sources, *plan.targets) for part in recipes.parts(domain)]
+    found = recipes.domains.joined(form, [Place(part, "train", data_dir) for part in names])
+    kind = recipes.kind(found)
+    for name in plan.learners:
+        entry = ENTRIES["proto_maml" if name == "pmf" else name]
+        pretrained = entry.is_pretrained or name == "pmf"
+        if (pretrained and not kind.pretrains) or (entry.network == "maps" and not kind.has_norm):
+            checks.fail("`learners`", f"methods that fit {kind.name}, such as maml or from_scratch", name)
+        if not entry.has_head and plan.criterion == "squared_error":
+            checks.fail("`learners`", "methods with a head, for `criterion` squared_error", name)
+    return Setting(plan, found, data_dir)
+
+
+_ALL_DOMAINS = ("digits", "mnist", "fashion_mnist", "emoji_styles", "caltech101", "ucmerced", "bccd_cells")
+
+PLANS: dict[str, Plan] = {
+    "quick": Plan(
+        targets=("digits", "digits_moved", "fonts"), learners=("protonet", "maml", "linear_probe", "simple_shot"),
+        queries=10, effort=0.3,
+    ),
+    "shared": Plan(
+        sources=("omniglot,fonts",), targets=_ALL_DOMAINS,
+        learners=(
+            "protonet", "maml", "r2d2", "proto_maml", "pmf",
+            "from_scratch", "fine_tune", "linear_probe", "baseline_plus_plus", "simple_shot",
+        ),
+        effort=1.5,
+    ),
+    "leave-one-out": Plan(
+        sources=(
+            "omniglot,fonts,emoji_styles", "omniglot,fonts,caltech101", "omniglot,emoji_styles,caltech101",
+            "fonts,emoji_styles,caltech101", "omniglot", "fonts", "emoji_styles", "caltech101",
+        ),
+        targets=("omniglot", "fonts", "emoji_styles", "caltech101"), learners=("protonet", "simple_shot"),
+        in_domain=False, effort=0.6,
+    ),
+    "bscd-fsl": Plan(
+        sources=("mini_imagenet",), targets=("crop_disease", "eurosat", "isic", "chestx"), shots=(5, 20, 50),
+        num_tasks=600, picture=(84, 84, 3), downsampling="max_pool", fine_tune_steps=100,
+        learners=("protonet", "maml", "relation_net", "fine_tune", "linear_probe", "simple_shot"),
+    ),
+}  # fmt: skip
