@@ -75,7 +75,10 @@ class _FewShot:
 
 
 def as_arrays(inputs: Any) -> PyTree:
-    """Inputs [N, ...], one array or a pytree of them, on the device."""
+    """Inputs [N, ...], one array or a pytree of them, on the device; JAX has no texts, so those raise ValueError."""
+    for leaf in jax.tree.leaves(inputs):
+        if isinstance(leaf, str) or np.dtype(getattr(leaf, "dtype", float)).kind in "USO":
+            checks.fail("examples", "numbers", "texts", "bring them to token ids or embeddings first")
     return jax.tree.map(jnp.asarray, inputs)
 
 
