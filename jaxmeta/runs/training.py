@@ -137,7 +137,7 @@ def fitted(
 def _trainer(
     recipe: Recipe, learner: MetaLearner, sample: tasks.Sample, mesh: jax.sharding.Mesh | None
 ) -> training.MetaTrainer:
-    """The outer loop; off the CPU with as many tasks side by side as the memory holds, unless the recipe says how many."""
+    """The outer loop; off the CPU as many tasks go side by side as its memory holds, unless the recipe says how many."""
     number, optimizer = recipe.budget.tasks_per_step, recipes.outer_optimizer(recipe)
 
     def of(size: int | None) -> training.MetaTrainer:
