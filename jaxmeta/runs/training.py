@@ -50,13 +50,16 @@ def opened(recipe: Recipe, *, data_dir: str | None = None) -> tuple[Recipe, Sour
 
 def _labelled(recipe: Recipe, data_dir: str | None) -> tuple[Recipe, Source]:
     examples, task = recipes.domains.labelled(recipe.task, "train", data_dir=data_dir), recipe.task
+    parts = [len(part.inputs) for part in recipes.domains.labelled_parts(task, "train", data_dir=data_dir)]
     recipe = recipe.replace(num_classes=task.num_classes or len(examples.class_names))
     if recipe.task.num_classes != len(examples.class_names):
         wanted = f"the {len(examples.class_names)} of `domain`, or 0"
         checks.fail("`num_classes`", wanted, recipe.task.num_classes)
-    many = tasks.labelled_batches(examples, batch_size=min(POPULATION, len(examples.inputs)))
-    sample = tasks.labelled_batches(examples, batch_size=recipe.budget.batch_size)
-    sample = tasks.augmented(sample, tasks.shift(task.augment)) if task.augment else sample
+    # Of each domain as much as a learner's tasks have of it, whose sampler is a mixture.
+    most = min(POPULATION, min(parts) * len(parts))
+    many = tasks.labelled_batches(examples, batch_size=most, parts=parts)
+    sample = tasks.labelled_batches(examples, batch_size=recipe.budget.batch_size, parts=parts)
+    sample = recipes.kind(task).augmented(task, sample)
     population, validation = lambda seed: many(jax.random.key(seed)).query.inputs, _validation(recipe, data_dir)
     return recipe, Source(sample, validation.sample, examples.checksums | validation.checksums, population)
 
@@ -137,7 +140,7 @@ def fitted(
 def _trainer(
     recipe: Recipe, learner: MetaLearner, sample: tasks.Sample, mesh: jax.sharding.Mesh | None
 ) -> training.MetaTrainer:
-    """The outer loop; off the CPU as many tasks go side by side as its memory holds, unless the recipe says how many."""
+    """The outer loop; off the CPU as many tasks go side by side as fit its memory, unless the recipe says how many."""
     number, optimizer = recipe.budget.tasks_per_step, recipes.outer_optimizer(recipe)
 
     def of(size: int | None) -> training.MetaTrainer:
