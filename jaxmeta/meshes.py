@@ -18,6 +18,11 @@ def everywhere(mesh: Mesh) -> NamedSharding:
     return NamedSharding(_automatic(mesh), PartitionSpec())
 
 
+def over_tasks(mesh: Mesh) -> NamedSharding:
+    """The sharding of what has a leading task axis."""
+    return NamedSharding(_automatic(mesh), PartitionSpec(mesh.axis_names))
+
+
 def mean_over_tasks(
     function: Callable[[PyTree, PyTree, Array], PyTree], mesh: Mesh
 ) -> Callable[[PyTree, PyTree, Array], PyTree]:

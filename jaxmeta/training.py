@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxmeta import checks, memory, meshes, tasks, tree
@@ -343,6 +345,52 @@ def many_updates(
         shapes = jax.eval_shape(one, state, sample, stream_key, learner_key)[1]
         rows = jax.tree.map(lambda leaf: jnp.zeros((num_updates, *leaf.shape), leaf.dtype), shapes)
         return jax.lax.fori_loop(0, count, body, (state, rows))
+
+    return run
+
+
+def streamed_updates(
+    trainer: MetaTrainer, *, num_tasks: int, num_updates: int, mesh: jax.sharding.Mesh | None = None
+) -> Callable[..., tuple[MetaState, Metrics]]:
+    """`many_updates` for data on the host: the episodes of the next update are fetched while this one is computed.
+
+    Args:
+      trainer: the outer loop.
+      num_tasks: tasks per update.
+      num_updates: the most updates per call.
+      mesh: the trainer's.
+
+    Returns:
+      (state, sample, key, count=num_updates) -> (state, metrics [num_updates], 0 from `count` on), not to be jitted: it
+      jits the update. Its episodes are those of `many_updates` to the bit.
+    """
+    update = jax.jit(trainer.update, donate_argnums=0)
+    shards = None if mesh is None else meshes.over_tasks(mesh)
+
+    def run(
+        state: MetaState, sample: tasks.Sample, key: Array, count: int | Array = num_updates
+    ) -> tuple[MetaState, Metrics]:
+        stream_key, learner_key = jax.random.split(key)
+
+        def draw(step: int) -> tuple[int, PyTree]:
+            episodes = tasks.drawn(sample, stream_key, step * num_tasks + jnp.arange(num_tasks))
+            return step, jax.device_put(episodes, shards)
+
+        rows: list[Metrics] = []
+        with concurrent.futures.ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(draw, int(state.step))
+            for _ in range(int(count)):
+                step, episodes = coming.result()
+                if step != int(state.step):  # an update was refused, and its tasks come again
+                    step, episodes = draw(int(state.step))
+                coming = ahead.submit(draw, step + 1)
+                state, metrics = update(state, episodes, jax.random.fold_in(learner_key, step))
+                rows.append(metrics)
+        if not rows:
+            rows = [jax.eval_shape(trainer.update, state, coming.result()[1], learner_key)[1]]
+        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), rows[0])
+        made = [*jax.device_get(rows[: int(count)]), *[zeros] * (num_updates - int(count))]
+        return state, jax.tree.map(lambda *parts: np.stack(parts), *made)
 
     return run
 

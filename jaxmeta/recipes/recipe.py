@@ -15,7 +15,6 @@ else:  # the names of the tables, each written once
     LearnerName, CriterionName = Literal[tuple(ENTRIES)], Literal[tuple(SCORINGS)]
 PolarityName = Literal["as_is", "ink", "invert"]
 NormName = Literal["batch", "support", "task", "instance", "layer", "group", "none"]
-AugmentName = Literal["none", "affine"]
 DownsamplingName = Literal["stride", "max_pool"]
 AugmentName = Literal["none", "affine"]
 

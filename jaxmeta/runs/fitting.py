@@ -256,6 +256,9 @@ def _together(
 ) -> _Update:
     """One program of all trainings: (states, counts) -> (states, the metrics [count] of each)."""
     alone = len(keys) == 1
+    if tasks.is_streamed(sample):
+        streamed = training.streamed_updates(trainer, num_tasks=num_tasks, num_updates=LINE, mesh=mesh)
+        return _streamed(streamed, sample, keys)
     update = training.many_updates(trainer, num_tasks=num_tasks, num_updates=LINE, mesh=mesh)
     compiled = jax.jit(update if alone else training.side_by_side(update), donate_argnums=0, out_shardings=sharding)
     data = jax.device_put(tasks.as_pytree(sample), sharding)
@@ -269,6 +272,20 @@ def _together(
         return made, [
             {name: values[index, :count] for name, values in metrics.items()} for index, count in enumerate(counts)
         ]
+
+    return run
+
+
+def _streamed(update: Callable[..., Any], sample: tasks.Sample, keys: list[jax.Array]) -> _Update:
+    """The same where episodes come from the host: one training after the other."""
+
+    def run(states: list[training.MetaState], counts: list[int]) -> Any:
+        made = [update(state, sample, key, count) for state, key, count in zip(states, keys, counts, strict=True)]
+        rows = [
+            {name: np.asarray(values)[:count] for name, values in jax.device_get(metrics).items()}
+            for (_, metrics), count in zip(made, counts, strict=True)
+        ]
+        return [state for state, _ in made], rows
 
     return run
 

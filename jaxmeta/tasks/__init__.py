@@ -3,8 +3,9 @@
 from jaxmeta.tasks.across import across
 from jaxmeta.tasks.finite import few_shot, from_arrays, labelled_batches
 from jaxmeta.tasks.mixture import mixture
-from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, drawn, episodes
+from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
+from jaxmeta.tasks.streamed import drawn, is_streamed, streamed
 from jaxmeta.tasks.strokes import strokes
 from jaxmeta.tasks.tabular import tabular, tabular_regression
 from jaxmeta.tasks.transforms import (
@@ -31,6 +32,7 @@ __all__ = [
     "few_shot",
     "flip",
     "from_arrays",
+    "is_streamed",
     "labelled_batches",
     "mixture",
     "pad_features",
@@ -38,6 +40,7 @@ __all__ = [
     "sinusoid",
     "standardize",
     "standardize_targets",
+    "streamed",
     "strokes",
     "tabular",
     "tabular_regression",

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxmeta import checks
 from jaxmeta.tasks.sampling import Sample, as_pytree
+from jaxmeta.tasks.streamed import is_streamed
 from jaxmeta.types import Array, Episode
 
 
@@ -43,6 +44,10 @@ def mixture(samples: Sequence[Sample], weights: Any = None) -> Sample:
     samples = tuple(samples)
     if not samples:
         checks.fail("mixture: samples", "at least one sampler", "none")
+    for index, sample in enumerate(samples):
+        if is_streamed(sample):
+            hint = "each alone, or load smaller pictures"
+            checks.fail(f"mixture: sampler {index}", "data on the device", "data on the host", hint)
     kinds = [_kind(sample) for sample in samples]
     for index, kind in enumerate(kinds):
         if kind != kinds[0]:

@@ -53,11 +53,6 @@ def on_batches(function: Callable[[Batch], Batch], episode: Episode) -> Episode:
     return Episode(*(function(part) if isinstance(part, Batch) else part for part in episode))
 
 
-def drawn(sample: Sample, key: Array, indices: Array) -> Episode:
-    """`episodes` outside of `jit`, in one program that takes the data as an argument."""
-    return _drawn(as_pytree(sample), key, indices)
-
-
 def distinct(key: Array, size: Array | int, count: int) -> Array:
     """Draws `count` distinct integers from [0, size) in random order.
 
@@ -95,6 +90,3 @@ def episodes(sample: Callable[[Array], Episode], key: Array, indices: Array) -> 
       indices: [num_tasks] integers.
     """
     return jax.vmap(lambda index: sample(jax.random.fold_in(key, index)))(indices)
-
-
-_drawn = jax.jit(episodes)
