@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxmeta import checks, tree
 from jaxmeta.tasks.finite import few_shot
-from jaxmeta.tasks.sampling import Sample, as_floats, as_pytree, episodes, on_batches, static
+from jaxmeta.tasks.sampling import Sample, as_floats, as_pytree, episodes, on_batches
 from jaxmeta.types import Array, Batch, Episode, PyTree
 
 
@@ -34,7 +34,7 @@ class _Host:
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Streamed:
     rows: Any  # a sampler whose inputs are row numbers
-    host: Any = static()  # _Host
+    host: Any = dataclasses.field(metadata={"static": True})  # _Host
 
     def __call__(self, key: Array) -> Episode:
         def fetched(batch: Batch) -> Batch:
