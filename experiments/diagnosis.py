@@ -29,34 +29,24 @@ import optax
 import pages
 
 import jaxmeta
-from jaxmeta import baselines, criteria, datasets, evaluation, models, provenance, tables, tasks, training
+from jaxmeta import baselines, criteria, datasets, evaluation, models, provenance, runs, tables, tasks
 from jaxmeta.statistics import mean_interval
 
-NUM_TASKS, PER_CALL = 600, 500
+NUM_TASKS = 600
 PENALTIES = (0.1, 1.0, 10.0, 30.0, 100.0, 1000.0)
 FEATURES = 30
 FORM = datasets.Form(32, 32, 3)
 
 
-def meta_train(learner, sample, *, steps: int, num_tasks: int, learning_rate: float = 1e-3):
+def meta_train(learner, sample, *, steps: int, num_tasks: int):
     """The meta_params after the last step; nothing is selected."""
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
-    )
-    trainer = jaxmeta.meta_trainer(learner, optimizer)
-    run = jax.jit(training.many_updates(trainer, sample, num_tasks=num_tasks, num_updates=PER_CALL), donate_argnums=0)
-    state = trainer.init(jax.random.key(0))
-    for _ in range(steps // PER_CALL):
-        state, metrics = run(state, jax.random.key(1))
-        print(
-            f"  {time.process_time():.0f} s of CPU, step {int(state.step):>6}: loss {metrics['loss'].mean():.3f}",
-            flush=True,
-        )
-    return state.meta_params
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(1e-3, steps)))
+    trainer, key = jaxmeta.meta_trainer(learner, optimizer), jax.random.key(0)
+    return runs.fit(trainer, sample, key, num_tasks=num_tasks, num_steps=steps, report=pages.told).meta_params
 
 
 def draw(sample):
-    return jax.jit(lambda: tasks.episodes(sample, jax.random.key(2), jnp.arange(NUM_TASKS)))()
+    return tasks.drawn(sample, jax.random.key(2), jnp.arange(NUM_TASKS))
 
 
 def scores(learner, criterion, meta_params, episodes, metric: str) -> np.ndarray:

@@ -9,6 +9,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from jaxmeta import runs
+
 RESULTS = pathlib.Path(__file__).parent / "results"
 EXPERIMENTS = ("diagnosis", "learners", "meta_sgd", "omniglot")
 
@@ -18,6 +20,15 @@ def write(path: pathlib.Path, content: dict[str, Any], page: Callable[[dict[str,
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
     path.with_suffix(".md").write_text(page(content))
+
+
+def told(event: runs.Event) -> None:
+    """Prints validations, notes, and ten lines of a training: the `report` of whatever trains."""
+    if event.kind == "note":
+        print(event.text, flush=True)
+    elif event.kind == "validation" or (event.kind == "train" and event.step % max(50, event.num_steps // 10) == 0):
+        said = ", ".join(f"{name} {value:.4f}" for name, value in event.values.items())
+        print(f"  {event.label}, step {event.step:>6}, {event.kind}: {said}", flush=True)
 
 
 def main() -> None:
