@@ -7,7 +7,8 @@ Hardware:  2 cores of an AMD EPYC, no accelerator.
 Time:      see `seconds` in results/meta_sgd.json.
 Expected:  Meta-SGD ahead of MAML on the same waves, paired interval apart from 0. The errors themselves need not be the
            paper's, since not all settings are known to be.
-Measured:  results/meta_sgd.json and results/meta_sgd.md.
+Measured:  results/meta_sgd.json and results/meta_sgd.md; made before the training was `runs.fit`, whose
+           random keys are others.
 
 Read in the reference code of MAML (Finn et al., 2017): waves of amplitude 0.1 to 5 and phase 0 to pi, x in [-5, 5];
 40-40 ReLU; 1 step in training. Read in no source, and so this experiment's own: a frequency of 0.8 to 1.2; 60,000
