@@ -20,7 +20,6 @@ know. Gains are mean differences to each of the two, paired over the 600 tasks t
 from task to task, so the intervals speak of these tables and not of all patients.
 """
 
-import argparse
 import functools
 import time
 
@@ -182,7 +181,7 @@ Accuracy in %: higher is better; variance left unexplained: lower is better.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = pages.parser(__doc__)
     parser.add_argument("--data-dir", help="where the pictures lie; JAXMETA_DATA is the default")
     data_dir = parser.parse_args().data_dir
     sources = [datasets.load(name, data_dir=data_dir, form=FORM) for name in ("caltech101", "ucmerced")]

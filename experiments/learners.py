@@ -20,7 +20,6 @@ unseen characters with 15 queries a class, or 2,400 with 1 where training has 1:
 queries', and a network trained on five pictures meets others when it is asked 75.
 """
 
-import argparse
 import json
 import math
 import pathlib
@@ -129,7 +128,7 @@ Accuracy in %, mean and 95% interval over {num_tasks(600, 15)} tasks, or {num_ta
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = pages.parser(__doc__)
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--train-seconds", type=float, default=300)
     parser.add_argument("--rows", nargs="*", help="some of the rows, such as 'maml, batch'; all are the default")

@@ -72,6 +72,7 @@ MAML's error less Meta-SGD's on the same waves: {gain}. {provenance.line(content
 
 
 def main() -> None:
+    pages.parser(__doc__).parse_args()
     held_out = tasks.drawn(waves(100), jax.random.key(2), jnp.arange(NUM_WAVES))
     rows, errors = {}, {}
     for name, learner in LEARNERS.items():

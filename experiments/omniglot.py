@@ -16,7 +16,6 @@ a class, Adam 1e-3, 1 inner step at 0.4 (a mean loss) and 3 in test; ProtoNet 20
 schedule, 15 queries a class in test. Rows that have a run folder are not trained again.
 """
 
-import argparse
 import json
 import pathlib
 
@@ -73,7 +72,7 @@ def page(found: dict[str, dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = pages.parser(__doc__)
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/omniglot"))
     options = parser.parse_args()

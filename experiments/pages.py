@@ -3,6 +3,7 @@
 Command:   python experiments/pages.py   (measures nothing, and writes every page anew)
 """
 
+import argparse
 import importlib
 import json
 import pathlib
@@ -13,6 +14,11 @@ from jaxmeta import runs
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 EXPERIMENTS = ("diagnosis", "learners", "meta_sgd", "omniglot")
+
+
+def parser(head: str | None) -> argparse.ArgumentParser:
+    """What an experiment is asked by; its help is its head."""
+    return argparse.ArgumentParser(description=head, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def write(path: pathlib.Path, content: dict[str, Any], page: Callable[[dict[str, Any]], str]) -> None:
@@ -32,6 +38,7 @@ def told(event: runs.Event) -> None:
 
 
 def main() -> None:
+    parser(__doc__).parse_args()
     files = {RESULTS / f"{name}.json": name for name in EXPERIMENTS}
     files |= dict.fromkeys(sorted(RESULTS.glob("transfer-*/results.json")), "transfer")
     for path, name in files.items():

@@ -81,6 +81,7 @@ def figure(meta_params: dict, random_params: dict) -> None:
 
 
 def main() -> None:
+    pages.parser(__doc__).parse_args()
     pages.RESULTS.mkdir(exist_ok=True)
     start = time.perf_counter()
     meta_params, random_params = train(), MODEL.init(jax.random.key(4))

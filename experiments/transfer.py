@@ -14,7 +14,6 @@ It is `jaxmeta transfer NAME`, and keeps what that writes but for the trained ne
 holds the data sets that `jaxmeta domains` says are found on this disk.
 """
 
-import argparse
 import json
 import pathlib
 import shutil
@@ -31,7 +30,7 @@ def page(content: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = pages.parser(__doc__)
     parser.add_argument("name", choices=transfer.PLANS)
     parser.add_argument("--data-dir", help="where the data sets lie; JAXMETA_DATA is the default")
     options = parser.parse_args()
