@@ -3,7 +3,7 @@
 from importlib.metadata import version as _version
 
 from jaxmeta import baselines, criteria, datasets, inner, models, recipes, runs, statistics, tasks, transfer
-from jaxmeta.audit import audit
+from jaxmeta.auditing import audit
 from jaxmeta.evaluation import evaluate
 from jaxmeta.learners import (
     anil,

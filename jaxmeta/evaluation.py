@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable, Mapping
 
 import jax
+import jax.numpy as jnp
+from jax.core import Tracer
 
 from jaxmeta import meshes, tree
-from jaxmeta.training import default_chunk, map_chunks
+from jaxmeta.training import chunk_that_fits, default_chunk, map_chunks
 from jaxmeta.types import Array, Criterion, Episode, MetaLearner, PyTree, adapted_predictor
 
 Column = Callable[[MetaLearner], MetaLearner]
@@ -59,7 +61,9 @@ def evaluate(
       episodes: leaves [num_tasks, ...].
       key: a random key.
       columns: name -> learner transformation.
-      tasks_per_chunk: tasks that a device computes side by side; None: what is fastest on this backend.
+      tasks_per_chunk: tasks that a device computes side by side; None: as many as are fast on this backend and as the
+        memory holds, which a program of theirs is compiled to see. That is seen once for arguments of the same shapes,
+        and not where the arguments are traced, as within `jax.jit`.
       mesh: devices, of this process or of several, over which the tasks are shared out; all of them get all scores.
 
     Returns:
@@ -67,8 +71,36 @@ def evaluate(
 
     Raises:
       ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
+      MemoryError: if the memory does not suffice for one task at a time, unless tasks_per_chunk is given.
     """
-    return _evaluate(learner, criterion, tuple(columns.items()), tasks_per_chunk, mesh, meta_params, episodes, key)
+    static, given = (learner, criterion, tuple(columns.items())), (meta_params, episodes, key)
+    if tasks_per_chunk is None:
+        # What is still being computed would count against what is free.
+        leaves, structure = jax.tree.flatten(jax.block_until_ready(given))
+        traced = any(isinstance(leaf, Tracer) for leaf in leaves)
+        tasks_per_chunk = (
+            _default(episodes, mesh) if traced else _fitting(static, mesh, structure, *map(_shape, leaves))
+        )
+    return _evaluate(*static, tasks_per_chunk, mesh, *given)
+
+
+def _default(episodes: Episode, mesh: jax.sharding.Mesh | None) -> int:
+    own = meshes.own_tasks(tree.leading_axis(episodes), mesh)
+    return math.gcd(own, 10) if default_chunk(episodes) == 1 else own
+
+
+@functools.lru_cache(maxsize=256)
+def _fitting(static, mesh, structure, *shapes: jax.ShapeDtypeStruct) -> int:
+    """Kept, so that a call like an earlier one runs its program, whatever the memory is by now."""
+    given = structure.unflatten(shapes)
+    own, default = meshes.own_tasks(tree.leading_axis(given[1]), mesh), _default(given[1], mesh)
+    return chunk_that_fits("evaluate", lambda size: _evaluate.lower(*static, size, mesh, *given), own, default, mesh)
+
+
+def _shape(leaf: Array) -> jax.ShapeDtypeStruct:
+    leaf = jnp.asarray(leaf)
+    sharding = leaf.sharding if leaf.committed else None
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding, weak_type=getattr(leaf, "weak_type", False))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
@@ -84,10 +116,8 @@ def _evaluate(learner, criterion, columns, tasks_per_chunk, mesh, meta_params, e
         }
 
     def scores(meta_params: PyTree, episodes: Episode, keys: Array) -> dict[str, dict[str, Array]]:
-        num_tasks = tree.leading_axis(episodes)
-        chunk = math.gcd(num_tasks, 10) if default_chunk(episodes) == 1 else num_tasks
         score = jax.vmap(functools.partial(one, meta_params))
-        return map_chunks(lambda chunk: score(*chunk), (episodes, keys), tasks_per_chunk or chunk)
+        return map_chunks(lambda chunk: score(*chunk), (episodes, keys), tasks_per_chunk)
 
     everywhere = scores if mesh is None else meshes.gathered(scores, mesh)
     return everywhere(meta_params, episodes, jax.random.split(key, tree.leading_axis(episodes)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxmeta import checks, tree
@@ -43,11 +45,34 @@ def each_task(function: Callable[[PyTree, Array], PyTree], mesh: Mesh) -> Callab
     return _shared_out(function, mesh, PartitionSpec(mesh.axis_names))
 
 
+def own_tasks(num_tasks: int, mesh: Mesh | None) -> int:
+    """How many of the tasks a device computes.
+
+    Raises:
+      ValueError: if the mesh's devices do not divide them.
+    """
+    if mesh is None:
+        return num_tasks
+    if num_tasks % mesh.size:
+        checks.fail("mesh", f"a number of tasks that its {mesh.size} devices divide", num_tasks)
+    return num_tasks // mesh.size
+
+
+def smallest(number: int, mesh: Mesh | None) -> int:
+    """The smallest number that a process of the mesh has, so that all of them go by the same one; below 2**51.
+
+    Each of the processes must ask; of more than one, what is left over from 2**20 is dropped.
+    """
+    if mesh is None or len({device.process_index for device in mesh.devices.flat}) == 1:
+        return number
+    each = NamedSharding(_automatic(mesh), PartitionSpec(mesh.axis_names))
+    numbers = jax.make_array_from_callback((mesh.size,), each, lambda _: np.array([number >> 20], np.int32))
+    return int(jax.jit(jnp.min, out_shardings=everywhere(mesh))(numbers)) << 20
+
+
 def _shared_out(function: Callable[..., PyTree], mesh: Mesh, results: PartitionSpec) -> Callable[..., PyTree]:
     def checked(shared: PyTree, *tasks: PyTree) -> PyTree:
-        num_tasks = tree.leading_axis(tasks)
-        if num_tasks % mesh.size:
-            checks.fail("mesh", f"a number of tasks that its {mesh.size} devices divide", num_tasks)
+        own_tasks(tree.leading_axis(tasks), mesh)
         over, specs = _automatic(mesh), (PartitionSpec(), *(PartitionSpec(mesh.axis_names) for _ in tasks))
         # Unchecked, since with the check on a custom_vjp raises and the gradient is summed over devices twice.
         return jax.shard_map(function, mesh=over, in_specs=specs, out_specs=results, check_vma=False)(shared, *tasks)

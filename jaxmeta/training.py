@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta import checks, meshes, tasks, tree
+from jaxmeta import checks, memory, meshes, tasks, tree
 from jaxmeta.types import Array, MetaLearner, Metrics, PyTree
 
 
@@ -48,7 +48,8 @@ def meta_trainer(
       learner: what is meta-trained.
       outer_optimizer: any Optax transformation.
       tasks_per_chunk: how many tasks a device computes side by side; the gradient is accumulated over chunks and
-        equals the unchunked one. None: what `default_chunk` says; `fastest_chunk` measures it.
+        equals the unchunked one. None: what `default_chunk` says, whatever memory there is; `fitting_chunk` looks, and
+        `fastest_chunk` measures.
       mesh: devices, of this process or of several, over which the tasks are shared out; the state is on all of them.
 
     Returns:
@@ -88,7 +89,8 @@ def meta_trainer(
 
             return jax.grad(loss, has_aux=True)(meta_params)
 
-        return sum_over_chunks(chunk_gradient, (episodes, keys), tasks_per_chunk or default_chunk(episodes))
+        chunk = default_chunk(episodes) if tasks_per_chunk is None else tasks_per_chunk
+        return sum_over_chunks(chunk_gradient, (episodes, keys), chunk)
 
     mean_gradient = gradient if mesh is None else meshes.mean_over_tasks(gradient, mesh)
 
@@ -113,7 +115,67 @@ def default_chunk(episodes: PyTree) -> int:
     """
     num_tasks = tree.leading_axis(episodes)
     per_task = sum(leaf.size for leaf in jax.tree.leaves(episodes)) / num_tasks
-    return num_tasks if jax.default_backend() != "cpu" or per_task < 2_000 else 1
+    return num_tasks if not memory.on_cpu() or per_task < 2_000 else 1
+
+
+def fitting_chunk(
+    trainer_of: Callable[[int], MetaTrainer],
+    episodes: PyTree,
+    key: Array,
+    *,
+    mesh: jax.sharding.Mesh | None = None,
+    available: int | None = None,
+) -> int:
+    """The `tasks_per_chunk` that `default_chunk` says, or the largest smaller one whose update fits the memory.
+
+    It asks the compiled update and runs nothing: an episode of a few numbers may have rollouts of gigabytes.
+
+    Args:
+      trainer_of: tasks_per_chunk -> MetaTrainer.
+      episodes: those of an update, or their shapes.
+      key: a random key.
+      mesh: the trainer's; each of its processes must ask.
+      available: bytes that a device has for an update; None: what `memory.available` finds.
+
+    Returns:
+      A divisor of the number of tasks of a device.
+
+    Raises:
+      MemoryError: if memory does not suffice for one task at a time.
+
+    Example:
+      >>> import jax, optax
+      >>> from jaxmeta import criteria, maml, meta_trainer, models, tasks, training
+      >>> sample, model = tasks.sinusoid(num_shots=5, num_queries=5), models.mlp(1, 1, hidden=(8,))
+      >>> learner = maml(model, criteria.squared_error, optax.sgd(0.01), num_steps=1)
+      >>> trainer_of = lambda chunk: meta_trainer(learner, optax.adam(1e-3), tasks_per_chunk=chunk)
+      >>> keys = jax.random.split(jax.random.key(0), 8)
+      >>> training.fitting_chunk(trainer_of, jax.eval_shape(jax.vmap(sample), keys), jax.random.key(1))
+      8
+    """
+
+    def lower(chunk: int) -> jax.stages.Lowered:
+        trainer = trainer_of(chunk)
+        return jax.jit(trainer.update).lower(jax.eval_shape(trainer.init, key), episodes, key)
+
+    own = meshes.own_tasks(tree.leading_axis(episodes), mesh)
+    return chunk_that_fits("fitting_chunk", lower, own, min(default_chunk(episodes), own), mesh, available)
+
+
+def chunk_that_fits(
+    what: str,
+    lower: Callable[[int], jax.stages.Lowered],
+    num_tasks: int,
+    default: int,
+    mesh: jax.sharding.Mesh | None = None,
+    available: int | None = None,
+) -> int:
+    """The default chunk, or the largest smaller divisor of a device's tasks whose program fits the memory."""
+    sizes = [size for size in range(1, default + 1) if num_tasks % size == 0]
+    most = meshes.smallest(memory.available() if available is None else available, mesh)
+    # Off the CPU the default is everything at once, whose program may be too large even to be compiled.
+    first = default if memory.on_cpu() else 1
+    return memory.largest(what, lambda size: memory.needs(lower(size), mesh), sizes, most, first)
 
 
 def fastest_chunk(

@@ -9,7 +9,7 @@ import pytest
 
 import jaxmeta
 from jaxmeta import cli, criteria, fomaml, maml, models, proofs, protonet, tasks
-from jaxmeta.audit import PROMISES, WORDS, Report
+from jaxmeta.auditing import PROMISES, WORDS, Report
 from jaxmeta.types import Batch, MetaLearner, query_loss
 
 KEY = jax.random.key(0)

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmeta import cli, datasets
-from jaxmeta.cli import memory, presets, train
+from jaxmeta import cli, datasets, memory
+from jaxmeta.cli import presets, train
 
 TINY = ["--num-tasks", "4", "--validation-tasks", "4", "--queries", "3"]
 

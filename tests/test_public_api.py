@@ -1,7 +1,12 @@
+import importlib
+import pathlib
+import re
 import subprocess
 import sys
 
 import jaxmeta
+
+PACKAGE = pathlib.Path(jaxmeta.__file__).parent
 
 
 def test_names():
@@ -32,6 +37,19 @@ def test_names_of_statistics():
         "crossed_seeds", "friedman", "holm", "mean_interval", "nemenyi", "nested_seeds", "paired",
     }  # fmt: skip
     assert all(getattr(jaxmeta.statistics, name).__doc__ for name in jaxmeta.statistics.__all__)
+
+
+def test_names_that_texts_mention_exist():
+    parts = "|".join(sorted(path.stem for path in PACKAGE.iterdir() if path.stem.isidentifier()))
+    mentioned = re.compile(rf"\bjaxmeta((?:\.[A-Za-z_]\w*)+)|`((?:{parts})(?:\.[A-Za-z_]\w*)+)[`(]")
+    texts = [*PACKAGE.rglob("*.py"), PACKAGE.parent / "README.md"]
+    found = {(match[1] or f".{match[2]}") for text in texts for match in mentioned.finditer(text.read_text("utf-8"))}
+    assert {".auditing.PROMISES", ".training.fastest_chunk", ".models.Norm"} <= found
+    for name in sorted(found):
+        thing, path = jaxmeta, "jaxmeta"
+        for part in name.split(".")[1:]:
+            path = f"{path}.{part}"
+            thing = getattr(thing, part) if hasattr(thing, part) else importlib.import_module(path)
 
 
 def test_import_is_light():

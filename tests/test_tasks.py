@@ -105,6 +105,7 @@ def test_sinusoid_is_one():
     assert np.abs(x).max() <= 5
 
 
+TEXTS = datasets.from_labels(np.array(["a", "b", "c", "d"]), np.array([0, 0, 1, 1]), name="texts")
 ONE, TWO = aligned([1, 2, 1, 3], 0, "a"), aligned([3, 2, 4, 2], 0, "b")
 
 
@@ -124,6 +125,16 @@ def across(queries=TWO, **sizes):
         (lambda: across(datasets.select(TWO, [0, 1, 3, 2], "x")), "got '2' beside '3'"),
         (lambda: across(datasets.select(TWO, [0, 1], "x")), "got 4 and 2"),
         (lambda: across(TWO._replace(inputs=TWO.inputs[:, :1])), r"float32 \[2\], got float32 \[1\]; load both"),
+        (
+            lambda: tasks.few_shot(TEXTS, num_ways=2, num_shots=1, num_queries=1),
+            "examples: expected numbers, got texts",
+        ),
+        (lambda: tasks.labelled_batches(TEXTS, batch_size=2), "expected numbers, got texts; bring them to token ids"),
+        (lambda: tasks.across(TEXTS, TEXTS, num_ways=2, num_shots=1, num_queries=1), "expected numbers, got texts"),
+        (
+            lambda: tasks.variable(TEXTS, max_ways=2, min_ways=2, max_shots=1, num_queries=1),
+            "expected numbers, got texts",
+        ),
         (lambda: tasks.sinusoid(num_shots=0, num_queries=1), "num_shots"),
         (lambda: tasks.from_arrays([(np.ones((3, 1)), np.ones((3, 1)))], num_shots=2, num_queries=2), "2 \\+ 2"),
         (lambda: tasks.from_arrays([(np.ones((4, 1)), np.ones((3, 1)))], num_shots=1, num_queries=1), "task 0"),

@@ -17,10 +17,14 @@ def small():
     return learner, tasks.sinusoid(num_shots=5, num_queries=5)
 
 
+def draw_six(sample):
+    return jax.jit(lambda: tasks.episodes(sample, KEY, np.arange(6)))()
+
+
 @pytest.mark.parametrize("chunk", [1, 2, 6])
 def test_chunks_accumulate_to_the_unchunked_gradient(chunk):
     learner, sample = small()
-    episodes = tasks.episodes(sample, KEY, np.arange(6))
+    episodes = draw_six(sample)
     results = []
     for size in (6, chunk):
         trainer = meta_trainer(learner, optax.sgd(1.0), tasks_per_chunk=size)
@@ -30,16 +34,20 @@ def test_chunks_accumulate_to_the_unchunked_gradient(chunk):
     np.testing.assert_allclose(metrics["loss"], part_metrics["loss"], rtol=1e-5)
 
 
-def test_a_chunk_that_does_not_divide_is_refused():
+@pytest.mark.parametrize(("chunk", "message"), [(4, "divisor of the 6 tasks, got 4"), (0, "of at least 1, got 0")])
+def test_a_chunk_that_does_not_divide_is_refused(chunk, message):
     learner, sample = small()
-    trainer = meta_trainer(learner, optax.sgd(1.0), tasks_per_chunk=4)
-    with pytest.raises(ValueError, match="divisor of the 6 tasks"):
-        trainer.update(trainer.init(KEY), tasks.episodes(sample, KEY, np.arange(6)), KEY)
+    trainer, episodes = meta_trainer(learner, optax.sgd(1.0), tasks_per_chunk=chunk), draw_six(sample)
+    state = trainer.init(KEY)
+    with pytest.raises(ValueError, match=message):
+        trainer.update(state, episodes, KEY)
+    with pytest.raises(ValueError, match=message):
+        evaluate(learner, criteria.squared_error, state.meta_params, episodes, KEY, tasks_per_chunk=chunk)
 
 
 def test_the_fastest_chunk_is_one_of_those_that_memory_suffices_for():
     learner, sample = small()
-    episodes, made = tasks.episodes(sample, KEY, np.arange(6)), []
+    episodes, made = draw_six(sample), []
 
     def trainer_of(chunk):
         made.append(chunk)

@@ -68,22 +68,30 @@ def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"Learns how to adapt: few-shot, cross-domain meta-learning.\n{USAGE}")
         return 0 if arguments else 2
-    command, rest = arguments[0], arguments[1:]
+    options, run = parsed(arguments)
+    from jaxmeta.cli import devices
+
+    with devices.joined(getattr(options, "distributed", False)):
+        return run(options)
+
+
+def parsed(arguments: Sequence[str]) -> tuple[Any, Callable[[Any], int]]:
+    """What a command's words ask for, and the function that does it.
+
+    Raises:
+      ValueError: if they do not parse.
+    """
+    command, rest = arguments[0], list(arguments[1:])
     checks.choice("command", command, COMMANDS)
-    from jaxmeta.cli import config, devices
+    from jaxmeta.cli import config
 
     if command == "train" and any(word.split("=")[0] == "--resume" for word in rest):
-        parsed, run = _parse(config.Resume, rest, "jaxmeta train"), _command("train", "resume")
-    elif command in ("train", "transfer"):
-        preset, parsed = _preset(command, rest)
-        run = functools.partial(_command(command, "begin" if command == "train" else "run"), preset=preset)
-    else:
-        parsed, run = (
-            _parse(getattr(config, command.capitalize()), rest, f"jaxmeta {command}"),
-            _command(command, "run"),
-        )
-    with devices.joined(getattr(parsed, "distributed", False)):
-        return run(parsed)
+        return _parse(config.Resume, rest, "jaxmeta train"), _command("train", "resume")
+    if command in ("train", "transfer"):
+        preset, options = _preset(command, rest)
+        run = _command(command, "begin" if command == "train" else "run")
+        return options, functools.partial(run, preset=preset)
+    return _parse(getattr(config, command.capitalize()), rest, f"jaxmeta {command}"), _command(command, "run")
 
 
 def _command(name: str, function: str) -> Callable[..., int]:

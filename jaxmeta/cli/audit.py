@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks, criteria, tasks
-from jaxmeta.audit import Report, audit, merged
+from jaxmeta.auditing import Report, audit, merged
 from jaxmeta.cli.config import Audit
 from jaxmeta.types import Episode, MetaLearner
 

@@ -12,6 +12,7 @@ _ENDLESS = {
     "sinusoid": ("regression", "a value"),
     "tabular": ("tables", "any"),
     "strokes": ("glyph", "endless"),
+    "drawn_strokes": ("glyph", "1,000"),
 }
 
 
@@ -20,7 +21,7 @@ def run(options: Domains) -> int:
     known = datasets.names() | datasets.suggested() | {name: about for name, about in found.items() if ":" in name}
     print(_LINE.format("name", "field", "classes", "examples", "source"))
     for name, (field, classes) in _ENDLESS.items():
-        print(_LINE.format(name, field, classes, "endless", "embedded"))
+        print(_LINE.format(name, field, classes, "20,000" if name == "drawn_strokes" else "endless", "embedded"))
     fields = (*datasets.FIELDS, "tfds")
     for name, about in sorted(known.items(), key=lambda item: fields.index(item[1].field)):
         print(_LINE.format(name, about.field, *_size(about), _source(name, about, found)))

@@ -22,6 +22,11 @@ class Examples(NamedTuple):
     split: str  # "train", "validation", "test", "train+validation", "all"; "train rows" if examples were shared out
     checksums: dict[str, str]  # {file name without directories: sha256}
 
+    @property
+    def is_text(self) -> bool:
+        """Whether the inputs are texts, which no network takes as they are."""
+        return self.inputs.dtype.kind == "U"
+
 
 def from_labels(
     inputs: Any,

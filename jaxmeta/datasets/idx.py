@@ -15,9 +15,19 @@ from jaxmeta.datasets import examples, files, pictures
 
 MAX_BYTES = 2**31  # of one file's content; a header can claim any size
 _IMAGES = re.compile(r"(?P<prefix>.*)-images[-.]idx3-ubyte(\.gz)?")
+_CLOTHES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
+CLASS_NAMES = {"mnist": tuple("0123456789"), "fashion_mnist": tuple(_CLOTHES.split(","))}  # of the published sets
 _SPLITS = {"t10k": "test"}  # other prefixes are the split's own name
 
 WANTED = "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz and the two t10k-* files (gzipped or not)"
+
+# Both sets have the same file names; the published label files tell which one a folder holds.
+_PUBLISHED = {
+    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c": "mnist",
+    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6": "mnist",
+    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845": "fashion_mnist",
+    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5": "fashion_mnist",
+}
 
 Pairs = dict[str, tuple[pathlib.Path, pathlib.Path]]
 
@@ -72,6 +82,22 @@ def load(
     rows, labels = pictures.fit(pictures.from_numbers(np.concatenate(images), what), form), np.concatenate(labels)
     with files.reading(what):
         return examples.from_labels(rows, labels, class_names, name=name, split=split or "all", checksums=checksums)
+
+
+def find_splits(folder: pathlib.Path, split: str | None) -> Pairs:
+    """Returns the pairs in a folder that make up a split of a published set, or none unless all are there."""
+    wanted = ("train", "test") if split is None else (split,)
+    pairs = {each: pair for each, pair in find(folder).items() if each in wanted}
+    return pairs if len(pairs) == len(wanted) else {}
+
+
+def load_published(pairs: Pairs, split: str | None, form: pictures.Form | None, *, name: str) -> examples.Examples:
+    """Reads a set of `CLASS_NAMES`, and tells it from the other."""
+    loaded = load(pairs, split, form, name=name, class_names=CLASS_NAMES[name])
+    for file, checksum in loaded.checksums.items():
+        if _PUBLISHED.get(checksum, name) != name:
+            checks.fail(file, f"the labels of {name}", f"those of {_PUBLISHED[checksum]}", error=checks.DataError)
+    return loaded
 
 
 def read(path: pathlib.Path, num_dims: int) -> np.ndarray:

@@ -1,10 +1,12 @@
-"""One way in: a built-in name, or a path to files of the user's own."""
+"""One way in: a built-in name, or a path to files of the user's own. `READERS` has a row for each family of sets."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,17 +30,87 @@ from jaxmeta.datasets import (
     tfds,
 )
 
-_CLOTHES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
 _EMBEDDED = {"digits": digits.load, "digits_moved": digits.load_moved, "breast_cancer": bundled.breast_cancer}
-_CLASS_NAMES = {"mnist": tuple("0123456789"), "fashion_mnist": tuple(_CLOTHES.split(","))}
 
-# Both sets have the same file names; the published label files tell which one a folder holds.
-_PUBLISHED = {
-    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c": "mnist",
-    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6": "mnist",
-    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845": "fashion_mnist",
-    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5": "fashion_mnist",
-}
+
+class Asked(NamedTuple):
+    """What is asked of a reader."""
+
+    source: Any  # a name or path, as it was given
+    split: str | None = None
+    form: pictures.Form | None = None
+    data_dir: files.PathLike | None = None
+    target_column: str | None = None
+    column_names: Sequence[str] | None = None
+
+
+class Reader(NamedTuple):
+    """A family of sets that are read alike."""
+
+    names: Collection[str]  # built-in ones, up to a colon; none: files of the user's own
+    find: Callable[[pathlib.Path, Asked], Any]  # (folder or file, asked) -> what to read; what is false: not here
+    read: Callable[[Any, Asked], Any] | None  # (what to read, asked) -> Examples
+    inputs: Callable[[Any, Asked], Any] | None = None  # the same without labels -> names and inputs
+    wanted: Callable[[str], str] | None = None  # name -> what a data folder must hold; None: read without one
+    plain: bool = False  # whether the names of its files tell the set, so that they may lie in the data folder itself
+
+
+def _base(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _benchmark(folder: pathlib.Path, asked: Asked) -> Any:
+    # Where none lies, `load` returns None, or refuses a pickle and says how to make files of it.
+    return folder if benchmarks.lies(folder, asked.source) else benchmarks.load(folder, asked.source, None, None)
+
+
+def _own_pairs(folder: pathlib.Path) -> idx.Pairs:
+    pairs = idx.find(folder)
+    for path in [path for pair in pairs.values() for path in pair]:
+        files.check_link(path, os.path.realpath(folder))
+    return pairs
+
+
+def _shared(asked: Asked, labelled: Callable[..., examples.Examples], *given: Any) -> examples.Examples:
+    """Reads files of the user's own, whose classes are shared out among the splits."""
+    checks.choice("split", asked.split, (None, *splits.SPLITS))
+    return splits.by_class(labelled(*given), asked.split)
+
+
+# The first that finds something reads it. A new family of sets is a new row.
+READERS = (
+    Reader(_EMBEDDED, lambda *_: True, lambda _, asked: _EMBEDDED[asked.source](asked.form)),
+    Reader(("fonts",), lambda *_: True, lambda _, asked: splits.by_class(fonts.load(asked.form), asked.split)),
+    Reader(("diabetes",), lambda *_: True,
+           lambda *_: checks.fail("diabetes", "a set with classes", "values to predict", "use datasets.load_table")),
+    Reader(("tfds",), lambda *_: True,
+           lambda _, asked: tfds.load(asked.source.removeprefix(tfds.PREFIX), asked.data_dir, asked.split, asked.form)),
+    Reader(reduced.NPZ, lambda folder, asked: reduced.find(folder, _base(asked.source)),
+           lambda path, asked: reduced.load(path, asked.source, asked.split, asked.form),
+           wanted=reduced.NPZ.__getitem__, plain=True),
+    Reader(benchmarks.LAYOUTS, _benchmark,
+           lambda folder, asked: benchmarks.load(folder, asked.source, asked.split, asked.form),
+           wanted=benchmarks.wanted),
+    Reader(("omniglot",), lambda folder, asked: omniglot.find(folder, asked.form),
+           lambda paths, asked: omniglot.load(paths, asked.split, asked.form),
+           wanted=lambda _: omniglot.WANTED, plain=True),
+    Reader(idx.CLASS_NAMES, lambda folder, asked: idx.find_splits(folder, asked.split),
+           lambda pairs, asked: idx.load_published(pairs, asked.split, asked.form, name=asked.source),
+           wanted=lambda _: idx.WANTED),
+    Reader((), lambda path, _: path.is_dir() and _own_pairs(path),
+           lambda pairs, asked: idx.load(pairs, asked.split, asked.form, name=files.stem(asked.source))),
+    Reader((), lambda path, _: path.is_dir() and path,
+           lambda path, asked: _shared(asked, folders.labelled, path, asked.form),
+           lambda path, asked: folders.unlabelled(path, asked.form)),
+    Reader((), lambda path, _: path.suffix.lower() in folders.SUFFIXES and path, None,
+           lambda path, asked: ([path.name], folders.picture(path, asked.form))),
+    Reader((), lambda path, _: path.suffix.lower() == ".csv" and path,
+           lambda path, asked: _shared(asked, tables.labelled, path, asked.form, asked.target_column),
+           lambda path, asked: tables.unlabelled(path, asked.form, asked.target_column, asked.column_names)),
+    Reader((), lambda path, _: path.suffix.lower() == ".npz" and path,
+           lambda path, asked: _shared(asked, npz.labelled, path, asked.form),
+           lambda path, asked: npz.unlabelled(path, asked.form)),
+)  # fmt: skip
 
 
 def names() -> dict[str, catalogue.Builtin]:
@@ -63,22 +135,7 @@ def found(data_dir: files.PathLike | None = None) -> dict[str, catalogue.Builtin
     if not data_dir:
         return {}
     local = {name: about for name, about in catalogue.BUILTINS.items() if about.source == "files"}
-    return {name: about for name, about in local.items() if _lies(name, pathlib.Path(data_dir))} | tfds.found(data_dir)
-
-
-def _lies(name: str, data_dir: pathlib.Path) -> bool:
-    base = name.partition(":")[0]
-    # Several benchmarks and IDX sets have the same file names, so those count in a folder of their own alone.
-    plain = base == "omniglot" or base in reduced.NPZ
-    for folder in (data_dir / base, *([data_dir] if plain else [])):
-        if (
-            (base in reduced.NPZ and (folder / reduced.NPZ[base]).is_file())
-            or (base in benchmarks.LAYOUTS and benchmarks.lies(folder, base))
-            or (base == "omniglot" and omniglot.find(folder, None))
-            or (base in _CLASS_NAMES and folder.is_dir() and _idx_splits(folder, None))
-        ):
-            return True
-    return False
+    return {name: about for name, about in local.items() if _lies(name, data_dir)} | tfds.found(data_dir)
 
 
 def load(
@@ -120,26 +177,18 @@ def load(
     pictures.check_form(form)
     if target_column is not None and pathlib.Path(name_or_path).suffix.lower() != ".csv":
         checks.fail("target_column", "None, since this is no csv", repr(target_column))
-    if isinstance(name_or_path, str) and name_or_path.startswith(tfds.PREFIX):
-        return tfds.load(name_or_path.removeprefix(tfds.PREFIX), data_dir, split, form)
-    if isinstance(name_or_path, str) and name_or_path in catalogue.BUILTINS:
-        return _builtin(name_or_path, data_dir, split, form)
-    if not _looks_like_path(name_or_path) and not (name_or_path and os.path.exists(name_or_path)):
+    asked = Asked(name_or_path, split, form, data_dir, target_column)
+    if isinstance(name_or_path, str) and (name_or_path in catalogue.BUILTINS or name_or_path.startswith(tfds.PREFIX)):
+        return _named(name_or_path, asked)
+    given = name_or_path if isinstance(name_or_path, str) else os.sep
+    if not (os.path.exists(given) or {"/", os.sep} & {*given} or pathlib.Path(given).suffix):  # a name, and no path
         known = f"one of {', '.join(catalogue.BUILTINS)}, tfds:NAME, or a path to an npz, a folder or a csv"
         checks.fail("domain", known, repr(name_or_path), "no such name or path")
     path = _existing(name_or_path, "an npz, a folder or a csv")
-    if path.is_dir() and (pairs := _idx_pairs(path)):
-        return idx.load(pairs, split, form, name=files.stem(path))
-    checks.choice("split", split, (None, *splits.SPLITS))
-    if path.is_dir():
-        loaded = folders.labelled(path, form)
-    elif path.suffix.lower() == ".csv":
-        loaded = tables.labelled(path, form, target_column)
-    elif path.suffix.lower() == ".npz":
-        loaded = npz.labelled(path, form)
-    else:
-        checks.fail(str(path), "an npz, a csv or a folder", "another kind of file", error=checks.DataError)
-    return splits.by_class(loaded, split)
+    for reader in READERS:
+        if not reader.names and reader.read and (found := reader.find(path, asked)):
+            return reader.read(found, asked)
+    checks.fail(str(path), "an npz, a csv or a folder", "another kind of file", error=checks.DataError)
 
 
 def load_table(name_or_path: files.PathLike, *, target_column: str | None = None) -> tables.Table:
@@ -194,20 +243,42 @@ def load_inputs(
     """
     pictures.check_form(form)
     if isinstance(path, str) and path.startswith(tfds.PREFIX):
-        loaded = tfds.load(path.removeprefix(tfds.PREFIX), data_dir, None, form)
-        sizes = zip(loaded.class_names, np.diff(loaded.offsets).tolist(), strict=True)
-        return [f"{name}/{index}" for name, size in sizes for index in range(size)], loaded.inputs
-    path = _existing(path, "a picture, a folder of pictures, an npz or a csv")
-    if path.is_dir():
-        return folders.unlabelled(path, form)
-    if path.suffix.lower() in folders.SUFFIXES:
-        return [path.name], folders.picture(path, form)
-    if path.suffix.lower() == ".csv":
-        return tables.unlabelled(path, form, target_column, column_names)
-    if path.suffix.lower() != ".npz":
-        wanted = "a picture, a folder of pictures, an npz or a csv"
-        checks.fail(str(path), wanted, "another kind of file", error=checks.DataError)
-    return npz.unlabelled(path, form)
+        return tfds.unlabelled(path.removeprefix(tfds.PREFIX), data_dir, form)
+    wanted = "a picture, a folder of pictures, an npz or a csv"
+    asked, path = Asked(path, None, form, data_dir, target_column, column_names), _existing(path, wanted)
+    for reader in READERS:
+        if reader.inputs and (found := reader.find(path, asked)):
+            return reader.inputs(found, asked)
+    checks.fail(str(path), wanted, "another kind of file", error=checks.DataError)
+
+
+def _named(name: str, asked: Asked) -> examples.Examples:
+    """Loads a built-in domain, or a prepared set of tensorflow-datasets."""
+    if name in catalogue.BUILTINS:
+        checks.choice("split", asked.split, (None, *catalogue.BUILTINS[name].splits))
+    readers, places = _places(name, asked.data_dir or os.environ.get("JAXMETA_DATA"))
+    for place in filter(pathlib.Path.is_dir, places) if readers[0].wanted else [pathlib.Path()]:
+        for reader in readers:
+            if reader.read and (found := reader.find(place, asked)):
+                return reader.read(found, asked)
+    wanted = ", or ".join(reader.wanted(_base(name)) for reader in readers if reader.wanted)
+    got = f"not all of them in {' or '.join(map(str, places))}" if places else "no data folder"
+    checks.fail(name, wanted, got, "name the folder that has them with --data-dir or JAXMETA_DATA", checks.DataError)
+
+
+def _lies(name: str, data_dir: files.PathLike) -> bool:
+    readers, places = _places(name, data_dir)
+    # Several benchmarks and IDX sets have the same file names, so those count in a folder of their own alone.
+    places = places if any(reader.plain for reader in readers) else places[:1]
+    with contextlib.suppress(checks.DataError):
+        return any(place.is_dir() and reader.find(place, Asked(name)) for place in places for reader in readers)
+    return False
+
+
+def _places(name: str, data_dir: files.PathLike | None) -> tuple[list[Reader], list[pathlib.Path]]:
+    """Returns what reads a built-in domain, and the folders where its files may lie."""
+    readers = [reader for reader in READERS if _base(name) in reader.names]
+    return readers, [pathlib.Path(data_dir, _base(name)), pathlib.Path(data_dir)] if data_dir else []
 
 
 def _existing(path: files.PathLike, wanted: str) -> pathlib.Path:
@@ -217,76 +288,3 @@ def _existing(path: files.PathLike, wanted: str) -> pathlib.Path:
     if not found.is_file() and not found.is_dir():
         checks.fail(str(path), wanted, "a device or a pipe", error=checks.DataError)
     return found
-
-
-def _looks_like_path(name: files.PathLike) -> bool:
-    """Tells a mistyped path from a mistyped name."""
-    if not isinstance(name, str):
-        return True
-    return any(each in name for each in {"/", os.sep}) or pathlib.Path(name).suffix != ""
-
-
-def _idx_pairs(folder: pathlib.Path) -> idx.Pairs:
-    pairs = idx.find(folder)
-    for path in [path for pair in pairs.values() for path in pair]:
-        files.check_link(path, os.path.realpath(folder))
-    return pairs
-
-
-def _builtin(
-    name: str, data_dir: files.PathLike | None, split: str | None, form: pictures.Form | None
-) -> examples.Examples:
-    checks.choice("split", split, (None, *catalogue.BUILTINS[name].splits))
-    if name in _EMBEDDED:
-        return _EMBEDDED[name](form)
-    if name == "fonts":
-        return splits.by_class(fonts.load(form), split)
-    if name == "diabetes":
-        checks.fail(name, "a set with classes", "values to predict", "use datasets.load_table")
-    data_dir = data_dir or os.environ.get("JAXMETA_DATA")
-    base = name.partition(":")[0]
-    candidates = [pathlib.Path(data_dir, base), pathlib.Path(data_dir)] if data_dir else []
-    for folder in filter(pathlib.Path.is_dir, candidates):
-        if loaded := _in_folder(folder, name, split, form):
-            return loaded
-    got = f"not all of them in {' or '.join(map(str, candidates))}" if candidates else "no data folder"
-    hint = "name the folder that has them with --data-dir or JAXMETA_DATA"
-    checks.fail(name, _wanted(base), got, hint, checks.DataError)
-
-
-def _in_folder(
-    folder: pathlib.Path, name: str, split: str | None, form: pictures.Form | None
-) -> examples.Examples | None:
-    """Reads a built-in domain, or returns None if its files are not in this folder."""
-    base = name.partition(":")[0]
-    if base in reduced.NPZ and (path := folder / reduced.NPZ[base]).is_file():
-        read = reduced.load_emoji if base == "emoji_styles" else reduced.load
-        return read(path, name, split, form)
-    if name in benchmarks.LAYOUTS:
-        return benchmarks.load(folder, name, split, form)
-    if name == "omniglot":
-        paths = omniglot.find(folder, form)
-        return omniglot.load(paths, split, form) if paths else None
-    pairs = _idx_splits(folder, split) if name in _CLASS_NAMES else None
-    return _digits_or_clothes(name, pairs, split, form) if pairs else None
-
-
-def _wanted(name: str) -> str:
-    ways = [reduced.NPZ[name]] if name in reduced.NPZ else []
-    ways += [benchmarks.wanted(name)] if name in benchmarks.LAYOUTS else []
-    return ", or ".join(ways) or (omniglot.WANTED if name == "omniglot" else idx.WANTED)
-
-
-def _idx_splits(folder: pathlib.Path, split: str | None) -> idx.Pairs:
-    """Returns the pairs in a folder that make up a split, or none unless all are there."""
-    wanted = ("train", "test") if split is None else (split,)
-    pairs = {each: pair for each, pair in idx.find(folder).items() if each in wanted}
-    return pairs if len(pairs) == len(wanted) else {}
-
-
-def _digits_or_clothes(name: str, pairs: idx.Pairs, split: str | None, form: pictures.Form | None) -> examples.Examples:
-    loaded = idx.load(pairs, split, form, name=name, class_names=_CLASS_NAMES[name])
-    for file, checksum in loaded.checksums.items():
-        if _PUBLISHED.get(checksum, name) != name:
-            checks.fail(file, f"the labels of {name}", f"those of {_PUBLISHED[checksum]}", error=checks.DataError)
-    return loaded

@@ -18,12 +18,20 @@ NPZ = {
 GROUPS = {"Faces_easy": "Faces"}  # the same people are in both
 
 
+def find(folder: pathlib.Path, name: str) -> pathlib.Path | None:
+    """Returns the npz of a set if it lies in a folder."""
+    path = folder / NPZ[name]
+    return path if path.is_file() else None
+
+
 def load(path: pathlib.Path, name: str, split: str | None, form: pictures.Form | None) -> examples.Examples:
-    """Reads caltech101, ucmerced or bccd_cells; the pictures' own form is 32 x 32 RGB, ucmerced's 64 x 64.
+    """Reads one of `NPZ`, or a style of "emoji_styles"; the pictures' own form is 32 x 32 RGB, ucmerced's 64 x 64.
 
     caltech101 and ucmerced are split by class. bccd_cells has three classes, all of them in each split, and is split
     by the slide that a cell was cut out of.
     """
+    if name.startswith("emoji_styles"):
+        return _load_emoji(path, name, split, form)
     everything = npz.labelled(path, form)._replace(name=name)
     if name != "bccd_cells":
         return splits.by_class(everything, split, [GROUPS.get(each, each) for each in everything.class_names])
@@ -36,7 +44,7 @@ def load(path: pathlib.Path, name: str, split: str | None, form: pictures.Form |
     return splits.by_source(everything, split, slides[order].tolist())
 
 
-def load_emoji(path: pathlib.Path, name: str, split: str | None, form: pictures.Form | None) -> examples.Examples:
+def _load_emoji(path: pathlib.Path, name: str, split: str | None, form: pictures.Form | None) -> examples.Examples:
     """Reads "emoji_styles", a class an emoji and an example a style in the order of the npz, or one style alone.
 
     "emoji_styles:noto" and the other styles have one example a class, and the same classes in the same order: supports

@@ -87,6 +87,13 @@ def load(
         return examples.from_labels(inputs, labels[kept], names, name=what, split=split or "all", checksums=checksums)
 
 
+def unlabelled(name: str, data_dir: files.PathLike | None, form: pictures.Form | None) -> tuple[list[str], np.ndarray]:
+    """Reads a whole set as examples that are named "CLASS/0", "CLASS/1" and so on."""
+    loaded = load(name, data_dir, None, form)
+    sizes = zip(loaded.class_names, np.diff(loaded.offsets).tolist(), strict=True)
+    return [f"{name}/{index}" for name, size in sizes for index in range(size)], loaded.inputs
+
+
 def prepare(name: str, data_dir: files.PathLike, manual_dir: files.PathLike) -> pathlib.Path:
     """Prepares a set from files that its publisher gives, so that `load` can read it.
 

@@ -109,8 +109,13 @@ def training_sizes(task: Task) -> Sizes:
 
 def labelled(task: Task, split: str, *, data_dir: str | None = None) -> datasets.Examples:
     """A split of a task's domains with all their classes, as supervised training wants them."""
-    made = [kind(task).labelled(task, Place(part, split, data_dir)) for part in names.parts(task.domain)]
+    made = labelled_parts(task, split, data_dir=data_dir)
     return made[0] if len(made) == 1 else datasets.union(made, name=names.short(task.domain), split=split)
+
+
+def labelled_parts(task: Task, split: str, *, data_dir: str | None = None) -> list[datasets.Examples]:
+    """`labelled`, domain by domain."""
+    return [kind(task).labelled(task, Place(part, split, data_dir)) for part in names.parts(task.domain)]
 
 
 def class_sizes(

@@ -7,7 +7,7 @@ import pathlib
 
 from jaxmeta import datasets
 
-PROCEDURAL = ("strokes", "sinusoid", "tabular")
+PROCEDURAL = ("strokes", "drawn_strokes", "sinusoid", "tabular")
 
 
 def parts(domain: str) -> tuple[str, ...]:

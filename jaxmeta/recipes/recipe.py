@@ -15,7 +15,9 @@ else:  # the names of the tables, each written once
     LearnerName, CriterionName = Literal[tuple(ENTRIES)], Literal[tuple(SCORINGS)]
 PolarityName = Literal["as_is", "ink", "invert"]
 NormName = Literal["batch", "support", "task", "instance", "layer", "group", "none"]
+AugmentName = Literal["none", "affine"]
 DownsamplingName = Literal["stride", "max_pool"]
+AugmentName = Literal["none", "affine"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +74,8 @@ class Task:
     """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
     polarity: PolarityName = "as_is"
     """ink: a set with a bright border is inverted, so that glyphs are bright on dark; invert: every set is."""
-    augment: int = 0
-    """Pictures in training are moved by up to so many pixels each way; 0: not at all."""
+    augment: AugmentName = "none"
+    """affine: training pictures are turned by up to 20 degrees, scaled by exp(+-0.2) and moved by up to a seventh."""
     num_features: int = 0
     """Columns that every table is brought to, with zeros; 0: as many as the widest table of the domain has."""
     ways: int = 5

@@ -26,9 +26,6 @@ class Test(NamedTuple):
     sample: tasks.Sample
 
 
-_evaluate = jax.jit(evaluation.evaluate, static_argnums=(0, 1), static_argnames=("mesh", "tasks_per_chunk"))
-
-
 def draw(sample: tasks.Sample, seed: int, num_tasks: int) -> Episode:
     """The episodes of a seed, or MemoryError if they are more than the memory holds."""
     key, what = jax.random.key(seed), f"{num_tasks:,} tasks"
@@ -67,14 +64,20 @@ def redrawn(test: Test, seed: int) -> Test:
     return test._replace(episodes=draw(test.sample, seed, tree.leading_axis(test.episodes)))
 
 
+def chunk(recipe: Recipe, num_tasks: int) -> int | None:
+    """The tasks that a device computes side by side, as the recipe asks and their number allows; None: as may be."""
+    wanted, own = recipe.budget.tasks_per_chunk, meshes.own_tasks(num_tasks, meshes.most(num_tasks))
+    return max(size for size in range(1, min(wanted, own) + 1) if own % size == 0) if wanted else None
+
+
 def row(
     recipe: Recipe, method: str, learner: MetaLearner, meta_params: PyTree, test: Test, *, trained: int = 0, tested: int
 ) -> Row:
     """One row; `trained` and `tested` are its inner steps in training and in test."""
-    scores = memory.checked(
-        f"evaluating {method}", _evaluate,
+    num_tasks = tree.leading_axis(test.episodes)
+    scores = evaluation.evaluate(
         learner, recipe.scoring.criterion, meta_params, test.episodes, jax.random.key(recipe.seed),
-        mesh=meshes.most(tree.leading_axis(test.episodes)), tasks_per_chunk=recipe.budget.tasks_per_chunk or None,
+        mesh=meshes.most(num_tasks), tasks_per_chunk=chunk(recipe, num_tasks),
     )  # fmt: skip
     facts = {
         **test.facts,

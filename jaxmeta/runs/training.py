@@ -12,13 +12,13 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from jaxmeta import baselines, checks, evaluation, meshes, recipes, tasks, training
+from jaxmeta import baselines, checks, evaluation, memory, meshes, recipes, tasks, training
 from jaxmeta.recipes import Recipe
 from jaxmeta.runs import fitting, processes, scores, stores
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs.fitting import Fitted, Report, silent
 from jaxmeta.runs.run import finished
-from jaxmeta.types import PyTree
+from jaxmeta.types import MetaLearner, PyTree
 
 SELECT_SEED = 1_000_003
 POPULATION = 1024  # examples of the source whose moments a pre-trained network keeps
@@ -50,13 +50,16 @@ def opened(recipe: Recipe, *, data_dir: str | None = None) -> tuple[Recipe, Sour
 
 def _labelled(recipe: Recipe, data_dir: str | None) -> tuple[Recipe, Source]:
     examples, task = recipes.domains.labelled(recipe.task, "train", data_dir=data_dir), recipe.task
+    parts = [len(part.inputs) for part in recipes.domains.labelled_parts(task, "train", data_dir=data_dir)]
     recipe = recipe.replace(num_classes=task.num_classes or len(examples.class_names))
     if recipe.task.num_classes != len(examples.class_names):
         wanted = f"the {len(examples.class_names)} of `domain`, or 0"
         checks.fail("`num_classes`", wanted, recipe.task.num_classes)
-    many = tasks.labelled_batches(examples, batch_size=min(POPULATION, len(examples.inputs)))
-    sample = tasks.labelled_batches(examples, batch_size=recipe.budget.batch_size)
-    sample = tasks.augmented(sample, tasks.shift(task.augment)) if task.augment else sample
+    # Of each domain as much as a learner's tasks have of it, whose sampler is a mixture.
+    most = min(POPULATION, min(parts) * len(parts))
+    many = tasks.labelled_batches(examples, batch_size=most, parts=parts)
+    sample = tasks.labelled_batches(examples, batch_size=recipe.budget.batch_size, parts=parts)
+    sample = recipes.kind(task).augmented(task, sample)
     population, validation = lambda seed: many(jax.random.key(seed)).query.inputs, _validation(recipe, data_dir)
     return recipe, Source(sample, validation.sample, examples.checksums | validation.checksums, population)
 
@@ -103,17 +106,16 @@ def fitted(
             found = evaluation.evaluate(
                 tester, scoring.criterion, finish[seed](meta_params), select_on, jax.random.key(seed),
                 columns={"joint": evaluation.as_is}, mesh=meshes.most(budget.validation_tasks),
-                tasks_per_chunk=_chunk(recipe, budget.validation_tasks),
+                tasks_per_chunk=scores.chunk(recipe, budget.validation_tasks),
             )  # fmt: skip
             return {name: float(np.mean(values)) for name, values in found["joint"].items()}
 
         return validate
 
     mesh, name = meshes.most(budget.tasks_per_step), label or recipe.adaptation.learner
+    trainer = _trainer(recipe, learner, source.sample, mesh)
     learned = fitting.fit_together(
-        training.meta_trainer(
-            learner, recipes.outer_optimizer(recipe), mesh=mesh, tasks_per_chunk=_chunk(recipe, budget.tasks_per_step)
-        ),
+        trainer,
         source.sample,
         [
             fitting.Training(
@@ -135,11 +137,20 @@ def fitted(
     }
 
 
-def _chunk(recipe: Recipe, num_tasks: int) -> int | None:
-    """The tasks that a device computes side by side, as the recipe asks and the number allows."""
-    wanted, mesh = recipe.budget.tasks_per_chunk, meshes.most(num_tasks)
-    each = num_tasks // (mesh.size if mesh is not None else 1)
-    return max(size for size in range(1, min(wanted, each) + 1) if each % size == 0) if wanted else None
+def _trainer(
+    recipe: Recipe, learner: MetaLearner, sample: tasks.Sample, mesh: jax.sharding.Mesh | None
+) -> training.MetaTrainer:
+    """The outer loop; off the CPU as many tasks go side by side as fit its memory, unless the recipe says how many."""
+    number, optimizer = recipe.budget.tasks_per_step, recipes.outer_optimizer(recipe)
+
+    def of(size: int | None) -> training.MetaTrainer:
+        return training.meta_trainer(learner, optimizer, tasks_per_chunk=size, mesh=mesh)
+
+    asked = scores.chunk(recipe, number)
+    if asked is None and not memory.on_cpu():
+        keys = jax.random.split(jax.random.key(0), number)
+        asked = training.fitting_chunk(of, jax.eval_shape(jax.vmap(sample), keys), keys[0], mesh=mesh)
+    return of(asked)
 
 
 def _finisher(recipe: Recipe, shape: recipes.Shape, source: Source, seed: int) -> Callable[[PyTree], PyTree]:

@@ -7,12 +7,22 @@ from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, drawn, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
 from jaxmeta.tasks.strokes import strokes
 from jaxmeta.tasks.tabular import tabular, tabular_regression
-from jaxmeta.tasks.transforms import augmented, flip, pad_features, shift, standardize, standardize_targets, widen
+from jaxmeta.tasks.transforms import (
+    affine,
+    augmented,
+    flip,
+    pad_features,
+    shift,
+    standardize,
+    standardize_targets,
+    widen,
+)
 from jaxmeta.tasks.variable import variable
 
 __all__ = [
     "Sample",
     "across",
+    "affine",
     "as_pytree",
     "augmented",
     "distinct",

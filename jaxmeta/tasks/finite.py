@@ -75,7 +75,10 @@ class _FewShot:
 
 
 def as_arrays(inputs: Any) -> PyTree:
-    """Inputs [N, ...], one array or a pytree of them, on the device."""
+    """Inputs [N, ...], one array or a pytree of them, on the device; JAX has no texts, so those raise ValueError."""
+    for leaf in jax.tree.leaves(inputs):
+        if isinstance(leaf, str) or np.dtype(getattr(leaf, "dtype", float)).kind in "USO":
+            checks.fail("examples", "numbers", "texts", "bring them to token ids or embeddings first")
     return jax.tree.map(jnp.asarray, inputs)
 
 
@@ -85,22 +88,36 @@ def class_name(examples: Any, index: int) -> str:
     return repr(names[index]) if names is not None else str(index)
 
 
-def labelled_batches(examples: Any, *, batch_size: int) -> Sample:
+def labelled_batches(examples: Any, *, batch_size: int, parts: Sequence[int] | None = None) -> Sample:
     """Batches of labelled examples of all classes, for supervised pre-training.
 
     Args:
       examples: has `inputs` [N, ...] sorted by class and `offsets` [C + 1], as `datasets.load` returns.
       batch_size: distinct examples in a batch, at most N.
+      parts: the sizes of consecutive parts of the examples, such as domains, of which a batch has equally many (the
+        first ones one more where batch_size is not divisible); None: one part.
 
     Returns:
-      sample: key -> Episode((), Batch); targets [batch_size] are integers in [0, C), every example equally likely.
+      sample: key -> Episode((), Batch); targets [batch_size] are integers in [0, C), every example of a part equally
+        likely.
 
     Raises:
-      ValueError: if there are fewer examples than batch_size.
+      ValueError: if there are fewer examples than are drawn, or the parts are not the whole.
     """
-    batch_size = checks.integer("labelled_batches: batch_size", batch_size, 1, int(examples.offsets[-1]))
+    total = int(examples.offsets[-1])
+    batch_size = checks.integer("labelled_batches: batch_size", batch_size, 1, total)
+    sizes = [total] if parts is None else [checks.integer("labelled_batches: parts", size, 1) for size in parts]
+    if sum(sizes) != total:
+        checks.fail("labelled_batches: parts", f"the {total} examples in all", sum(sizes))
+    counts = [batch_size // len(sizes) + (index < batch_size % len(sizes)) for index in range(len(sizes))]
+    for size, count in zip(sizes, counts, strict=True):
+        if count > size:
+            checks.fail(
+                "labelled_batches: batch_size", f"at most {size * len(sizes)}, for the smallest part", batch_size
+            )
     targets = np.repeat(np.arange(len(examples.offsets) - 1), np.diff(examples.offsets))
-    return _LabelledBatches(as_arrays(examples.inputs), jnp.asarray(targets, jnp.int32), batch_size)
+    drawn = tuple(zip(sizes, counts, strict=True))
+    return _LabelledBatches(as_arrays(examples.inputs), jnp.asarray(targets, jnp.int32), drawn)
 
 
 @jax.tree_util.register_dataclass
@@ -108,10 +125,14 @@ def labelled_batches(examples: Any, *, batch_size: int) -> Sample:
 class _LabelledBatches:
     inputs: PyTree  # [N, ...]
     targets: Array  # [N]
-    batch_size: int = static()
+    parts: tuple[tuple[int, int], ...] = static()  # of each part its size, and how many are drawn of it
 
     def __call__(self, key: Array) -> Episode:
-        rows = distinct(key, len(self.targets), self.batch_size)
+        keys = [key] if len(self.parts) == 1 else jax.random.split(key, len(self.parts))
+        starts = np.cumsum([0, *(size for size, _ in self.parts)])
+        rows = jnp.concatenate(
+            [start + distinct(own, *part) for start, own, part in zip(starts, keys, self.parts, strict=False)]
+        )
         return Episode((), Batch(gathered(self.inputs, rows), self.targets[rows]))
 
 

@@ -170,6 +170,45 @@ class _Shift:
         return jax.lax.dynamic_slice(wide, (rows, columns, 0), picture.shape)
 
 
+def affine(*, turn: float = 20.0, zoom: float = 0.2, shift: float = 1 / 7) -> Callable[[Array, Array], Array]:
+    """Turns, scales and moves a picture [height, width, channels]; what comes in from outside is 0.
+
+    Args:
+      turn: degrees, up to so many each way.
+      zoom: the scale is exp(u), u up to so much each way.
+      shift: up to so much of the sides, each way.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxmeta import tasks
+      >>> tasks.affine(turn=10)(jax.random.key(0), jnp.ones((28, 28, 1))).shape
+      (28, 28, 1)
+    """
+    for name, value in (("turn", turn), ("zoom", zoom), ("shift", shift)):
+        if not 0 <= value < float("inf"):
+            checks.fail(f"affine: {name}", "a number of at least 0", value)
+    return _Affine(float(turn), float(zoom), float(shift))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Affine:
+    turn: float
+    zoom: float
+    shift: float
+
+    def __call__(self, key: Array, picture: Array) -> Array:
+        height, width, _ = picture.shape
+        turn, zoom, down, across = jax.random.uniform(key, (4,), minval=-1.0)
+        angle, scale = jnp.deg2rad(self.turn * turn), jnp.exp(self.zoom * zoom)
+        cosine, sine = jnp.cos(angle) / scale, jnp.sin(angle) / scale
+        # From each pixel of the result, seen from the middle, back to the picture.
+        y = jnp.arange(height)[:, None] - (height - 1) / 2 - self.shift * height * down
+        x = jnp.arange(width)[None, :] - (width - 1) / 2 - self.shift * width * across
+        places = [cosine * y - sine * x + (height - 1) / 2, sine * y + cosine * x + (width - 1) / 2]
+        draw = lambda channel: jax.scipy.ndimage.map_coordinates(channel, places, order=1)  # noqa: E731
+        return jax.vmap(draw, in_axes=2, out_axes=2)(picture)
+
+
 def flip(key: Array, picture: Array) -> Array:
     """Mirrors a picture [height, width, channels] left to right, every second time."""
     return jnp.where(jax.random.bernoulli(key), picture[:, ::-1], picture)

@@ -108,7 +108,10 @@ def _asked(recipe: Recipe, setting: Setting, source: str) -> Recipe:
         same["criterion"] = plan.criterion
     if recipe.entry.has_head:
         same["train_ways"] = plan.ways
+    together = plan.tasks_per_step or recipe.budget.tasks_per_step
+    steps = recipe.budget.steps * plan.effort * recipe.budget.tasks_per_step / together
     return recipe.replace(
         **same, domain=source, augment=plan.augment, shots=min(plan.shots), norm=plan.norm or recipe.network.norm,
-        steps=max(1, round(recipe.budget.steps * plan.effort / 10)) * 10, queries=min(plan.queries, 5),
+        steps=max(1, round(steps / 10)) * 10, tasks_per_step=together, batch_size=plan.batch_size,
+        queries=min(plan.queries, 5),
     )  # fmt: skip

@@ -11,7 +11,7 @@ import jax
 
 from jaxmeta import checks, recipes
 from jaxmeta.recipes import ENTRIES, Place, Recipe, Task
-from jaxmeta.recipes.recipe import DownsamplingName, NormName, PolarityName
+from jaxmeta.recipes.recipe import AugmentName, DownsamplingName, NormName, PolarityName
 
 if TYPE_CHECKING:
     MethodName = str
@@ -58,8 +58,12 @@ class Plan:
     """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
     polarity: PolarityName = "as_is"
     """ink: a set with a bright border is inverted, so that glyphs are bright on dark; invert: every set is."""
-    augment: int = 0
-    """Pictures in training are moved by up to so many pixels each way; 0: not at all."""
+    augment: AugmentName = "none"
+    """affine: training pictures are turned by up to 20 degrees, scaled by exp(+-0.2) and moved by up to a seventh."""
+    tasks_per_step: int = 0
+    """Tasks per meta-training step, which devices share; 0: each method's own. As many fewer steps are made."""
+    batch_size: int = 64
+    """Pre-training: examples of a task of a step."""
     in_domain: bool = True
     """Whether a target that is among a source's domains is evaluated from that source."""
     seed: int = 0
@@ -98,7 +102,7 @@ class Setting(NamedTuple):
 
 
 _LOWEST = {"ways": 2, "queries": 1, "num_tasks": 0, "fine_tune_steps": 0, "tune_tasks": 2, "num_filters": 1,
-           "augment": 0, "seed": 0}  # fmt: skip
+           "tasks_per_step": 0, "batch_size": 1, "seed": 0}  # fmt: skip
 
 
 def checked(plan: Plan) -> Plan:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import checks, datasets
+from jaxmeta.datasets import loading
 
 
 def test_names():
@@ -20,6 +21,23 @@ def test_names():
         elif about.source == "embedded":
             loaded = datasets.load(name)
             assert about[1:3] == (len(loaded.class_names), len(loaded.inputs))
+
+
+def test_every_domain_has_a_reader():
+    read = {name for reader in loading.READERS for name in reader.names}
+    assert read == {name.partition(":")[0] for name in datasets.names()} | {"tfds"}
+
+
+def test_what_is_damaged_is_not_listed(tmp_path):
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist" / "train-images-idx3-ubyte").touch()  # without its labels
+    (tmp_path / "fc100").mkdir()
+    (tmp_path / "fc100" / "FC100_train.pickle").touch()
+    (tmp_path / "omniglot_28x28.npz").touch()
+    assert set(datasets.found(tmp_path)) == {"omniglot"}
+    for name, message in (("mnist", "its labels"), ("fc100", "a pickle"), ("omniglot", "a whole, readable file")):
+        with pytest.raises(checks.DataError, match=message):
+            datasets.load(name, data_dir=tmp_path)
 
 
 @pytest.mark.parametrize("name", datasets.names())

@@ -137,6 +137,7 @@ def test_pictures(prepare, tmp_path, monkeypatch):
     assert loaded.inputs.shape == (9, 6, 4, 1)
     assert loaded.inputs.dtype == np.uint8
     assert loaded.class_names == tuple(NAMES)
+    assert not loaded.is_text
     assert (loaded.name, loaded.split) == ("tfds:jaxmeta_pictures", "train")
     for index in range(3):
         rows = loaded.inputs[loaded.offsets[index] : loaded.offsets[index + 1]]
@@ -157,6 +158,7 @@ def test_texts(prepare, tmp_path):
     prepare("jaxmeta_texts")
     loaded = datasets.load("tfds:jaxmeta_texts", data_dir=tmp_path / "sets", split="train")
     assert loaded.inputs.dtype.kind == "U"
+    assert loaded.is_text
     assert {len(text) for text in loaded.inputs.tolist()} == set(range(9)) - {4}
     assert np.diff(loaded.offsets).tolist() == [3, 2, 3]
     with pytest.raises(ValueError, match="tfds:jaxmeta_texts: expected pictures, as a form is asked for, got texts"):

@@ -78,7 +78,21 @@ def _read(task: Task, own: Own, ways: int) -> Given:
 
 
 FUNCTIONS = Kind(
-    "functions", _fits, _complete, _open, _labelled, _class_sizes, _shape, vectors.network, vectors.maps,
-    vectors.relation, models.concatenate, False, False,
-    lambda task, learner: f"{learner.replace('_', '-')}-sinusoid", vectors.floors, _read,
-)  # fmt: skip
+    name="functions",
+    fits=_fits,
+    complete=_complete,
+    open=_open,
+    labelled=_labelled,
+    augmented=lambda task, sample: sample,
+    class_sizes=_class_sizes,
+    shape=_shape,
+    network=vectors.network,
+    maps=vectors.maps,
+    relation=vectors.relation,
+    condition=models.concatenate,
+    has_norm=False,
+    pretrains=False,
+    base=lambda task, learner: f"{learner.replace('_', '-')}-sinusoid",
+    floors=vectors.floors,
+    read=_read,
+)

@@ -90,6 +90,8 @@ class Kind(NamedTuple):
     """Raises ValueError or DataError if the domain cannot give such tasks in the task's form."""
     labelled: Callable[[Task, Place], datasets.Examples]
     """A split with all its classes, as supervised training wants it; raises ValueError where there is none."""
+    augmented: Callable[[Task, tasks.Sample], tasks.Sample]
+    """A sampler of `labelled_batches` over it, changed at random as the task asks."""
     class_sizes: Callable[[Task, Place], np.ndarray | None]
     """[C] examples of each class, of a table of values its rows; None where there is no end of them."""
     shape: Callable[[Task], Shape | None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +46,9 @@ def _check(part: str) -> Any:
 
 
 def _examples(task: Task, place: Place) -> datasets.Examples:
+    if place.part == "drawn_strokes":
+        return _drawn_strokes(_square(task), place.split)
+
     def load(split: str | None) -> datasets.Examples:
         options: dict[str, Any] = {"data_dir": place.data_dir, "split": split}
         if place.part in ("breast_cancer", "diabetes") or names.suffix(place.part) in (".csv", ".npz"):
@@ -76,7 +80,12 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
 
 
 def _augmented(task: Task, place: Place, sample: tasks.Sample) -> tasks.Sample:
-    return tasks.augmented(sample, tasks.shift(task.augment)) if task.augment and place.split == "train" else sample
+    return augmented(task, sample) if place.split == "train" else sample
+
+
+def augmented(task: Task, sample: tasks.Sample) -> tasks.Sample:
+    """Training tasks whose pictures are changed at random, as the task asks."""
+    return {"none": lambda: sample, "affine": lambda: tasks.augmented(sample, tasks.affine())}[task.augment]()
 
 
 def _square(task: Task) -> int:
@@ -86,20 +95,28 @@ def _square(task: Task) -> int:
 
 
 def _labelled(task: Task, place: Place) -> datasets.Examples:
-    return _drawn_strokes(task, place.split) if place.part == "strokes" else _examples(task, place)
+    return _drawn_strokes(_square(task), place.split) if place.part == "strokes" else _examples(task, place)
 
 
-def _drawn_strokes(task: Task, split: str) -> datasets.Examples:
+@functools.lru_cache(maxsize=3)
+def _drawn_strokes(size: int, split: str) -> datasets.Examples:
     """Strokes have classes without end; as many as a data set has are drawn once."""
-    sample = tasks.strokes(num_ways=10, num_shots=20, num_queries=1, split=split, size=_square(task))
-    drawn = jax.jit(lambda key: tasks.episodes(sample, key, jnp.arange(STROKES // 10)).support.inputs)
+    sample = tasks.strokes(num_ways=10, num_shots=20, num_queries=1, split=split, size=size)
+
+    @jax.jit
+    def drawn(key: jax.Array) -> jax.Array:
+        # One after the other, so that what is drawn stays in the cache.
+        return jax.lax.map(
+            lambda index: sample(jax.random.fold_in(key, index)).support.inputs, jnp.arange(STROKES // 10)
+        )
+
     pictures = np.rint(255 * np.asarray(drawn(jax.random.key(0)))).astype(np.uint8)
     pictures = pictures.reshape(STROKES * 20, *pictures.shape[2:])
     return datasets.from_labels(pictures, np.repeat(np.arange(STROKES), 20), name="strokes", split=split, checksums={})
 
 
 def _class_sizes(task: Task, place: Place) -> np.ndarray | None:
-    return None if place.part in names.PROCEDURAL else np.diff(_examples(task, place).offsets)
+    return None if place.part == "strokes" else np.diff(_examples(task, place).offsets)
 
 
 def _shape(task: Task) -> Shape:
@@ -159,6 +176,21 @@ def _check_own(path: str, inputs: np.ndarray) -> None:
 
 
 PICTURES = Kind(
-    "pictures", _fits, _complete, _open, _labelled, _class_sizes, _shape, _network, _maps, _relation, models.beside,
-    True, True, lambda task, learner: f"{learner.replace('_', '-')}-strokes", _floors, _read,
-)  # fmt: skip
+    name="pictures",
+    fits=_fits,
+    complete=_complete,
+    open=_open,
+    labelled=_labelled,
+    augmented=augmented,
+    class_sizes=_class_sizes,
+    shape=_shape,
+    network=_network,
+    maps=_maps,
+    relation=_relation,
+    condition=models.beside,
+    has_norm=True,
+    pretrains=True,
+    base=lambda task, learner: f"{learner.replace('_', '-')}-strokes",
+    floors=_floors,
+    read=_read,
+)

@@ -191,6 +191,21 @@ def _brought(task: Task, own: Own, support: np.ndarray, inputs: np.ndarray) -> t
 
 
 TABLES = Kind(
-    "tables", _fits, _complete, _open, _labelled, _class_sizes, _shape, vectors.network, vectors.maps,
-    vectors.relation, models.concatenate, False, False, _base, vectors.floors, _read,
-)  # fmt: skip
+    name="tables",
+    fits=_fits,
+    complete=_complete,
+    open=_open,
+    labelled=_labelled,
+    augmented=lambda task, sample: sample,
+    class_sizes=_class_sizes,
+    shape=_shape,
+    network=vectors.network,
+    maps=vectors.maps,
+    relation=vectors.relation,
+    condition=models.concatenate,
+    has_norm=False,
+    pretrains=False,
+    base=_base,
+    floors=vectors.floors,
+    read=_read,
+)

@@ -103,7 +103,8 @@ def audit(
       episodes: leaves [num_tasks, ...], few of them, or a sampler, key -> Episode.
       key: a random key.
       criterion: what scores the queries; without it query_targets is not checked, and first_order is not recognised.
-      promises: check -> word of WORDS, or None for no promise; where it says nothing, PROMISES does.
+      promises: check -> word of `auditing.WORDS`, or None for no promise; where it says nothing, `auditing.PROMISES`
+        does.
       make: num_steps -> the learner with so many inner steps; without it memory is not checked.
 
     Returns:
