@@ -16,7 +16,9 @@ import time
 import jax
 import turns
 
-from jaxmeta import provenance, runs, tables, training
+from jaxmeta import meta_trainer, recipes, tables, training
+from jaxmeta.runs import fitting, stores
+from jaxmeta.runs.training import opened, recorded
 
 PRESETS = ("maml-regression", "maml-strokes", "protonet-strokes")
 TURNS, TURN_SECONDS, MOST_UPDATES = 11, 2.0, 2000
@@ -24,39 +26,34 @@ TURNS, TURN_SECONDS, MOST_UPDATES = 11, 2.0, 2000
 
 def measure(name: str, folder: pathlib.Path) -> dict[str, object]:
     """One preset's row."""
-    from jaxmeta.cli import build, presets, progress, train  # the extra "cli", which not every machine has
-
-    config, given = train.source(presets.TRAININGS[name])
-    shape = build.shape(config, given.validation)
-    plain = training.meta_trainer(build.training_learner(config, shape), train.outer_optimizer(config))
-    state, key = plain.init(jax.random.key(0)), jax.random.key(1)
+    recipe, source = opened(recipes.get(name))
+    learner = recipes.training_learner(recipe, recipes.shape(recipe, source.validation))
+    plain = meta_trainer(learner, recipes.outer_optimizer(recipe))
+    state, given = plain.init(jax.random.key(0)), (source.sample, jax.random.key(1))
     programs = {}
     for way, trainer in {"plain": plain, "guarded": training.stop_at_divergence(plain)}.items():
-        updates = training.many_updates(
-            trainer, given.sample, num_tasks=config.tasks_per_step, num_updates=MOST_UPDATES
-        )
-        programs[way] = jax.jit(updates)
-        jax.block_until_ready(programs[way](state, key, 1))
+        options = {"num_tasks": recipe.budget.tasks_per_step, "num_updates": MOST_UPDATES}
+        programs[way] = jax.jit(training.many_updates(trainer, **options))
+        jax.block_until_ready(programs[way](state, *given, 1))
     began = time.perf_counter()
-    jax.block_until_ready(programs["plain"](state, key, 3))
+    jax.block_until_ready(programs["plain"](state, *given, 3))
     count = int(min(MOST_UPDATES, max(1, 3 * TURN_SECONDS / (time.perf_counter() - began))))
-    facts = {"config": train.recorded(config), "data": given.checksums}
-    checkpoints = runs.Checkpoints(folder, name, facts=facts, versions=provenance.versions())
+    store = stores.within(folder, name, {"config": recorded(recipe), "data": source.checksums})
     seconds, saves = {way: [] for way in programs}, []
     for _ in range(TURNS):
         for way, program in programs.items():
             began = time.perf_counter()
-            new, _ = jax.block_until_ready(program(state, key, count))
+            new, _ = jax.block_until_ready(program(state, *given, count))
             seconds[way].append((time.perf_counter() - began) / count)
         began = time.perf_counter()
-        checkpoints.save({"state": new, "best": new.meta_params}, {})
+        store.save({"state": new, "best": new.meta_params}, {})
         saves.append(time.perf_counter() - began)
     ratios = [guarded / without for guarded, without in zip(seconds["guarded"], seconds["plain"], strict=True)]
     return {
         "update_seconds": float(f"{statistics.median(seconds['plain']):.3g}"), "updates_per_turn": count,
         "guard_ratio": turns.spread(ratios, 3),
         "checkpoint_seconds": turns.spread(saves, 3),
-        "interval": progress.INTERVAL, "share_of_interval": round(statistics.median(saves) / progress.INTERVAL, 5),
+        "interval": fitting.INTERVAL, "share_of_interval": round(statistics.median(saves) / fitting.INTERVAL, 5),
     }  # fmt: skip
 
 

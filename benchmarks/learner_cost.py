@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 import turns
 
-from jaxmeta import meta_trainer, tables, tasks
+from jaxmeta import meta_trainer, recipes, tables, tasks
 
 NUM_TASKS, TURNS = 16, 7
 LEARNERS = (
@@ -27,15 +27,13 @@ LEARNERS = (
 
 
 def main() -> dict:
-    from jaxmeta.cli import build  # the extra "cli", which not every machine has
-    from jaxmeta.cli.config import Train
-
     sample = tasks.strokes(num_ways=5, num_shots=1, num_queries=5)
-    episodes = jax.jit(lambda: tasks.episodes(sample, jax.random.key(0), jnp.arange(NUM_TASKS)))()
+    episodes = tasks.drawn(sample, jax.random.key(0), jnp.arange(NUM_TASKS))
     programs, compiled = {}, {}
     for name in LEARNERS:
-        config = Train(learner=name, domain="strokes", inner_steps=5, inner_learning_rate=0.1)
-        trainer = meta_trainer(build.training_learner(config, build.shape(config, sample)), optax.adam(1e-3))
+        recipe = recipes.Recipe().replace(learner=name, domain="strokes", inner_steps=5, inner_learning_rate=0.1)
+        learner = recipes.training_learner(recipe, recipes.shape(recipe, sample))
+        trainer = meta_trainer(learner, optax.adam(1e-3))
         state, key = trainer.init(jax.random.key(1)), jax.random.key(2)
         start = time.perf_counter()
         program = jax.jit(trainer.update).lower(state, episodes, key).compile()

@@ -24,8 +24,9 @@ def main() -> dict:
     examples = datasets.from_labels(pictures, np.repeat(np.arange(1200), 20), name="noise")
     sample = tasks.few_shot(examples, num_ways=5, num_shots=1, num_queries=15)
     key = jax.random.key(0)
-    draw = jax.jit(lambda key: tasks.episodes(sample, key, jnp.arange(8))).lower(key).compile()
-    episodes, steps = draw(key), {"sampling": lambda: jax.block_until_ready(draw(key))}
+    asked = sample, key, jnp.arange(8)
+    draw = jax.jit(tasks.episodes).lower(*asked).compile()
+    episodes, steps = draw(*asked), {"sampling": lambda: jax.block_until_ready(draw(*asked))}
     for num_steps in (1, 5):
         learner = maml(models.conv4((28, 28, 1), 5), criteria.cross_entropy, optax.sgd(0.4), num_steps=num_steps)
         trainer = meta_trainer(learner, optax.adam(1e-3))

@@ -7,7 +7,8 @@ Time:      see `seconds` and `cpu_seconds` in results/diagnosis.json.
 Expected:  breast cancer: within a point of logistic regression fitted to the same patients; diabetes: far better than
            ridge regression with its default penalty, near the one with the penalty that is best in hindsight; blood
            cells: better than logistic regression on their pixels. Everywhere better than without meta-learning.
-Measured:  results/diagnosis.json, results/diagnosis.md.
+Measured:  results/diagnosis.json, results/diagnosis.md; made before the training was `runs.fit`, whose
+           random keys are others.
 
 Runs before this one showed scores of the same patients. After them training was shortened, to save time (10,000, 5,000
 and 3,000 steps became 3,000, 3,000 and 2,000), and other linear rows were compared; networks and rates stayed.
@@ -19,7 +20,7 @@ know. Gains are mean differences to each of the two, paired over the 600 tasks t
 from task to task, so the intervals speak of these tables and not of all patients.
 """
 
-import argparse
+import functools
 import time
 
 import jax
@@ -29,57 +30,53 @@ import optax
 import pages
 
 import jaxmeta
-from jaxmeta import baselines, criteria, datasets, evaluation, models, provenance, tables, tasks, training
+from jaxmeta import baselines, criteria, datasets, evaluation, models, provenance, runs, tables, tasks
 from jaxmeta.statistics import mean_interval
 
-NUM_TASKS, PER_CALL = 600, 500
+NUM_TASKS = 600
 PENALTIES = (0.1, 1.0, 10.0, 30.0, 100.0, 1000.0)
 FEATURES = 30
 FORM = datasets.Form(32, 32, 3)
 
 
-def meta_train(learner, sample, *, steps: int, num_tasks: int, learning_rate: float = 1e-3):
+def meta_train(learner, sample, *, steps: int, num_tasks: int):
     """The meta_params after the last step; nothing is selected."""
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
-    )
-    trainer = jaxmeta.meta_trainer(learner, optimizer)
-    run = jax.jit(training.many_updates(trainer, sample, num_tasks=num_tasks, num_updates=PER_CALL), donate_argnums=0)
-    state = trainer.init(jax.random.key(0))
-    for _ in range(steps // PER_CALL):
-        state, metrics = run(state, jax.random.key(1))
-        print(
-            f"  {time.process_time():.0f} s of CPU, step {int(state.step):>6}: loss {metrics['loss'].mean():.3f}",
-            flush=True,
-        )
-    return state.meta_params
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(1e-3, steps)))
+    trainer, key = jaxmeta.meta_trainer(learner, optimizer), jax.random.key(0)
+    return runs.fit(trainer, sample, key, num_tasks=num_tasks, num_steps=steps, report=pages.told).meta_params
+
+
+def untrained(learner):
+    return learner, learner.init(jax.random.key(4))
 
 
 def draw(sample):
-    return jax.jit(lambda: tasks.episodes(sample, jax.random.key(2), jnp.arange(NUM_TASKS)))()
+    return tasks.drawn(sample, jax.random.key(2), jnp.arange(NUM_TASKS))
 
 
-def scores(learner, criterion, meta_params, episodes, metric: str) -> np.ndarray:
-    """[num_tasks], every query predicted alone."""
-    columns = {"single": evaluation.single}
-    result = jaxmeta.evaluate(learner, criterion, meta_params, episodes, jax.random.key(3), columns=columns)
-    return np.asarray(result["single"][metric], np.float64)
+def compared(task: str, shots: int, unit: str, criterion, episodes, linear, methods: dict, scale=1.0) -> list[dict]:
+    """Rows of methods {name: (learner, meta_params)} and of a linear model, every query predicted alone.
 
+    The linear model (name, penalty -> learner) has scikit-learn's default penalty, and the best one in hindsight, on
+    the test itself; gains are over the two.
+    """
+    metric, sign = ("accuracy", 1) if unit == "accuracy" else ("loss", -1)
 
-def linear(name: str, make, criterion, episodes, metric: str, sign: int) -> dict:
-    """The linear model with scikit-learn's default penalty, and with the best one in hindsight, on the test itself."""
-    means = {each: sign * scores(make(each), criterion, {}, episodes, metric).mean() for each in PENALTIES}
-    return {f"{name}, penalty {each:g}": (make(each), {}) for each in (1.0, max(PENALTIES, key=means.__getitem__))}
+    def scores(learner, meta_params) -> np.ndarray:
+        given = (learner, criterion, meta_params, episodes, jax.random.key(3))
+        found = jaxmeta.evaluate(*given, columns={"single": evaluation.single})
+        return np.asarray(found["single"][metric], np.float64)
 
-
-def compare(task: str, shots: int, unit: str, sign: int, found: dict[str, np.ndarray], floors) -> list[dict]:
-    """Rows of results; gains are over the linear model of default penalty, and the best one on these very tasks."""
-    default, rows = next(iter(floors)), []
-    best = max(floors, key=lambda name: sign * found[name].mean())
+    name, make = linear
+    floors = {penalty: scores(make(penalty), {}) for penalty in PENALTIES}
+    kept = (1.0, max(PENALTIES, key=lambda penalty: sign * floors[penalty].mean()))
+    floors = {f"{name}, penalty {penalty:g}": scale * floors[penalty] for penalty in kept}
+    default, best = next(iter(floors)), max(floors, key=lambda name: sign * floors[name].mean())
+    found, rows = floors | {name: scale * scores(*each) for name, each in methods.items()}, []
     for method, values in found.items():
         row = {"task": task, "shots": shots, "unit": unit, "method": method, **rounded(values)}
-        row["gain_over_default"] = None if method == default else rounded(values - found[default])
-        row["gain_over_best"] = None if method == best else rounded(values - found[best])
+        for which, over in (("default", default), ("best", best)):
+            row[f"gain_over_{which}"] = None if method == over else rounded(values - found[over])
         rows.append(row)
         print(f"{task}, {shots} shots: {method:<34} {tables.interval(row, unit)}", flush=True)
     return rows
@@ -87,6 +84,11 @@ def compare(task: str, shots: int, unit: str, sign: int, found: dict[str, np.nda
 
 def rounded(values: np.ndarray) -> dict[str, float]:
     return {name: round(value, 4) for name, value in mean_interval(values)._asdict().items()}
+
+
+def logistic(num_ways: int):
+    make = functools.partial(baselines.logistic_regression, criteria.cross_entropy, num_ways=num_ways)
+    return "logistic regression", lambda penalty: make(penalty=penalty)
 
 
 def breast_cancer() -> list[dict]:
@@ -98,16 +100,14 @@ def breast_cancer() -> list[dict]:
     }
     patients, rows = datasets.load("breast_cancer"), []
     for shots in (5, 10):
-        sizes = {"num_ways": 2, "num_shots": shots, "num_queries": 15}
-        source = tasks.standardize(tasks.tabular(num_features=FEATURES, **sizes))
-        episodes = draw(tasks.standardize(tasks.few_shot(patients, **sizes | {"num_queries": 50})))
-        floors = linear("logistic regression", logistic(2), loss, episodes, "accuracy", 1)
-        tested = floors | {"nearest centroid": (baselines.nearest_centroid(loss, num_ways=2), {})}
+        sizes = {"num_ways": 2, "num_shots": shots}
+        source = tasks.standardize(tasks.tabular(num_features=FEATURES, **sizes, num_queries=15))
+        episodes = draw(tasks.standardize(tasks.few_shot(patients, **sizes, num_queries=50)))
+        methods = {"nearest centroid": (baselines.nearest_centroid(loss, num_ways=2), {})}
         for name, learner in learners.items():
-            tested[f"{name}, untrained"] = (learner, learner.init(jax.random.key(4)))
-            tested[name] = (learner, meta_train(learner, source, steps=3_000, num_tasks=16))
-        found = {name: scores(each, loss, params, episodes, "accuracy") for name, (each, params) in tested.items()}
-        rows += compare("breast cancer", shots, "accuracy", 1, found, floors)
+            methods[f"{name}, untrained"] = untrained(learner)
+            methods[name] = (learner, meta_train(learner, source, steps=3_000, num_tasks=16))
+        rows += compared("breast cancer", shots, "accuracy", loss, episodes, logistic(2), methods)
     return rows
 
 
@@ -126,45 +126,36 @@ def diabetes() -> list[dict]:
     for shots in (10, 20):
         source = declared(tasks.tabular_regression(num_features=FEATURES, num_shots=shots, num_queries=20))
         sample = tasks.from_arrays([(table.inputs, table.targets)], num_shots=shots, num_queries=50)
-        episodes = draw(declared(sample))
         # From the support set's units to those of the whole table: 1 is what its mean would leave unexplained.
-        unit = np.asarray(draw(sample).support.targets).var(axis=(1, 2)) / table.targets.var()
-        floors = linear("ridge regression", ridge, loss, episodes, "loss", -1)
-        tested = floors | {
+        scale = np.asarray(draw(sample).support.targets).var(axis=(1, 2)) / table.targets.var()
+        methods = {
             "the support set's mean": (ridge(1e9), {}),
             "nearest neighbour": (baselines.nearest_neighbour(loss), {}),
-            "MAML, untrained": (maml, maml.init(jax.random.key(4))),
+            "MAML, untrained": untrained(maml),
             "MAML": (maml, meta_train(maml, source, steps=3_000, num_tasks=16)),
         }
-        found = {name: unit * scores(each, loss, params, episodes, "loss") for name, (each, params) in tested.items()}
-        rows += compare("diabetes", shots, "variance left unexplained", -1, found, floors)
+        about, linear = ("diabetes", shots, "variance left unexplained", loss), ("ridge regression", ridge)
+        rows += compared(*about, draw(declared(sample)), linear, methods, scale)
     return rows
 
 
 def blood_cells(sources: list[datasets.Examples], cells: datasets.Examples) -> list[dict]:
     """Platelet, red or white cell, from a picture; the tested slides are those of the split "test"."""
-    loss, shape = criteria.cross_entropy, (FORM.height, FORM.width, FORM.channels)
-    encoder = models.conv4(shape, None, num_filters=48, norm="layer")
-    learner = jaxmeta.protonet(encoder, loss, num_ways=10)
+    loss = criteria.cross_entropy
+    encoder = models.conv4((FORM.height, FORM.width, FORM.channels), None, num_filters=48, norm="layer")
     source = tasks.mixture([tasks.few_shot(each, num_ways=10, num_shots=5, num_queries=5) for each in sources])
-    learned = meta_train(learner, tasks.augmented(source, tasks.flip), steps=2_000, num_tasks=1)
+    learner, source = jaxmeta.protonet(encoder, loss, num_ways=10), tasks.augmented(source, tasks.flip)
+    learned = meta_train(learner, source, steps=2_000, num_tasks=1)
     tester, rows = jaxmeta.protonet(encoder, loss, num_ways=3), []
     for shots in (5, 10):
-        sizes = {"num_ways": 3, "num_shots": shots, "num_queries": 15}
-        episodes = draw(tasks.few_shot(cells, **sizes))
-        floors = linear("logistic regression", logistic(3), loss, episodes, "accuracy", 1)
-        tested = floors | {
+        episodes = draw(tasks.few_shot(cells, num_ways=3, num_shots=shots, num_queries=15))
+        methods = {
             "nearest centroid": (baselines.nearest_centroid(loss, num_ways=3), {}),
-            "ProtoNet, untrained": (tester, tester.init(jax.random.key(4))),
+            "ProtoNet, untrained": untrained(tester),
             "ProtoNet": (tester, learned),
         }
-        found = {name: scores(each, loss, params, episodes, "accuracy") for name, (each, params) in tested.items()}
-        rows += compare("blood cells", shots, "accuracy", 1, found, floors)
+        rows += compared("blood cells", shots, "accuracy", loss, episodes, logistic(3), methods)
     return rows
-
-
-def logistic(num_ways: int):
-    return lambda penalty: baselines.logistic_regression(criteria.cross_entropy, num_ways=num_ways, penalty=penalty)
 
 
 def page(content: dict) -> str:
@@ -190,7 +181,7 @@ Accuracy in %: higher is better; variance left unexplained: lower is better.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = pages.parser(__doc__)
     parser.add_argument("--data-dir", help="where the pictures lie; JAXMETA_DATA is the default")
     data_dir = parser.parse_args().data_dir
     sources = [datasets.load(name, data_dir=data_dir, form=FORM) for name in ("caltech101", "ucmerced")]

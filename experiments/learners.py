@@ -20,8 +20,6 @@ unseen characters with 15 queries a class, or 2,400 with 1 where training has 1:
 queries', and a network trained on five pictures meets others when it is asked 75.
 """
 
-import argparse
-import dataclasses
 import json
 import math
 import pathlib
@@ -29,27 +27,25 @@ import time
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pages
 
-from jaxmeta import evaluation, provenance, tables, training
-from jaxmeta.cli import build, presets, scoring, sources
-from jaxmeta.cli.config import Train
-from jaxmeta.statistics import mean_interval
+from jaxmeta import evaluation, meta_trainer, provenance, recipes, tables, training
+from jaxmeta.recipes import Recipe
+from jaxmeta.runs import scores
+from jaxmeta.runs.training import Source, opened
 
-SUFFIX, VALIDATIONS = "-omniglot-5w1s", 10
-SIZES = {"ways": 5, "shots": 1}
+SUFFIX, VALIDATIONS, PER_CALL = "-omniglot-5w1s", 10, 10
 
 
-def rows() -> dict[str, Train]:
+def rows() -> dict[str, Recipe]:
     """Every preset of this task; learners without a head with both norms."""
-    found = {}
-    for name, preset in presets.TRAININGS.items():
-        if name.endswith(SUFFIX):
-            for norm in ("batch",) if build.has_head(preset) else ("batch", "layer"):
-                found[f"{name.removesuffix(SUFFIX)}, {norm}"] = dataclasses.replace(preset, norm=norm)
-    return found
+    return {
+        f"{name.removesuffix(SUFFIX)}, {norm}": recipe.replace(norm=norm)
+        for name, recipe in recipes.PRESETS.items()
+        if name.endswith(SUFFIX)
+        for norm in (("batch",) if recipe.entry.has_head else ("batch", "layer"))
+    }
 
 
 def num_tasks(with_fifteen: int, queries: int) -> int:
@@ -57,43 +53,39 @@ def num_tasks(with_fifteen: int, queries: int) -> int:
     return with_fifteen if queries == 15 else 4 * with_fifteen
 
 
-def train(config: Train, seconds: float) -> tuple[dict, dict]:
-    """Trains for the given time, and returns the best meta_params with what is to be told of the training."""
-    domain = sources.domain(
-        config, "train", ways=config.train_ways, shots=config.train_shots or 1, queries=config.train_queries
-    )
-    unseen = sources.domain(config, "validation", **SIZES, queries=config.queries)
-    select_on = scoring.draw(unseen.sample, 1, num_tasks(100, config.queries))
-    shape = build.shape(config, domain.sample)
-    optimizer = optax.inject_hyperparams({"adam": optax.adam, "sgd": optax.sgd}[config.outer_optimizer])(
-        learning_rate=config.learning_rate
-    )
-    trainer = training.meta_trainer(build.training_learner(config, shape), optimizer)
-    tester = build.learner(config, shape, ways=5, inner_steps=config.inner_steps_test)
-    init_key, train_key = jax.random.split(jax.random.key(config.seed))
-    state, size = trainer.init(init_key), 10
-    program = jax.jit(training.many_updates(trainer, domain.sample, num_tasks=config.tasks_per_step, num_updates=size))
+def train(recipe: Recipe, source: Source, seconds: float) -> tuple[dict, dict]:
+    """Trains for the given time, and returns the best meta_params with what is to be told of the training.
+
+    A loop of its own beside `runs.fit`, whose length is a number of steps: here the rate falls with the time.
+    """
+    shape, outer = recipes.shape(recipe, source.validation), recipe.outer
+    select_on = scores.draw(source.validation, 1, num_tasks(100, recipe.task.queries))
+    optimizer = optax.inject_hyperparams({"adam": optax.adam, "sgd": optax.sgd}[outer.outer_optimizer])
+    trainer = meta_trainer(recipes.training_learner(recipe, shape), optimizer(learning_rate=outer.learning_rate))
+    tester = recipes.learner(recipe, shape, ways=5, inner_steps=recipe.adaptation.inner_steps_test)
+    init_key, train_key = jax.random.split(jax.random.key(recipe.seed))
+    given, state = (source.sample, train_key), trainer.init(init_key)
+    update = training.many_updates(trainer, num_tasks=recipe.budget.tasks_per_step, num_updates=PER_CALL)
     start = time.perf_counter()
-    program = program.lower(state, train_key).compile()
+    program = jax.jit(update).lower(state, *given).compile()
     compiled = time.perf_counter() - start
     spent, curve, best = 0.0, [], (-1.0, state.meta_params)
     while spent < seconds:
         part = spent / seconds
-        fall = (1 + math.cos(math.pi * part)) / 2 if config.outer_optimizer == "adam" else 1 - part
-        outer = state.optimizer_state
-        rate = jnp.asarray(config.learning_rate * fall, jnp.float32)
-        outer = outer._replace(hyperparams=outer.hyperparams | {"learning_rate": rate})
-        state = state._replace(optimizer_state=outer)
+        fall = (1 + math.cos(math.pi * part)) / 2 if outer.outer_optimizer == "adam" else 1 - part
+        own = state.optimizer_state
+        rate = jnp.asarray(outer.learning_rate * fall, jnp.float32)
+        state = state._replace(optimizer_state=own._replace(hyperparams=own.hyperparams | {"learning_rate": rate}))
         start = time.perf_counter()
-        state, metrics = program(state, train_key)
+        state, metrics = program(state, *given)
         loss = float(metrics["loss"].mean())
         spent += time.perf_counter() - start
         if spent >= seconds * (len(curve) + 1) / VALIDATIONS:
-            scores = evaluation.evaluate(
-                tester, build.criterion(config), state.meta_params, select_on, jax.random.key(0),
+            found = evaluation.evaluate(
+                tester, recipe.scoring.criterion, state.meta_params, select_on, jax.random.key(0),
                 columns={"joint": evaluation.as_is},
             )  # fmt: skip
-            accuracy = float(scores["joint"]["accuracy"].mean())
+            accuracy = float(found["joint"]["accuracy"].mean())
             best = max(best, (accuracy, state.meta_params), key=lambda pair: pair[0])
             curve.append([int(state.step), round(loss, 4), round(accuracy, 4)])
             print(
@@ -104,14 +96,13 @@ def train(config: Train, seconds: float) -> tuple[dict, dict]:
     return best[1], told
 
 
-def test(config: Train, meta_params: dict) -> dict:
-    drawn = scoring.test(
-        config, seed=2, num_tasks=num_tasks(600, config.queries), seen=None, **SIZES, queries=config.queries
-    )
-    learner = build.learner(config, drawn.shape, ways=5, inner_steps=config.inner_steps_test)
-    scores = evaluation.evaluate(learner, build.criterion(config), meta_params, drawn.episodes, jax.random.key(0))
+def test(recipe: Recipe, meta_params: dict, data_dir: str) -> dict:
+    task, steps = recipe.task, recipe.adaptation.inner_steps_test
+    number, sizes = num_tasks(600, task.queries), {"ways": task.ways, "shots": task.shots, "queries": task.queries}
+    drawn = scores.drawn(recipe, seed=2, num_tasks=number, seen=None, **sizes, data_dir=data_dir)
+    row = scores.trained_row(recipe, meta_params, drawn, inner_steps=steps)
     return {
-        column: [round(100 * float(value), 2) for value in mean_interval(np.asarray(scores[column]["accuracy"]))]
+        column: [round(100 * row[column][part], 2) for part in ("mean", "low", "high")]
         for column in ("joint", "single")
     }
 
@@ -120,23 +111,16 @@ def page(results: dict) -> str:
     """The table, of the content of learners.json."""
 
     def shown(percent: list[float]) -> str:
-        return tables.interval(dict(zip(("mean", "low", "high"), np.array(percent) / 100, strict=True)), "accuracy")
+        fractions = (value / 100 for value in percent)
+        return tables.interval(dict(zip(("mean", "low", "high"), fractions, strict=True)), "accuracy")
 
-    head = (
-        "learner, norm",
-        "steps",
-        "tasks a step",
-        "inner steps, training / test",
-        "queries a class",
-        "joint",
-        "single",
-    )
+    sizes = ("steps", "tasks a step", "inner steps, training / test", "queries a class")
     rows = []
     for name, row in results["rows"].items():
         steps = " / ".join(map(str, row["inner_steps"])) if row["inner_steps"] else "-"
         about = [f"{row['steps']:,}", row["tasks_per_step"], steps, row["queries"]]
         rows.append([name, *about, shown(row["joint"]), shown(row["single"])])
-    return f"""{tables.markdown(head, rows)}
+    return f"""{tables.markdown(["learner, norm", *sizes, "joint", "single"], rows)}
 
 Accuracy in %, mean and 95% interval over {num_tasks(600, 15)} tasks, or {num_tasks(600, 1):,} with 1 query a class.
 {results["train_seconds"]:g} s of training each; {provenance.line(results)}.
@@ -144,7 +128,7 @@ Accuracy in %, mean and 95% interval over {num_tasks(600, 15)} tasks, or {num_ta
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = pages.parser(__doc__)
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--train-seconds", type=float, default=300)
     parser.add_argument("--rows", nargs="*", help="some of the rows, such as 'maml, batch'; all are the default")
@@ -162,11 +146,12 @@ def main() -> None:
         if name in results["rows"] or (options.rows and name not in options.rows):
             continue
         print(name, flush=True)
-        config = dataclasses.replace(preset, data_dir=options.data_dir)
-        meta_params, told = train(config, options.train_seconds)
-        steps = [config.inner_steps, config.inner_steps_test] if build.has_steps(config) else None
-        told |= {"tasks_per_step": config.tasks_per_step, "inner_steps": steps, "queries": config.queries}
-        results["rows"][name] = told | test(config, meta_params)
+        recipe, source = opened(preset, data_dir=options.data_dir)
+        meta_params, told = train(recipe, source, options.train_seconds)
+        own = recipe.adaptation
+        steps = [own.inner_steps, own.inner_steps_test] if recipe.entry.has_steps else None
+        told |= {"tasks_per_step": recipe.budget.tasks_per_step, "inner_steps": steps, "queries": recipe.task.queries}
+        results["rows"][name] = told | test(recipe, meta_params, options.data_dir)
         pages.write(path, results, page)
     print(page(results))
 

@@ -16,29 +16,28 @@ a class, Adam 1e-3, 1 inner step at 0.4 (a mean loss) and 3 in test; ProtoNet 20
 schedule, 15 queries a class in test. Rows that have a run folder are not trained again.
 """
 
-import argparse
 import json
 import pathlib
-import sys
 
 import pages
 
-from jaxmeta import cli, provenance, tables
+from jaxmeta import provenance, recipes, runs, tables
 
+MAML, PROTONET = recipes.get("maml-omniglot-5w1s").replace(steps=2000), recipes.get("protonet-omniglot-5w1s")
 ROWS = {
-    "maml-batch": ["maml-omniglot-5w1s", "--norm", "batch", "--steps", "2000"],
-    "maml-support": ["maml-omniglot-5w1s", "--norm", "support", "--steps", "2000"],
-    "protonet-batch": ["protonet-omniglot-5w1s", "--norm", "batch"],
-    "protonet-layer": ["protonet-omniglot-5w1s", "--norm", "layer"],
+    "maml-batch": MAML.replace(norm="batch"),
+    "maml-support": MAML.replace(norm="support"),
+    "protonet-batch": PROTONET.replace(norm="batch"),
+    "protonet-layer": PROTONET.replace(norm="layer"),
 }
 
 
-def train(name: str, arguments: list[str], data_dir: str, runs: pathlib.Path) -> pathlib.Path:
-    folder = runs / name
+def trained(recipe: recipes.Recipe, data_dir: str, folder: pathlib.Path) -> pathlib.Path:
+    """The run folder with its results; a broken training goes on."""
     if not (folder / "results.json").exists():
-        code = cli.main(["train", *arguments, "--data-dir", data_dir, "--out", str(folder), "--force"])
-        if code:
-            sys.exit(code)
+        run = runs.train(recipe, folder=folder, data_dir=data_dir, report=pages.told)
+        test = run.test(num_tasks=recipe.budget.num_tasks)
+        run.write(run.rows(test), test.checksums)
     return folder
 
 
@@ -55,10 +54,10 @@ def summary(folder: pathlib.Path) -> dict:
     return known | {"steps": last["step"], "seconds": last["seconds"], "rows": rows}
 
 
-def page(runs: dict[str, dict]) -> str:
+def page(found: dict[str, dict]) -> str:
     """The table, of the content of omniglot.json."""
     rows = []
-    for run in runs.values():
+    for run in found.values():
         for row in run["rows"]:
             own = row["method"] in ("maml", "protonet")
             how = f"{run['steps']:,} steps, {run['seconds']:.0f} s" if own else "-"
@@ -68,18 +67,19 @@ def page(runs: dict[str, dict]) -> str:
     table = tables.markdown(
         ["method", "norm", "queries a class", "training", "joint", "single"], list(dict.fromkeys(rows))
     )
-    made = provenance.line(next(iter(runs.values())))
+    made = provenance.line(next(iter(found.values())))
     return f"{table}\n\nOmniglot 5-way 1-shot, accuracy in %, 600 tasks. {made}.\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = pages.parser(__doc__)
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/omniglot"))
     options = parser.parse_args()
-    runs = {name: summary(train(name, arguments, options.data_dir, options.runs)) for name, arguments in ROWS.items()}
-    pages.write(pages.RESULTS / "omniglot", runs, page)
-    print(page(runs))
+    folders = {name: trained(recipe, options.data_dir, options.runs / name) for name, recipe in ROWS.items()}
+    found = {name: summary(folder) for name, folder in folders.items()}
+    pages.write(pages.RESULTS / "omniglot", found, page)
+    print(page(found))
 
 
 if __name__ == "__main__":

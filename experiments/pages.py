@@ -3,14 +3,22 @@
 Command:   python experiments/pages.py   (measures nothing, and writes every page anew)
 """
 
+import argparse
 import importlib
 import json
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from jaxmeta import runs
+
 RESULTS = pathlib.Path(__file__).parent / "results"
 EXPERIMENTS = ("diagnosis", "learners", "meta_sgd", "omniglot")
+
+
+def parser(head: str | None) -> argparse.ArgumentParser:
+    """What an experiment is asked by; its help is its head."""
+    return argparse.ArgumentParser(description=head, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def write(path: pathlib.Path, content: dict[str, Any], page: Callable[[dict[str, Any]], str]) -> None:
@@ -20,7 +28,17 @@ def write(path: pathlib.Path, content: dict[str, Any], page: Callable[[dict[str,
     path.with_suffix(".md").write_text(page(content))
 
 
+def told(event: runs.Event) -> None:
+    """Prints validations, notes, and ten lines of a training: the `report` of whatever trains."""
+    if event.kind == "note":
+        print(event.text, flush=True)
+    elif event.kind == "validation" or (event.kind == "train" and event.step % max(50, event.num_steps // 10) == 0):
+        said = ", ".join(f"{name} {value:.4f}" for name, value in event.values.items())
+        print(f"  {event.label}, step {event.step:>6}, {event.kind}: {said}", flush=True)
+
+
 def main() -> None:
+    parser(__doc__).parse_args()
     files = {RESULTS / f"{name}.json": name for name in EXPERIMENTS}
     files |= dict.fromkeys(sorted(RESULTS.glob("transfer-*/results.json")), "transfer")
     for path, name in files.items():

@@ -1,11 +1,16 @@
-"""The pages of what was measured are those that the commands make of the files beside them."""
+"""Experiments and benchmarks: what they are made of, and pages that their commands make of the files beside them."""
 
+import ast
 import pathlib
 import shutil
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[1]
+FILES = [path for name in ("experiments", "benchmarks") for path in sorted((ROOT / name).rglob("*.py"))]
+EXPERIMENTS = [path for path in FILES if path.parent.name == "experiments" and path.name != "pages.py"]
 
 
 def pages(folder):
@@ -16,14 +21,29 @@ def made(tmp_path, name, *command):
     """The folder's pages, written anew in a copy of it."""
     copy = tmp_path / name
     shutil.copytree(ROOT / name, copy)
+    for page in (copy / "results").rglob("*.md"):
+        page.unlink()
     subprocess.run([sys.executable, *command], cwd=copy, check=True, capture_output=True)
     return pages(copy)
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_none_stands_on_the_command_line(path):
+    code = path.read_text()
+    assert "jaxmeta.cli" not in code  # in programs of other processes, which are strings, either
+    froms = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
+    assert not [node for node in froms if node.module == "jaxmeta" and "cli" in [name.name for name in node.names]]
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_the_head_of_an_experiment_is_a_contract(path):
+    head = ast.get_docstring(ast.parse(path.read_text())).split("\n")
+    names = [line.split(":")[0] for line in head if line[:1].isupper() and line[:11].rstrip().endswith(":")]
+    assert names == ["Paper", "Command", "Hardware", "Time", "Expected", "Measured"]
+
+
 def test_pages_of_experiments(tmp_path):
-    found = made(tmp_path, "experiments", "pages.py")
-    assert len(found) == 6
-    assert found == pages(ROOT / "experiments")
+    assert made(tmp_path, "experiments", "pages.py") == pages(ROOT / "experiments")
 
 
 def test_tables_of_benchmarks(tmp_path):
