@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 import sys
 from typing import Any
 
@@ -31,7 +32,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     def _begin(self, event: Event) -> None:
         self.stop.grace = signals.GRACE  # from here on it is asked often, and there is something to save
         self.bar = tqdm(
-            total=event.num_steps, initial=event.step, desc=event.label, unit="step", file=sys.stderr,
+            total=event.num_steps, initial=event.step, desc=checks.line(event.label), unit="step", file=sys.stderr,
             mininterval=0.2 if sys.stderr.isatty() else 30,
         )  # fmt: skip
 
@@ -68,7 +69,9 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         if event.label not in self.writers:
             from tensorboardX import SummaryWriter
 
-            folder = event.label.rpartition(", ")[2].replace(" ", "-") if ", " in event.label else ""
-            self.writers[event.label] = SummaryWriter(str(self.board / folder), write_to_disk=True)
+            # Of a label, which may be a stranger's, the seed's number alone becomes a path.
+            seed = re.search(r", seed (\d+)$", event.label)
+            folder = self.board / f"seed-{seed[1]}" if seed else self.board
+            self.writers[event.label] = SummaryWriter(str(folder), write_to_disk=True)
         for name, value in event.values.items():
             self.writers[event.label].add_scalar(f"{event.kind}/{name}", value, event.step)

@@ -252,7 +252,8 @@ def _folders(
             folders.clear(path)
         config = recorded(recipe, len(seeds))
         if not _goes_on(path, config):
-            folders.check_empty(path, folders.FREE)
+            if existing != "replace":
+                folders.check_empty(path, folders.FREE)
             write(path, config)
         if len(seeds) == 1:
             yield {seeds[0]: (path, facts(seeds[0]))}
