@@ -6,12 +6,11 @@ import contextlib
 import pathlib
 import re
 import sys
-from typing import Any
 
 from tqdm import tqdm
 
 from jaxmeta import checks
-from jaxmeta.cli import signals
+from jaxmeta.cli import board, signals
 from jaxmeta.runs import Event, processes
 
 
@@ -19,12 +18,13 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     """Told of a training, it draws a progress bar on stderr, a plain line every 30 s where that is no terminal."""
 
     def __init__(self, stop: signals.Stop, tensorboard: pathlib.Path | None = None):
-        self.stop, self.bar, self.board = stop, None, tensorboard
-        self.writers: dict[str, Any] = {}
+        self.stop, self.bar, self.tensorboard = stop, None, tensorboard
+        self.boards: dict[str, board.Board] = {}
 
     def __exit__(self, *_: object) -> None:
-        for writer in self.writers.values():
-            writer.close()
+        for each in self.boards.values():
+            with contextlib.suppress(OSError):  # each line is on the disk, or it was told that it is not
+                each.records.close()
 
     def __call__(self, event: Event) -> None:
         getattr(self, f"_{event.kind}")(event)
@@ -64,14 +64,12 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         tqdm.write(checks.line(text), file=sys.stderr)
 
     def _scalars(self, event: Event) -> None:
-        if self.board is None or not processes.is_first():
+        if self.tensorboard is None or not processes.is_first():
             return
-        if event.label not in self.writers:
-            from tensorboardX import SummaryWriter
-
+        if event.label not in self.boards:
             # Of a label, which may be a stranger's, the seed's number alone becomes a path.
             seed = re.search(r", seed (\d+)$", event.label)
-            folder = self.board / f"seed-{seed[1]}" if seed else self.board
-            self.writers[event.label] = SummaryWriter(str(folder), write_to_disk=True)
-        for name, value in event.values.items():
-            self.writers[event.label].add_scalar(f"{event.kind}/{name}", value, event.step)
+            folder = self.tensorboard / f"seed-{seed[1]}" if seed else self.tensorboard
+            self.boards[event.label] = board.Board(folder, event.step)
+        values = {f"{event.kind}/{name}": value for name, value in event.values.items()}
+        self.boards[event.label].scalars(event.step, values)

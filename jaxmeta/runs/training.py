@@ -186,6 +186,8 @@ def train(
     own = (recipe.seed,) if seeds is None else tuple(seeds)
     if not own or len(set(own)) < len(own):
         checks.fail("`seeds`", "one or more distinct seeds", own or "none")
+    if folder is not None and own != tuple(range(own[0], own[0] + len(own))):
+        checks.fail("`seeds`", "seeds that follow each other, as a folder records the first and their number", own)
     check_divide(recipe.budget.tasks_per_step)
     recipe = recipe.replace(seed=own[0])
     with contextlib.ExitStack() as held:
