@@ -28,10 +28,10 @@ from jaxmeta import provenance, tables
 # A checkpoint five times a second, so that a short run has many; and no tables, whose programs take longer to compile
 # than the training takes.
 PROGRAM = """
-from jaxmeta import cli
-from jaxmeta.cli import progress, scoring
-progress.INTERVAL = 0.2
-scoring.raw_rows = scoring.learner_rows = lambda *_, **__: []
+from jaxmeta import cli, runs
+from jaxmeta.runs import fitting
+fitting.INTERVAL = 0.2
+runs.Run.rows = lambda *_, **__: []
 cli.entry()
 """
 TRAINING = ["train", "maml-regression", "--hidden", "8", "8", "--tasks-per-step", "4", "--num-tasks", "2"]

@@ -73,9 +73,9 @@ def test_each_device_samples_its_own_tasks_without_communication(mesh):
     states = []
     for devices in (None, mesh):
         trainer = meta_trainer(learner, optax.sgd(0.1), mesh=devices)
-        run = jax.jit(training.many_updates(trainer, sample, num_tasks=4, num_updates=2, mesh=devices))
-        program = run.lower(trainer.init(KEY), KEY).compile()
-        states.append(program(trainer.init(KEY), KEY)[0])
+        run = jax.jit(training.many_updates(trainer, num_tasks=4, num_updates=2, mesh=devices))
+        program = run.lower(trainer.init(KEY), sample, KEY).compile()
+        states.append(program(trainer.init(KEY), sample, KEY)[0])
     assert_equal(states[1].meta_params, states[0].meta_params)
     collectives = [name for name in ("all-gather", "all-to-all", "collective-permute") if name in program.as_text()]
     assert not collectives
@@ -91,8 +91,8 @@ def results(mesh):
     sample, key = tasks.sinusoid(num_shots=5, num_queries=5), jax.random.key(0)
     learner = maml(models.mlp(1, 1, hidden=(8,)), criteria.squared_error, optax.sgd(0.01), num_steps=2)
     trainer = meta_trainer(learner, optax.adam(1e-2), mesh=mesh)
-    run = jax.jit(training.many_updates(trainer, sample, num_tasks=4, num_updates=3, mesh=mesh), donate_argnums=0)
-    state, metrics = run(trainer.init(key), key)
+    run = jax.jit(training.many_updates(trainer, num_tasks=4, num_updates=3, mesh=mesh), donate_argnums=0)
+    state, metrics = run(trainer.init(key), sample, key)
     held_out = jax.device_get(tasks.episodes(sample, key, np.arange(8)))
     scores = evaluate(learner, criteria.squared_error, state.meta_params, held_out, key, mesh=mesh)
     return jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), [state.meta_params, metrics, scores])

@@ -68,19 +68,19 @@ def test_the_fastest_chunk_is_one_of_those_that_memory_suffices_for():
 def test_updates_are_the_same_however_they_are_split_over_calls():
     learner, sample = small()
     trainer = meta_trainer(learner, optax.adam(1e-2))
-    run = jax.jit(training.many_updates(trainer, sample, num_tasks=3, num_updates=6))
+    run = jax.jit(training.many_updates(trainer, num_tasks=3, num_updates=6))
     results = []
     for counts in ((6,), (2, 2, 2), (1, 4, 1), (6,)):
         state, losses = trainer.init(KEY), []
         for count in counts:
-            state, metrics = run(state, KEY, count)
+            state, metrics = run(state, sample, KEY, count)
             losses.append(metrics["loss"][:count])
             assert not metrics["loss"][count:].any()
         results.append((state, np.concatenate(losses)))
     for result in results[1:]:
         jax.tree.map(np.testing.assert_array_equal, results[0], result)
     assert run._cache_size() == 1
-    whole, _ = jax.jit(training.many_updates(trainer, sample, num_tasks=3, num_updates=6))(trainer.init(KEY), KEY)
+    whole, _ = jax.jit(training.many_updates(trainer, num_tasks=3, num_updates=6))(trainer.init(KEY), sample, KEY)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), whole, results[0][0])
 
 
@@ -100,10 +100,8 @@ def test_an_update_that_is_not_finite_is_refused(broken):
         (training.stop_at_divergence, 2, 0 + 1, [True, True, False, False, False]),
         (training.skip_divergence, 5, 0 + 1 + 3 + 4, [True, True, False, True, True]),
     ):
-        run = training.many_updates(
-            policy(trainer), tasks.sinusoid(num_shots=1, num_queries=1), num_tasks=1, num_updates=5
-        )
-        state, metrics = jax.jit(run)(trainer.init(KEY), KEY)
+        run = training.many_updates(policy(trainer), num_tasks=1, num_updates=5)
+        state, metrics = jax.jit(run)(trainer.init(KEY), tasks.sinusoid(num_shots=1, num_queries=1), KEY)
         assert (state.step, state.meta_params.tolist()) == (step, [params, params])
         assert metrics["finite"].tolist() == finite
         assert np.isfinite(metrics["loss"]).tolist() == (finite if broken == "loss" else [True] * 5)
@@ -131,7 +129,7 @@ def test_nothing_compiles_after_the_first_call_and_the_state_is_donated(num_devi
     learner, sample = small()
     trainer = meta_trainer(learner, optax.adam(1e-2), mesh=mesh)
     update = jax.jit(trainer.update, donate_argnums=0)
-    run = training.many_updates(trainer, sample, num_tasks=2, num_updates=2, mesh=mesh)
+    run = training.many_updates(trainer, num_tasks=2, num_updates=2, mesh=mesh)
     run = jax.jit(run, donate_argnums=0)
     draw = jax.jit(lambda key: tasks.episodes(sample, key, np.arange(2)))
     state = trainer.init(KEY)
@@ -141,7 +139,7 @@ def test_nothing_compiles_after_the_first_call_and_the_state_is_donated(num_devi
         before = jax.tree.leaves(state)
         state, _ = update(state, draw(key), key)
         assert all(leaf.is_deleted() for leaf in before)
-        state, _ = run(state, key)
+        state, _ = run(state, sample, key)
         return state, evaluate(learner, criteria.squared_error, state.meta_params, draw(key), key, mesh=mesh)
 
     with compilations() as first:
@@ -156,13 +154,13 @@ def test_nothing_compiles_after_the_first_call_and_the_state_is_donated(num_devi
 def test_seeds_are_a_vmap_of_update():
     learner, sample = small()
     trainer = meta_trainer(learner, optax.adam(1e-2), tasks_per_chunk=2)
-    run = training.many_updates(trainer, sample, num_tasks=4, num_updates=3)
+    run = training.many_updates(trainer, num_tasks=4, num_updates=3)
     seeds = jax.random.split(KEY, 3)
 
     @jax.jit
     def train(key):
         init_key, train_key = jax.random.split(key)
-        return run(trainer.init(init_key), train_key)
+        return run(trainer.init(init_key), sample, train_key)
 
     together, metrics = jax.jit(jax.vmap(train))(seeds)
     assert metrics["loss"].shape == (3, 3)
@@ -177,7 +175,7 @@ def test_a_grid_of_inner_rates_is_a_vmap_over_learners():
     def train(rate):
         learner = maml(models.mlp(1, 1, hidden=(8,)), criteria.squared_error, optax.sgd(rate), num_steps=2)
         trainer = meta_trainer(learner, optax.adam(1e-2))
-        return training.many_updates(trainer, small()[1], num_tasks=4, num_updates=3)(trainer.init(KEY), KEY)
+        return training.many_updates(trainer, num_tasks=4, num_updates=3)(trainer.init(KEY), small()[1], KEY)
 
     rates = jnp.array([0.003, 0.03])
     together = jax.jit(jax.vmap(train))(rates)

@@ -11,6 +11,7 @@ from typing import Any
 from jaxmeta import checks, recipes, runs
 from jaxmeta.cli import config, signals, watching
 from jaxmeta.recipes import Recipe
+from jaxmeta.runs import folder as folders
 from jaxmeta.runs import processes, results, run, scores, seeds, training
 
 
@@ -50,7 +51,7 @@ def _carry_out(
     num_seeds: int,
     existing: Any,
 ) -> int:
-    several, board = num_seeds > 1, path / "tensorboard" if options.tensorboard else None
+    several, board = num_seeds > 1, path / folders.TENSORBOARD if options.tensorboard else None
     hint = f"to go on: {_command(path, recipe.task.domain, options)}"
     with signals.watched(hint) as stop, watching.Watch(stop, board) as watch:
         with processes.alike():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 import sys
-from typing import Any
 
 from tqdm import tqdm
 
 from jaxmeta import checks
-from jaxmeta.cli import signals
+from jaxmeta.cli import board, signals
 from jaxmeta.runs import Event, processes
 
 
@@ -18,12 +18,13 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     """Told of a training, it draws a progress bar on stderr, a plain line every 30 s where that is no terminal."""
 
     def __init__(self, stop: signals.Stop, tensorboard: pathlib.Path | None = None):
-        self.stop, self.bar, self.board = stop, None, tensorboard
-        self.writers: dict[str, Any] = {}
+        self.stop, self.bar, self.tensorboard = stop, None, tensorboard
+        self.boards: dict[str, board.Board] = {}
 
     def __exit__(self, *_: object) -> None:
-        for writer in self.writers.values():
-            writer.close()
+        for each in self.boards.values():
+            with contextlib.suppress(OSError):  # each line is on the disk, or it was told that it is not
+                each.records.close()
 
     def __call__(self, event: Event) -> None:
         getattr(self, f"_{event.kind}")(event)
@@ -31,7 +32,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     def _begin(self, event: Event) -> None:
         self.stop.grace = signals.GRACE  # from here on it is asked often, and there is something to save
         self.bar = tqdm(
-            total=event.num_steps, initial=event.step, desc=event.label, unit="step", file=sys.stderr,
+            total=event.num_steps, initial=event.step, desc=checks.line(event.label), unit="step", file=sys.stderr,
             mininterval=0.2 if sys.stderr.isatty() else 30,
         )  # fmt: skip
 
@@ -63,12 +64,12 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         tqdm.write(checks.line(text), file=sys.stderr)
 
     def _scalars(self, event: Event) -> None:
-        if self.board is None or not processes.is_first():
+        if self.tensorboard is None or not processes.is_first():
             return
-        if event.label not in self.writers:
-            from tensorboardX import SummaryWriter
-
-            folder = event.label.rpartition(", ")[2].replace(" ", "-") if ", " in event.label else ""
-            self.writers[event.label] = SummaryWriter(str(self.board / folder), write_to_disk=True)
-        for name, value in event.values.items():
-            self.writers[event.label].add_scalar(f"{event.kind}/{name}", value, event.step)
+        if event.label not in self.boards:
+            # Of a label, which may be a stranger's, the seed's number alone becomes a path.
+            seed = re.search(r", seed (\d+)$", event.label)
+            folder = self.tensorboard / f"seed-{seed[1]}" if seed else self.tensorboard
+            self.boards[event.label] = board.Board(folder, event.step)
+        values = {f"{event.kind}/{name}": value for name, value in event.values.items()}
+        self.boards[event.label].scalars(event.step, values)

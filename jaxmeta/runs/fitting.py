@@ -304,7 +304,7 @@ def _take(now: list[_Training], begun: list[int], rows: list[dict[str, np.ndarra
     losses, diverged = [], []
     for each, step, own in zip(now, begun, rows, strict=True):
         try:
-            if len(own["finite"]) and (means := each.take(step, own)):
+            if len(own["finite"]) and (means := each.take(step, own)) and "loss" in means:
                 losses.append(means["loss"])
         except DivergedError as error:
             diverged.append(error)
@@ -436,11 +436,12 @@ class _Training:
         means = {name: float(np.mean(values)) for name, values in sorted(notes.since.items()) if values}
         if stands or not means:
             worst = int(finite.argmin())
+            told = [name for name in ("loss", "gradient_norm") if name in rows] or sorted(rows.keys() - {"finite"})
+            came = ", ".join(f"{name.replace('_', ' ')} {rows[name][worst]}" for name in told)
             notes.skipped = 0
             raise DivergedError(
-                f"{self.label}: diverged at step {begun + worst + 1}: loss {rows['loss'][worst]}, gradient norm "
-                f"{rows['gradient_norm'][worst]}; the state of step {self.step} is kept in {self.store.place}; "
-                "try a lower `learning_rate`, `clip` or `on_divergence` skip"
+                f"{self.label}: diverged at step {begun + worst + 1}: {came}; the state of step {self.step} is kept "
+                f"in {self.store.place}; try a lower `learning_rate`, `clip` or `on_divergence` skip"
             )
         self.write("train", means | ({"skipped": notes.skipped} if notes.skipped else {}))
         notes.since, notes.skipped = {}, 0

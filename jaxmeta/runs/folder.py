@@ -24,7 +24,7 @@ from jaxmeta.types import PyTree
 
 SCHEMA = 1
 CONFIG, PARAMS, RESULTS = "config.json", "meta_params.msgpack", "results.json"
-LOCK, METRICS, CHECKPOINTS = ".lock", "metrics.jsonl", "checkpoints"
+LOCK, METRICS, CHECKPOINTS, TENSORBOARD = ".lock", "metrics.jsonl", "checkpoints", "tensorboard"
 MOST_CONFIG, MOST_RESULTS = 100_000, 100_000_000  # bytes that are read
 FREE = "choose another folder"
 
@@ -113,10 +113,11 @@ def clear(folder: pathlib.Path) -> None:
             clear(seed.parent)
         for name in (RESULTS, PARAMS, METRICS, CONFIG):
             (folder / name).unlink(missing_ok=True)
-        if (folder / CHECKPOINTS).is_symlink():
-            (folder / CHECKPOINTS).unlink()
-        elif (folder / CHECKPOINTS).exists():
-            shutil.rmtree(folder / CHECKPOINTS)
+        for path in (folder / CHECKPOINTS, folder / TENSORBOARD):
+            if path.is_symlink():
+                path.unlink()
+            elif path.exists():
+                shutil.rmtree(path)
 
 
 def replace(path: pathlib.Path, *parts: bytes, what: str = "a file") -> None:
@@ -249,7 +250,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
-        for name in (CONFIG, PARAMS, RESULTS, METRICS, CHECKPOINTS, LOCK):
+        for name in (CONFIG, PARAMS, RESULTS, METRICS, CHECKPOINTS, TENSORBOARD, LOCK):
             check_plain(self.path / name)
         content = self._config()
         self.config: dict[str, Any] = content["config"]

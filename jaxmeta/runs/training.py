@@ -197,6 +197,8 @@ def train(
     own = (recipe.seed,) if seeds is None else tuple(seeds)
     if not own or len(set(own)) < len(own):
         checks.fail("`seeds`", "one or more distinct seeds", own or "none")
+    if folder is not None and own != tuple(range(own[0], own[0] + len(own))):
+        checks.fail("`seeds`", "seeds that follow each other, as a folder records the first and their number", own)
     check_divide(recipe.budget.tasks_per_step)
     recipe = recipe.replace(seed=own[0])
     with contextlib.ExitStack() as held:
@@ -263,7 +265,8 @@ def _folders(
             folders.clear(path)
         config = recorded(recipe, len(seeds))
         if not _goes_on(path, config):
-            folders.check_empty(path, folders.FREE)
+            if existing != "replace":
+                folders.check_empty(path, folders.FREE)
             write(path, config)
         if len(seeds) == 1:
             yield {seeds[0]: (path, facts(seeds[0]))}

@@ -20,8 +20,10 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path):
 @pytest.mark.fault(promised="one line that names the file; what exists stays")
 def test_what_holds_something_is_refused_and_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(ValueError, match="--force"), create(tmp_path, force=False):
-        pass
+    for hint in ({}, {"hint": "give another"}):
+        wanted = f"an empty folder, got one that holds something; {hint.get('hint', 'choose another folder')}"
+        with pytest.raises(ValueError, match=wanted), create(tmp_path, force=False, **hint):
+            pass
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     with create(tmp_path, force=True) as path:
         write_json(path / "config.json", {})

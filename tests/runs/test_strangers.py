@@ -10,7 +10,6 @@ import pytest
 from flax import serialization
 
 from jaxmeta import checks
-from jaxmeta.cli import evaluate
 from jaxmeta.runs import Checkpoints, RunFolder, clear, folder
 
 PARAMS = {"layer": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}
@@ -44,7 +43,7 @@ def refused(read, *words):
 def test_a_whole_one_is_read(run):
     opened = RunFolder(run)
     np.testing.assert_array_equal(opened.meta_params(LIKE)["layer"]["kernel"], PARAMS["layer"]["kernel"])
-    assert evaluate.trained_on(opened) == {"0123"}
+    assert opened.checksums() == {"a.npz": "0123"}
     np.testing.assert_array_equal(restored(run).arrays["layer"]["kernel"], PARAMS["layer"]["kernel"])
 
 
@@ -65,7 +64,10 @@ def test_configs_that_are_none(run, content):
 def test_results_that_are_none_tell_nothing(run):
     for content in (b"", b"[" * 100_000, b"[]", b'{"data": 1}', b'{"data": {}'):
         (run / "results.json").write_bytes(content)
-        assert evaluate.trained_on(RunFolder(run)) is None
+        assert RunFolder(run).checksums() is None
+    for data in ([1], 1, "a", {"a.npz": ["01"]}):
+        (run / "config.json").write_text(json.dumps({**CONFIG, "data": data}))
+        assert RunFolder(run).checksums() in (None, {"a.npz": "['01']"})
 
 
 def test_parameters_of_any_size_are_not_read(run):

@@ -7,7 +7,7 @@ import pytest
 from flax import serialization
 
 from jaxmeta import cli, statistics
-from jaxmeta.cli import progress
+from jaxmeta.runs import fitting
 
 TINY = [
     "train", "maml-regression", "--steps", "60", "--hidden", "4", "--shots", "3", "--train-queries", "3",
@@ -75,20 +75,20 @@ def test_seeds_are_runs_to_evaluate_and_the_folder_of_all_is_none(together, tmp_
 
 
 def test_seeds_that_broke_at_different_steps_go_on_to_the_same_bits(together, tmp_path, monkeypatch):
-    pause, path = progress._Training.pause, tmp_path / "run"
+    pause, path = fitting._Training.pause, tmp_path / "run"
 
     def broken(self, coming):
-        if self.step >= 20 and self.run.folder.name == "seed-4":
+        if self.step >= 20 and self.store.path.name == "seed-4":
             raise Killed
         self.saved = 0.0 if self.step >= 20 else self.saved
         pause(self, coming)
 
-    monkeypatch.setattr(progress, "CALL", 0.002)
-    monkeypatch.setattr(progress._Training, "pause", broken)
+    monkeypatch.setattr(fitting, "CALL", 0.002)
+    monkeypatch.setattr(fitting._Training, "pause", broken)
     arguments = [*TINY, "--seed", "3", "--seeds", "2", "--out", str(path)]
     with pytest.raises(Killed):
         cli.main(arguments)
-    monkeypatch.setattr(progress._Training, "pause", pause)
+    monkeypatch.setattr(fitting._Training, "pause", pause)
     assert cli.main(arguments) == 2
     assert cli.main(["train", "--resume", str(path)]) == 0
     for seed in ("seed-3", "seed-4"):

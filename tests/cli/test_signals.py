@@ -9,7 +9,8 @@ STUCK = """
 import time
 from jaxmeta.cli import signals
 signals.GRACE = {grace}
-with signals.watched("to go on: COMMAND") as stop, stop.awaited():
+with signals.watched("to go on: COMMAND") as stop:
+    stop.grace = signals.GRACE
     print("ready", flush=True)
     while True:
         time.sleep(1)

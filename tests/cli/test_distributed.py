@@ -20,27 +20,26 @@ TRAIN = [
 ]  # fmt: skip
 PROGRAM = "from jaxmeta import cli; cli.entry()"
 WITHOUT_TABLES = """
-from jaxmeta.cli import scoring
-scoring.raw_rows = scoring.learner_rows = lambda *_, **__: []
+from jaxmeta import runs
+runs.Run.rows = lambda *_, **__: []
 """
 IMPATIENT = WITHOUT_TABLES + "from jaxmeta.cli import devices; devices.LEAVE = 2.0"
 AT_50 = """
 import os, signal, time
 from jaxmeta import checks
-from jaxmeta.cli import progress, signals
+from jaxmeta.cli import signals
+from jaxmeta.runs import fitting
 signals.GRACE = 600.0  # on a busy machine it may be over before the next call
-pause = progress._Training.pause
+pause = fitting._pause
 
-def patched(self, coming):
-    if self.step == 50 and not self.run.stop.signal:
+def patched(now, coming, stop):
+    if now[0].step == 50 and not stop():
         {}
-    pause(self, coming)
+    pause(now, coming, stop)
 
-progress._Training.pause = patched
+fitting._pause = patched
 """
-TERMINATED = AT_50.format(
-    "os.kill(os.getpid(), signal.SIGTERM)\n        while not self.run.stop.signal: time.sleep(0.01)"
-)
+TERMINATED = AT_50.format("os.kill(os.getpid(), signal.SIGTERM)\n        while not stop(): time.sleep(0.01)")
 FAILED = AT_50.format("raise checks.DataError('the disk is full')")
 
 

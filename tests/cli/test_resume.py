@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from jaxmeta import cli, provenance
-from jaxmeta.cli import progress, scoring, signals
-from jaxmeta.runs import held
+from jaxmeta.cli import signals
+from jaxmeta.runs import Run, fitting, held
 
 STEPS = 130
 TINY = [
@@ -29,44 +29,47 @@ class Killed(BaseException):
     """What kill -9 is inside one process: nothing more is written."""
 
 
+def without_tables(patch):
+    """Their programs take longer to compile than the training takes."""
+    patch.setattr(Run, "rows", lambda *_, **__: [])
+
+
 @pytest.fixture(autouse=True)
-def _without_tables(monkeypatch):
+def _patient(monkeypatch):
     # On a busy machine the grace may be over before a test has saved, and would end all tests.
     monkeypatch.setattr(signals, "GRACE", 600.0)
-    monkeypatch.setattr(scoring, "raw_rows", lambda *_, **__: [])
-    monkeypatch.setattr(scoring, "learner_rows", lambda *_, **__: [])
+    without_tables(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     path = tmp_path_factory.mktemp("unbroken") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "raw_rows", lambda *_, **__: [])
-        patch.setattr(scoring, "learner_rows", lambda *_, **__: [])
+        without_tables(patch)
         assert cli.main([*TINY, "--out", str(path)]) == 0
     return path
 
 
 def broken(monkeypatch, step, how):
-    """Lets `how(training)` happen before the first call of a training that has come to `step`."""
-    pause, done = progress._Training.pause, []
+    """Lets `how(training, stop)` happen before the first call of a training that has come to `step`."""
+    pause, done = fitting._pause, []
 
-    def patched(self, coming):
-        if self.step >= step and not done:
+    def patched(now, coming, stop):
+        if now[0].step >= step and not done:
             done.append(step)
-            how(self)
-        pause(self, coming)
+            how(now[0], stop)
+        pause(now, coming, stop)
 
-    monkeypatch.setattr(progress._Training, "pause", patched)
+    monkeypatch.setattr(fitting, "_pause", patched)
 
 
-def kill(training):
+def kill(training, stop):
     raise Killed
 
 
-def terminate(training, number=signal.SIGTERM):
+def terminate(number, stop):
     os.kill(os.getpid(), number)
-    while not training.run.stop.signal:
+    while not stop():
         time.sleep(0.01)
 
 
@@ -84,14 +87,14 @@ def assert_same(path, unbroken):
 @pytest.mark.fault(promised="the line that resumes, exit code 143 or 130; the bits of an unbroken run")
 def test_a_signal_saves_and_the_line_that_it_prints_resumes(number, unbroken, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    broken(monkeypatch, 70, lambda training: terminate(training, number))
+    broken(monkeypatch, 70, lambda training, stop: terminate(number, stop))
     assert cli.main([*TINY, "--out", "a run"]) == 128 + number
     last = capfd.readouterr().err.splitlines()[-1]
     found = re.fullmatch(r"jaxmeta: interrupted at step (\d+) of 130; to go on: jaxmeta train --resume 'a run'", last)
     assert cli.main([*TINY, "--out", "a run"]) == 2
     assert "jaxmeta train --resume 'a run' continues a broken run" in capfd.readouterr().err
     first = []
-    broken(monkeypatch, 0, lambda training: first.append(training.step))
+    broken(monkeypatch, 0, lambda training, stop: first.append(training.step))
     assert cli.main(["train", "--resume", "a run"]) == 0
     assert first == [int(found[1])]
     assert_same(tmp_path / "a run", unbroken)
@@ -101,8 +104,8 @@ def test_a_signal_saves_and_the_line_that_it_prints_resumes(number, unbroken, tm
 @pytest.mark.parametrize("moments", [(0,), (1, 2), (60, 125), (STEPS,)])
 @pytest.mark.fault(promised="the bits of an unbroken run")
 def test_killed_at_any_moment_it_goes_on_to_the_same_bits(moments, unbroken, tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "INTERVAL", 0.05)
-    monkeypatch.setattr(progress, "CALL", 0.002)
+    monkeypatch.setattr(fitting, "INTERVAL", 0.05)
+    monkeypatch.setattr(fitting, "CALL", 0.002)
     arguments = [*TINY, "--out", str(tmp_path / "run")]
     for moment in moments:
         broken(monkeypatch, moment, kill)
@@ -133,16 +136,20 @@ def test_what_resume_refuses(unbroken, tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert cli.main(["train", "--resume", str(run)]) == 0
     assert ", now 0.0.1: the bits may not be those of an unbroken run" in capsys.readouterr().err
-    for old, new in (('"tasks_per_step": 2', '"tasks_per_step": 3'), ('"maml-regression"', '"unknown"')):
-        (run / "config.json").write_text((unbroken / "config.json").read_text().replace(old, new))
-        assert "tasks_per_step 3 instead of 2" in (line := said(1)) or "'unknown'" in line
+    config = (unbroken / "config.json").read_text()
+    (run / "config.json").write_text(config.replace('"tasks_per_step": 2', '"tasks_per_step": 3'))
+    assert "tasks_per_step 3 instead of 2" in said(1)
+    (run / "config.json").write_text(config.replace('"maml-regression"', r'"\u001b[2J, ../../elsewhere"'))
+    assert cli.main(["train", "--resume", str(run), "--tensorboard"]) == 0  # a name is shown, and no more
+    assert "\x1b" not in capsys.readouterr().err
+    assert not (run.parent / "elsewhere").exists()
     (run / "config.json").unlink()
     assert "config.json" in said(1)
 
 
 @pytest.mark.fault(promised="one line and its exit code")
 def test_a_checkpoint_of_a_step_that_cannot_be_is_refused(tmp_path, monkeypatch, capsys):
-    def forge(training):
+    def forge(training, stop):
         training.state = training.state._replace(step=np.array(STEPS + 1, np.int32))
         training.save()
         raise Killed
@@ -158,7 +165,7 @@ def test_a_checkpoint_of_a_step_that_cannot_be_is_refused(tmp_path, monkeypatch,
 @pytest.mark.fault(promised="one line and its exit code")
 def test_a_folder_that_is_deleted_is_one_line(moment, tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
-    broken(monkeypatch, moment, lambda training: shutil.rmtree(run))
+    broken(monkeypatch, moment, lambda *_: shutil.rmtree(run))
     assert cli.main([*TINY, "--out", str(run)]) == 1
     assert re.search(r"^jaxmeta: .*run.*: expected .* can be written, got ", capsys.readouterr().err.splitlines()[-1])
     assert not run.exists()
@@ -166,7 +173,7 @@ def test_a_folder_that_is_deleted_is_one_line(moment, tmp_path, monkeypatch, cap
 
 def test_a_disk_that_fills_up_leaves_what_resumes(unbroken, tmp_path, monkeypatch, capsys, full_disk):
     run, disk = tmp_path / "run", full_disk(250)  # room for a line of metrics, not for a checkpoint
-    broken(monkeypatch, 20, lambda training: disk.__enter__())
+    broken(monkeypatch, 20, lambda *_: disk.__enter__())
     try:
         assert cli.main([*TINY, "--out", str(run)]) == 1
     finally:
@@ -180,7 +187,7 @@ def test_a_small_disk_that_is_full_leaves_what_resumes(unbroken, tmp_path, monke
     mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path)
     run, filler = tmp_path / "run", tmp_path / "filler"
 
-    def fill(training):
+    def fill(*_):
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
             while stream.write(bytes(4096)):
                 pass
@@ -196,7 +203,7 @@ def test_a_small_disk_that_is_full_leaves_what_resumes(unbroken, tmp_path, monke
 def test_a_disk_that_turns_read_only_leaves_what_resumes(unbroken, tmp_path, monkeypatch, capsys, mount):
     run = tmp_path / "run"
 
-    def protect(training):
+    def protect(*_):
         mount("--bind", tmp_path, tmp_path)
         mount("-o", "remount,bind,ro", tmp_path)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax import serialization
 
-from jaxmeta import cli
+from jaxmeta import cli, meshes
 from jaxmeta.cli import devices
 
 TINY = [
@@ -51,8 +51,8 @@ def test_each_core_is_a_device_unless_the_user_says_how_many(given, count):
 def test_the_most_devices_that_divide_the_tasks():
     if jax.device_count() != 2:
         pytest.skip("there are not two devices")
-    assert devices.mesh(3) is None
-    assert devices.mesh(6).size == 2
+    assert meshes.most(3) is None
+    assert meshes.most(6).size == 2
 
 
 def test_one_device_makes_what_two_make_and_a_resume_names_another_number(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,198 @@
+"""`runs.fit`: anyone's trainer gets validation, checkpoints, resume to the bit and a guard against divergence."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmeta import checks, runs, training
+from jaxmeta.runs import fitting
+
+KEY = jax.random.key(0)
+STEPS = 120
+
+
+def draw(key):
+    """A task of no kind that the package knows, made by a plain function."""
+    return jax.random.normal(key, (2,))
+
+
+def trainer(breaks_at=-1, metrics=("loss",)):
+    """Goes to where the tasks are, with noise; the update after step `breaks_at` is not finite."""
+
+    def update(state, episodes, key):
+        bad = jnp.where(state.step == breaks_at, jnp.nan, 0.0)
+        noise = jax.random.normal(key, (2,))
+        moved = state.meta_params + 0.1 * (episodes.mean(axis=0) - state.meta_params) + 0.01 * noise + bad
+        return training.MetaState(moved, (), state.step + 1), {name: (moved**2).sum() for name in metrics}
+
+    def init(key):
+        return training.MetaState(jax.random.normal(key, (2,)), (), jnp.zeros((), jnp.int32))
+
+    return training.MetaTrainer(init, update)
+
+
+def fit(made=None, sample=draw, key=KEY, **options):
+    return runs.fit(made or trainer(), sample, key, **{"num_tasks": 3, "num_steps": STEPS} | options)
+
+
+def size(params):
+    return {"loss": float(np.sum(params**2))}
+
+
+def lines(path):
+    kept = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in kept]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    path = tmp_path_factory.mktemp("unbroken") / "run"
+    return path, fit(validate=size, store=runs.in_folder(path))
+
+
+def assert_same(found, wanted):
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+def test_the_best_that_validation_saw_is_what_is_learned():
+    def fitted(*losses, **options):
+        said, seen = iter(losses), []
+        found = fit(
+            num_steps=200, validate=lambda params: {"loss": next(said), "of": seen.append(params) or 0}, **options
+        )
+        assert len(seen) == 4
+        return found, seen
+
+    found, seen = fitted(3, 1, math.nan, 2)
+    assert (found.step, found.scores, int(found.state.step)) == (100, {"loss": 1.0, "of": 0.0}, 200)
+    assert_same(found.meta_params, seen[1])
+    found, seen = fitted(3, 4, math.inf, 2, better=lambda new, best: new["loss"] > best["loss"])
+    assert found.step == 100
+    found = fit(num_steps=200)
+    assert (found.step, found.scores) == (200, None)
+    assert_same(found.meta_params, seen[3])
+    assert_same(found.meta_params, found.state.meta_params)
+
+
+def test_data_are_arguments_and_no_steps_are_the_start():
+    data = np.asarray(jax.random.normal(KEY, (50, 2)))
+    pick = lambda data, key: data[jax.random.randint(key, (), 0, 50)]  # noqa: E731
+    plain = fit(sample=lambda key: pick(jnp.asarray(data), key), num_steps=20)
+    assert_same(fit(sample=jax.tree_util.Partial(pick, data), num_steps=20).meta_params, plain.meta_params)
+    start = fit(num_steps=0)
+    assert_same(start.meta_params, trainer().init(jax.random.split(KEY)[0]).meta_params)
+    assert (start.step, int(start.state.step)) == (0, 0)
+
+
+@pytest.mark.parametrize("moments", [(1,), (2, 1, 40), (51, 52), (124,)])
+@pytest.mark.fault(promised="Stopped with its reason; the bits of an unbroken training")
+def test_stopped_at_any_moment_and_called_again_it_ends_with_the_same_bits(moments, unbroken, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "CALL", 0.0)  # one update a call
+    store, asked = runs.in_folder(tmp_path / "run"), []
+    for moment in moments:
+        asked.clear()
+        with pytest.raises(runs.Stopped, match=r"at step \d+ of 120|after 120 steps") as stopped:
+            fit(validate=size, store=store, stop=lambda moment=moment: asked.append(0) or 7 * (len(asked) >= moment))
+        assert stopped.value.reason == 7
+        assert len(asked) == moment
+    monkeypatch.setattr(fitting, "CALL", 1.0)
+    found, (path, wanted) = fit(validate=size, store=store), unbroken
+    assert_same(found, wanted)
+    assert lines(tmp_path / "run") == lines(path)
+    assert [line["split"] for line in lines(path)] == ["train", "validation"] * 3
+
+
+def test_what_is_finished_is_told_without_an_update_and_can_be_trained_longer(unbroken, tmp_path):
+    path, wanted = unbroken
+    told, before = [], lines(path)
+    again = fit(trainer()._replace(update=None), validate=size, store=runs.in_folder(path), report=told.append)
+    assert_same(again, wanted)
+    assert [event.kind for event in told] == ["begin", "end"]
+    assert lines(path) == before
+    store = runs.in_folder(tmp_path / "run")
+    for steps in (50, 150):
+        longer = fit(num_steps=steps, store=store)
+    assert_same(longer, fit(num_steps=150))
+
+
+@pytest.mark.fault(promised="one line that says what was expected")
+def test_another_training_is_refused(unbroken):
+    path, _ = unbroken
+
+    def refused(message, store=None, **options):
+        with pytest.raises(checks.DataError, match=message):
+            fit(validate=size, store=store or runs.in_folder(path), **options)
+
+    before = lines(path)
+    refused(r"expected the key \[0, 0\] that the training began with, got \[0, 1\]", key=jax.random.key(1))
+    refused("expected the num_tasks 3 that the training began with, got 4", num_tasks=4)
+    refused("expected a step up to 60, got step 120", num_steps=60)
+    facts = {"settings": {"rate": 0.1}}
+    refused("expected the settings that the run began with", store=runs.in_folder(path, facts=facts))
+    with runs.held(path):
+        refused("another process is using")
+    assert lines(path) == before
+
+
+@pytest.mark.fault(promised="named; the last good state is kept")
+def test_divergence_keeps_the_last_good_state(tmp_path):
+    store = runs.in_folder(tmp_path / "run")
+    with pytest.raises(runs.DivergedError) as diverged:
+        fit(trainer(breaks_at=60), store=store, label="mine")
+    assert re.match("mine: diverged at step 61: loss nan; the state of step 60 is kept in .*run", str(diverged.value))
+    assert [line["step"] for line in lines(tmp_path / "run")] == [50]
+    assert_same(fit(store=store), fit())
+    with pytest.raises(runs.DivergedError, match=r"diverged at step 6: size nan; .* in memory alone"):
+        fit(trainer(breaks_at=5, metrics=["size"]))
+    skipping = runs.in_folder(tmp_path / "skipping")
+    found = fit(trainer(breaks_at=60), store=skipping, on_divergence=training.skip_divergence)
+    assert int(found.state.step) == STEPS
+    assert np.isfinite(found.meta_params).all()
+    assert [line.get("skipped") for line in lines(tmp_path / "skipping")] == [None, 1, None]
+
+
+def test_events_come_in_order(unbroken):
+    told = []
+    fit(validate=size, report=told.append, label="mine")
+    assert {(event.label, event.num_steps) for event in told} == {("mine", STEPS)}
+    each = [(event.kind, event.step) for event in told if event.kind != "progress"]
+    middle = [(kind, step) for step in (50, 100, 120) for kind in ("train", "validation")]
+    assert each == [("begin", 0), *middle, ("end", 120)]
+    steps = [event.step for event in told if event.kind == "progress"]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == STEPS
+    values = [{"step": event.step, "split": event.kind, **event.values} for event in told if event.kind in
+              ("train", "validation")]  # fmt: skip
+    assert values == lines(unbroken[0])
+
+
+def test_several_trainings_in_one_program_are_each_alone(tmp_path):
+    keys = [jax.random.key(seed) for seed in (0, 5)]
+    together = [
+        fitting.Training(key, size, runs.in_folder(tmp_path / str(index)), f"training {index}")
+        for index, key in enumerate(keys)
+    ]
+    told = []
+    found = runs.fit_together(trainer(), draw, together, num_tasks=3, num_steps=STEPS, report=told.append)
+    for index, key in enumerate(keys):
+        alone = fit(key=key, validate=size)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found[index], alone)
+        assert len(lines(tmp_path / str(index))) == 6
+    assert {event.label for event in told if event.kind == "validation"} == {"training 0", "training 1"}
+
+
+def test_the_library_imports_nothing_of_the_command_line_nor_anything_heavy():
+    program = (
+        "import sys, jaxmeta.recipes, jaxmeta.runs, jaxmeta.transfer\n"
+        "heavy = {'tyro', 'tqdm', 'matplotlib', 'orbax', 'tensorflow_datasets', 'tensorboardX', 'sklearn', 'PIL'}\n"
+        "assert not heavy & {name.split('.')[0] for name in sys.modules}, heavy & set(sys.modules)\n"
+        "assert not any(name.startswith('jaxmeta.cli') for name in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
