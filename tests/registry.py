@@ -129,7 +129,7 @@ def _imaml(model, **options):
 def _cavia(model, **options):
     def condition(pictures, context_params):
         # Constant channels would be taken out by most of the norms.
-        return pictures * (1 + context_params[:, None])
+        return pictures * (1 + context_params[None, None, :, None])
 
     return learners.cavia(
         model(WAYS),

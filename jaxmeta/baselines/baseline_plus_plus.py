@@ -68,7 +68,7 @@ def _cosine_head(num_features: int, scale: float) -> Head:
 
     def start(embeddings: Array, members: Array) -> Array:
         members = members.astype(embeddings.dtype)
-        return embeddings.T @ members / jnp.maximum(members.sum(axis=0), 1)
+        return embeddings.T @ members / jnp.maximum(members.sum(axis=0), 1)[None]
 
     def apply(weights: Array, embeddings: Array) -> Array:
         return scale * (unit(features(embeddings, num_features), axis=1) @ unit(weights, axis=0))

@@ -69,8 +69,8 @@ def logistic_regression(criterion: Criterion, *, num_ways: int, penalty: float =
         strength = jnp.where(present.sum() == 2, 2 * penalty, penalty)
 
         def loss(model: Linear) -> Array:
-            logits = rows @ model.weights + model.bias
-            highest = jax.nn.logsumexp(logits, axis=1, where=present)
+            logits = rows @ model.weights + model.bias[None]
+            highest = jax.nn.logsumexp(logits, axis=1, where=present[None])
             losses = highest * real - (members * logits).sum(axis=1)
             return losses.sum() + strength / 2 * jnp.square(model.weights).sum()
 
@@ -97,7 +97,7 @@ def logistic_regression(criterion: Criterion, *, num_ways: int, penalty: float =
 
     def predict(meta_params: PyTree, adapted: Classifier, inputs: PyTree, mask: Array | None = None) -> Array:
         del meta_params, mask
-        logits = inputs.reshape(len(inputs), -1) @ adapted.weights + adapted.bias
+        logits = inputs.reshape(len(inputs), -1) @ adapted.weights + adapted.bias[None]
         return silence_absent(logits, jnp.broadcast_to(adapted.present, logits.shape))
 
     return MetaLearner(lambda key: {}, adapt, predict, query_loss(adapt, predict, criterion))
@@ -126,13 +126,13 @@ def ridge_regression(criterion: Criterion, *, penalty: float = 1.0) -> MetaLearn
         keep, count = real[:, None], jnp.maximum(real.sum(), 1)
         targets = jnp.where(keep > 0, support.targets, 0)
         centre, level = rows.sum(axis=0) / count, targets.sum(axis=0) / count
-        rows, targets = (rows - centre) * keep, (targets - level) * keep
+        rows, targets = (rows - centre[None]) * keep, (targets - level[None]) * keep
         weights = inner.ridge(rows, targets, penalty)
         return Linear(weights, level - centre @ weights)
 
     def predict(meta_params: PyTree, adapted: Linear, inputs: PyTree, mask: Array | None = None) -> Array:
         del meta_params, mask
-        return inputs.reshape(len(inputs), -1) @ adapted.weights + adapted.bias
+        return inputs.reshape(len(inputs), -1) @ adapted.weights + adapted.bias[None]
 
     return MetaLearner(lambda key: {}, adapt, predict, query_loss(adapt, predict, criterion))
 

@@ -69,7 +69,7 @@ def linear_head(num_features: int) -> Head:
         return jnp.zeros((num_features, ways), embeddings.dtype), jnp.zeros(ways, embeddings.dtype)
 
     def apply(params: tuple[Array, Array], embeddings: Array) -> Array:
-        return features(embeddings, num_features) @ params[0] + params[1]
+        return features(embeddings, num_features) @ params[0] + params[1][None]
 
     return Head(init, start, apply)
 

@@ -43,8 +43,8 @@ def nearest_neighbour(criterion: Criterion) -> MetaLearner:
     def predict(meta_params: PyTree, adapted: Neighbours, inputs: PyTree, mask: Array | None = None) -> Array:
         del meta_params, mask
         rows, known = inputs.reshape(len(inputs), -1), adapted.inputs.reshape(len(adapted.inputs), -1)
-        distances = jnp.square(rows[:, None] - known).sum(axis=-1)
-        distances = distances if adapted.mask is None else jnp.where(adapted.mask, distances, jnp.inf)
+        distances = jnp.square(rows[:, None] - known[None]).sum(axis=-1)
+        distances = distances if adapted.mask is None else jnp.where(adapted.mask[None], distances, jnp.inf)
         return adapted.targets[jnp.argmin(distances, axis=1)]
 
     return MetaLearner(lambda key: {}, adapt, predict, query_loss(adapt, predict, criterion))

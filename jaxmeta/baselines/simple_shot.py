@@ -38,7 +38,7 @@ def simple_shot(
     def apply(params: Pretrained, inputs: PyTree, mask: Array | None = None, context: PyTree = ()) -> Array:
         embeddings = encoder.apply(params.encoder, inputs, mask, context)
         if isinstance(params.population, Population):
-            embeddings = embeddings - params.population.centre
+            embeddings = embeddings - params.population.centre[None]
         return unit(embeddings, axis=1)
 
     def context(params: Pretrained, support: Batch) -> PyTree:

@@ -75,7 +75,7 @@ def proto_maml(
     start = protonet(encoder, criterion, num_ways=num_ways)
 
     def apply(network: Network, present: Array, inputs: PyTree, mask: Array | None, context: PyTree) -> Array:
-        logits = encoder.apply(network.encoder, inputs, mask, context) @ network.weights + network.bias
+        logits = encoder.apply(network.encoder, inputs, mask, context) @ network.weights + network.bias[None]
         return silence_absent(logits, jnp.broadcast_to(present, logits.shape))
 
     def support_loss(network: Network, data: tuple[Batch, Array], key: Array) -> tuple[Array, Metrics]:

@@ -57,7 +57,7 @@ def protonet(encoder: Model, criterion: Criterion, *, num_ways: int) -> MetaLear
     def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Array:
         embeddings = encoder.apply(meta_params, inputs, mask, adapted.context)
         # Differences first: the expanded square loses digits, and a query alone must score as among others.
-        distances = jnp.square(embeddings[:, None] - adapted.prototypes).sum(axis=-1)
+        distances = jnp.square(embeddings[:, None] - adapted.prototypes[None]).sum(axis=-1)
         return silence_absent(-distances, jnp.broadcast_to(adapted.present, distances.shape))
 
     return MetaLearner(encoder.init, adapt, predict, query_loss(adapt, predict, criterion))

@@ -85,4 +85,6 @@ class Conv(nn.Module):
             checks.fail("convolution", "pictures [n, height, width, channels]", f"shape {x.shape}")
         shape = (self.size, self.size, x.shape[-1], self.features)
         x = convolve(x, self.param("kernel", nn.initializers.lecun_normal(), shape, float), stride=self.stride)
-        return x + self.param("bias", nn.initializers.zeros, (self.features,), float) if self.use_bias else x
+        if not self.use_bias:
+            return x
+        return x + self.param("bias", nn.initializers.zeros, (self.features,), float)[None, None, None]

@@ -42,7 +42,7 @@ class NnxNorm(nnx.Module):
         y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps, self.scale[...])
         if has_context and given is None:
             self.moments.set_value(moments)
-        return y + self.bias[...]
+        return y + jax.lax.broadcast_to_rank(self.bias[...], y.ndim)
 
 
 def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:

@@ -31,13 +31,15 @@ def row_moments(x: Array, mask: Array | None) -> Moments:
         # In x's own shape, so that the compiler meets `x - mean` of the norm itself once, not twice.
         axes = tuple(range(x.ndim - 1))
         mean = x.mean(axes)
-        return Moments(mean, jnp.square(x - mean).mean(axes), jnp.asarray(x.shape[0], x.dtype))
+        return Moments(
+            mean, jnp.square(x - jax.lax.broadcast_to_rank(mean, x.ndim)).mean(axes), jnp.asarray(x.shape[0], x.dtype)
+        )
     rows = x.reshape(x.shape[0], -1, x.shape[-1])
     weights = mask.astype(x.dtype)
     count = weights.sum()
     shares = (weights / jnp.maximum(count, 1))[:, None]
     mean = (rows.mean(axis=1) * shares).sum(axis=0)
-    variance = (jnp.square(rows - mean).mean(axis=1) * shares).sum(axis=0)
+    variance = (jnp.square(rows - mean[None, None]).mean(axis=1) * shares).sum(axis=0)
     return Moments(mean, variance, count)
 
 
@@ -80,16 +82,17 @@ def standardize(
         mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
     else:
         moments = row_moments(x, mask) if given is None else given
-        mean, variance = moments.mean, moments.variance
+        mean, variance = (jax.lax.broadcast_to_rank(each, x.ndim) for each in (moments.mean, moments.variance))
         if kind == "task":
             weight = jax.nn.sigmoid(blend[0] * moments.count + blend[1])
             own_mean, own_variance = x.mean(spatial, keepdims=True), x.var(spatial, keepdims=True)
-            mean = weight * moments.mean + (1 - weight) * own_mean
-            variance = weight * (moments.variance + jnp.square(moments.mean - mean)) + (1 - weight) * (
-                own_variance + jnp.square(own_mean - mean)
+            both = weight * mean + (1 - weight) * own_mean
+            variance = weight * (variance + jnp.square(mean - both)) + (1 - weight) * (
+                own_variance + jnp.square(own_mean - both)
             )
+            mean = both
     # One factor for the whole map: two in a row cost more in the derivatives (benchmarks/convolution.py).
-    y = (x - mean) * (jax.lax.rsqrt(variance + eps) * scale)
+    y = (x - mean) * (jax.lax.rsqrt(variance + eps) * jax.lax.broadcast_to_rank(scale, x.ndim))
     return y.reshape(shape).astype(dtype), None if kind == "batch" else moments
 
 
@@ -124,4 +127,4 @@ class Norm(nn.Module):
         y, moments = standardize(self.kind, x, mask, given, blend, self.groups, self.eps, scale)
         if moments is not None and self.is_mutable_collection("context"):
             self.put_variable("context", "moments", moments)
-        return y + self.param("bias", nn.initializers.zeros, channels, float)
+        return y + jax.lax.broadcast_to_rank(self.param("bias", nn.initializers.zeros, channels, float), y.ndim)
