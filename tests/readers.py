@@ -15,11 +15,9 @@ import numpy as np
 from flax import serialization
 from PIL import Image
 
-from jaxmeta import checks, datasets
-from jaxmeta.cli import config as cli_config
-from jaxmeta.cli import evaluate, sources, train
+from jaxmeta import checks, datasets, recipes
 from jaxmeta.datasets import omniglot, tfds
-from jaxmeta.runs import Checkpoints, RunFolder, checkpoints
+from jaxmeta.runs import Checkpoints, RunFolder, checkpoints, run, training
 
 FORM = datasets.Form(8, 8, 1)
 PARAMS = {"dense": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.ones(3, np.float32)}}
@@ -99,8 +97,8 @@ def _tasks(folder: pathlib.Path) -> None:
 
 
 def _read_tasks(folder: pathlib.Path, changed: pathlib.Path) -> None:
-    config = cli_config.Train(criterion="squared_error", domain=str(changed))
-    domain = sources.domain(config, "train", ways=2, shots=1, queries=1)
+    task = recipes.Task(criterion="squared_error")
+    domain = recipes.domains.open(str(changed), "train", task=task, shots=1, queries=1)
     episode = jax.eval_shape(domain.sample, jax.random.key(0))
     assert episode.support.inputs.dtype == np.float32
 
@@ -258,14 +256,18 @@ def _read_tfds(folder: pathlib.Path, changed: pathlib.Path) -> None:
 
 
 def _run(folder: pathlib.Path) -> None:
-    content = {"schema": 1, "preset": "protonet-strokes", "config": train.recorded(cli_config.Train(domain="strokes"))}
+    content = {
+        "schema": 1,
+        "preset": "protonet-strokes",
+        "config": training.recorded(recipes.Recipe().replace(domain="strokes")),
+    }
     (folder / "config.json").write_text(json.dumps(content))
 
 
 def _read_config(folder: pathlib.Path, changed: pathlib.Path) -> None:
-    config = evaluate.load(str(folder))[1]
-    train.check(config)
-    assert all(type(width) is int for width in (*config.hidden, *config.picture))
+    recipe = run.read(RunFolder(folder))
+    recipes.check(recipe)
+    assert all(type(width) is int for width in (*recipe.network.hidden, *recipe.task.picture))
 
 
 def _params(folder: pathlib.Path) -> None:
@@ -287,10 +289,10 @@ def _results(folder: pathlib.Path) -> None:
 
 
 def _read_results(folder: pathlib.Path, changed: pathlib.Path) -> None:
-    seen = evaluate.trained_on(RunFolder(folder))
+    seen = RunFolder(folder).checksums()
     if seen is None:  # then everything may have been seen: the cautious reading
         checks.fail(str(folder), "results", "none", error=checks.DataError)
-    assert all(isinstance(value, str) for value in seen)
+    assert all(isinstance(value, str) for value in seen.values())
 
 
 def _opened(folder: pathlib.Path) -> Checkpoints:

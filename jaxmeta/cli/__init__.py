@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import importlib
@@ -112,8 +113,12 @@ def _preset(command: str, rest: list[str]) -> tuple[str, Any]:
         checks.choice("preset", preset, presets)
     default = kind(**{field: presets[preset]}) if preset in presets else kind()
     about = f"{kind.__doc__} Presets: {', '.join(presets)}. {more}"
+    given = {word.split("=")[0] for word in rest}
     parsed = _parse(kind, rest, f"jaxmeta {command} {preset}", about, default)
     checks.choice("preset", preset, presets)
+    if "--runs" in given and not given & {"--sources", "--learners"}:  # they stand alone, and train nothing
+        plan = dataclasses.replace(parsed.plan, sources=(), learners=())
+        parsed = dataclasses.replace(parsed, plan=plan)
     return preset, parsed
 
 

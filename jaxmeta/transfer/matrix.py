@@ -127,7 +127,12 @@ def clear(folder: pathlib.Path) -> None:
 
 
 def _rows(setting: Setting, folder: pathlib.Path | None, watch: trained.Watch) -> list[Row]:
-    return [row for meeting in _meetings(setting, folder, watch) for row in _meet(setting, meeting, folder, watch)]
+    rows: dict[tuple, Row] = {}
+    for meeting in _meetings(setting, folder, watch):
+        for row in _meet(setting, meeting, folder, watch):
+            # Sources of one name meet the same tasks, whose floors are told once.
+            rows.setdefault((row["source"], row["domain"], row["shots"], row["method"]), row)
+    return list(rows.values())
 
 
 def _meetings(setting: Setting, folder: pathlib.Path | None, watch: trained.Watch) -> Iterator[Meeting]:

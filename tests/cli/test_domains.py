@@ -8,8 +8,7 @@ import pytest
 import readers
 from PIL import Image
 
-from jaxmeta import cli, datasets
-from jaxmeta.cli import presets, sources
+from jaxmeta import cli, datasets, recipes
 
 TINY = ["--num-tasks", "4", "--validation-tasks", "4", "--queries", "2", "--hidden", "8", "--steps", "2"]
 
@@ -210,12 +209,8 @@ def test_suggested_sets_are_known_to_tensorflow_datasets():
         ("{}/patients.csv", ["--target-column", "age"], 1, "row 2, column 1 (diagnosis): expected a finite number"),
         ("{}/none.csv", [], 1, "none.csv"),
         ("digits", ["--target-column", "age"], 2, "--target-column: expected a csv"),
-        (
-            "tabular,strokes",
-            [],
-            2,
-            "expected a table, since the network takes 30 columns, got the pictures of 'strokes'",
-        ),
+        ("tabular,strokes", [], 2, "--domain: expected domains of one kind, got 'tabular' of tables, 'strokes' of pi"),
+        ("digits", ["--num-features", "4"], 2, "expected a table, since the network takes 4 columns, got the pictures"),
         ("tfds:no_such_set", [], 2, "tfds:no_such_set"),
         ("tabular,", [], 2, "domain"),
         ("breast_cancer", [], 2, "a domain with train classes"),
@@ -244,20 +239,8 @@ def test_bad_domains_are_one_line(files, tmp_path, monkeypatch, capsys, domain, 
 
 
 def test_names_hold_no_directory(tmp_path):
-    assert sources.name(f"strokes,{tmp_path}/a.csv,tfds:eurosat/rgb") == "strokes,a.csv,tfds:eurosat/rgb"
+    assert recipes.short(f"strokes,{tmp_path}/a.csv,tfds:eurosat/rgb") == "strokes,a.csv,tfds:eurosat/rgb"
     (tmp_path / "a,b").mkdir()
-    assert sources.parts(str(tmp_path / "a,b")) == (str(tmp_path / "a,b"),)
-    assert sources.is_builtin("strokes, fonts")
-    assert not sources.is_builtin(f"strokes,{tmp_path}")
-
-
-@pytest.mark.parametrize("shots", [1, 5])
-def test_mini_imagenet_as_published(shots):
-    """The reference code's numbers: rate 0.01 and clip 10 for a loss that is summed and divided by the shots."""
-    maml, protonet = (presets.TRAININGS[f"{name}-miniimagenet-5w{shots}s"] for name in ("maml", "protonet"))
-    assert maml.inner_learning_rate / maml.ways == pytest.approx(0.01)
-    assert maml.clip * maml.ways * maml.train_queries / shots == pytest.approx(10)
-    assert (maml.inner_steps, maml.inner_steps_test, maml.tasks_per_step, maml.num_filters) == (5, 10, 4, 32)
-    assert (maml.train_queries, maml.downsampling, maml.picture, maml.steps) == (15, "max_pool", (84, 84, 3), 60_000)
-    assert (protonet.train_ways, protonet.shots) == ({1: 30, 5: 20}[shots], shots)
-    assert (protonet.queries, protonet.num_filters, protonet.schedule) == (15, 64, "halving")
+    assert recipes.parts(str(tmp_path / "a,b")) == (str(tmp_path / "a,b"),)
+    assert recipes.is_builtin("strokes, fonts")
+    assert not recipes.is_builtin(f"strokes,{tmp_path}")

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmeta import cli, datasets, memory
-from jaxmeta.cli import presets, train
+from jaxmeta import cli, datasets, memory, recipes
+from jaxmeta.runs import training
 
 TINY = ["--num-tasks", "4", "--validation-tasks", "4", "--queries", "3"]
 
@@ -188,7 +188,7 @@ def test_a_strangers_run_folder(trained, tmp_path, capsys):
     ],
 )  # fmt: skip
 def test_a_strangers_numbers(tmp_path, capsys, name, value):
-    recorded = train.recorded(presets.TRAININGS["protonet-strokes"]) | {name: value}
+    recorded = training.recorded(recipes.get("protonet-strokes")) | {name: value}
     content = {"schema": 1, "preset": "protonet-strokes", "config": recorded}
     (tmp_path / "config.json").write_text(json.dumps(content))
     assert cli.main(["evaluate", str(tmp_path)]) == (2 if name == "domain" else 1)

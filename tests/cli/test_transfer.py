@@ -5,9 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxmeta import cli
-from jaxmeta.cli import cells, trained
-from jaxmeta.cli.config import Train, Transfer
+from jaxmeta import cli, recipes, transfer
+from jaxmeta.transfer import kept, matrix, trained
 
 TINY = [
     "--picture", "8", "8", "1", "--num-filters", "4", "--effort", "0.002", "--num-tasks", "4", "--tune-tasks", "2",
@@ -54,10 +53,8 @@ def test_what_a_transfer_writes(done):
 
 @pytest.mark.fault(promised="the line that resumes; the same table")
 def test_an_interrupted_transfer_resumes_to_the_same_table(done, tmp_path, capsys, monkeypatch):
-    from jaxmeta.cli import transfer
-
     command = ["transfer", *MATRIX, *TINY, "--out", str(tmp_path / "again")]
-    whole, calls = transfer._cell, []
+    whole, calls = matrix._cell, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -65,7 +62,7 @@ def test_an_interrupted_transfer_resumes_to_the_same_table(done, tmp_path, capsy
             raise KeyboardInterrupt
         return whole(*arguments)
 
-    monkeypatch.setattr(transfer, "_cell", interrupted)
+    monkeypatch.setattr(matrix, "_cell", interrupted)
     assert cli.main(command) == 130
     assert cli.main(command) == 2
     assert "--resume" in capsys.readouterr().err
@@ -87,16 +84,16 @@ def changed(row, name, value):
 
 @pytest.mark.fault(promised="one line that names the file")
 def test_a_strangers_cells_are_not_trusted(done, tmp_path, refused):
-    (path,) = (done / "cells").glob("strokes--digits--1-shot--protonet.json")
+    (path,) = (done / "cells").glob("strokes--digits--1-shot--protonet--*.json")
     written = json.loads(path.read_text())
     names = ("source", "domain", "shots", "method", "family")
     facts = {name: written[1][name] for name in names}
-    assert cells.rows(path, facts, 4) == written
+    assert kept.rows(path, facts, 4) == written
     wrong = [b"", b"{", b"[]", b"null", b"{}", b"[1]", b"[" * 100_000, b"\xff", b" " * 1000 + b"9" * 5000]
     for name, value in (
         ("source", "digits"), ("method", "maml"), ("method", []), ("family", "baseline"), ("family", None),
         ("ways", "5"), ("ways", None),
-        ("distance_trained", "far"), ("distance_trained", float("nan")), ("chance", None), ("num_tasks", 10**400),
+        ("distance_trained", "far"), ("distance_trained", float("nan")), ("chance", "0"), ("num_tasks", 10**400),
         ("checksums", None), ("checksums", {"a": {}}), ("single", None), ("single", 1), ("single.mean", None),
         ("single.per_task", [1.0]), ("joint.per_task", ["a"] * 4), ("joint.high", float("inf")), ("other", {}),
     ):  # fmt: skip
@@ -105,20 +102,20 @@ def test_a_strangers_cells_are_not_trusted(done, tmp_path, refused):
     for content in wrong:
         copy.write_bytes(content)
         with refused(copy):
-            cells.rows(copy, facts, 4)
+            kept.rows(copy, facts, 4)
     with copy.open("wb") as stream:
         stream.truncate(10**12)
     with refused(copy, "more than 100,000,000 bytes"):
-        cells.rows(copy, facts, 4)
+        kept.rows(copy, facts, 4)
     copy.unlink()
     copy.symlink_to(path)
     with refused(copy, "a link"):
-        cells.rows(copy, facts, 4)
+        kept.rows(copy, facts, 4)
     copy.unlink()
     for content in ("{}", "[]", '{"chosen": 1e9}', '{"chosen": [0.01]}'):
         copy.write_text(content)
         with refused(copy, "a rate"):
-            trained._rate(Transfer(), Train(), {}, copy)
+            trained._rate(transfer.setting(transfer.Plan(), None), recipes.Recipe(), {}, copy)
 
 
 @pytest.mark.fault(promised="one line that names the file")
@@ -150,14 +147,26 @@ def test_a_source_that_cannot_be_trained_on_is_refused_at_once(source, tmp_path,
 
 @pytest.mark.fault(promised="the failed cell is told, the others go on")
 def test_a_failed_cell_is_told_and_the_others_go_on(done, tmp_path, capsys):
-    targets = ["--targets", "breast_cancer", "digits"]
+    for name in ("a", "b"):
+        (tmp_path / "torn" / name).mkdir(parents=True)
+        (tmp_path / "torn" / name / "0.png").write_bytes(b"torn")
+    targets = ["--targets", str(tmp_path / "torn"), "digits"]
     command = ["transfer", *MATRIX[:2], *targets, "--learners", "from_scratch", *TINY, "--out", str(tmp_path / "out")]
     assert cli.main(command) == 1
     out, err = capsys.readouterr()
-    assert "failed: strokes to breast_cancer, 1-shot, from_scratch: ValueError" in err
+    assert "failed: strokes to torn, 1-shot, from_scratch: DataError" in err
     assert "| from_scratch | failed |" in out
     rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
     assert [row["domain"] for row in rows if row["single"]] == ["digits", "digits"]
+
+
+@pytest.mark.fault(promised="one line and exit code 2; nothing is written")
+def test_domains_of_two_kinds_are_refused(tmp_path, capsys):
+    command = ["transfer", *MATRIX[:2], "--targets", "digits", "breast_cancer", "--out", str(tmp_path / "out")]
+    assert cli.main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--domain: expected domains of one kind, got 'strokes' of pictures" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_target_gives_what_it_has(done, tmp_path):
@@ -172,16 +181,54 @@ def test_a_target_gives_what_it_has(done, tmp_path):
     assert content["rows"][0]["chance"] == pytest.approx(1 / 3)
 
 
-def test_runs_of_train_take_part(done, tmp_path):
+def test_runs_of_train_take_part(done, tmp_path, capsys):
+    """Each with a row of its own, and none of the preset's own methods, which nobody asked for."""
     tiny = ["--num-tasks", "4", "--validation-tasks", "4", "--queries", "3", "--num-filters", "4", "--steps", "4"]
-    picture = ["--picture", "8", "8", "1"]
-    run = tmp_path / "run"
-    assert cli.main(["train", "protonet-strokes", *tiny, *picture, "--train-ways", "5", "--out", str(run)]) == 0
-    command = ["transfer", "--sources", "--targets", "digits", "--runs", str(run), *TINY]
+    tiny += ["--picture", "8", "8", "1", "--train-ways", "5"]
+    for seed in ("0", "7"):
+        run = ["train", "protonet-strokes", *tiny, "--seed", seed, "--out", str(tmp_path / f"r{seed}")]
+        assert cli.main(run) == 0
+    capsys.readouterr()
+    command = ["transfer", "--targets", "digits", "--runs", str(tmp_path / "r0"), str(tmp_path / "r7"), *TINY]
     assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
+    assert "0 trainings a source, 2 cells" in capsys.readouterr().err
     rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
-    assert [row["method"] for row in rows] == ["raw inputs, nearest centroid", "protonet, untrained", "protonet"]
+    assert [row["method"] for row in rows] == [
+        "raw inputs, nearest centroid", "protonet, r0, untrained", "protonet, r0", "protonet, r7, untrained",
+        "protonet, r7",
+    ]  # fmt: skip
+    assert rows[2]["single"]["per_task"] != rows[4]["single"]["per_task"]
+    assert not list((tmp_path / "out" / "trained").iterdir())
     assert cli.main([*command, "--picture", "10", "10", "1", "--out", str(tmp_path / "other")]) == 1
+    beside = ["--sources", "strokes", "--learners", "protonet"]
+    assert cli.main([*command, *beside, "--out", str(tmp_path / "beside")]) == 0
+    found = json.loads((tmp_path / "beside" / "results.json").read_text())["rows"]
+    assert [row["method"] for row in found if row["family"] == "learner"] == [
+        "protonet",
+        "protonet, r0",
+        "protonet, r7",
+    ]
+    for row in rows:
+        assert next(other for other in found if other["method"] == row["method"])["single"] == row["single"]
+
+
+def test_targets_of_one_name_are_two(tmp_path):
+    """Cells are kept by what they are, not by the names of files."""
+    for name, seed in (("A", 0), ("B", 1)):
+        (tmp_path / name).mkdir()
+        pictures = np.random.default_rng(seed).integers(0, 255, (30, 8, 8, 1), np.uint8)
+        np.savez(tmp_path / name / "cells.npz", images=pictures, labels=np.repeat(np.arange(3), 10))
+    targets = [str(tmp_path / name / "cells.npz") for name in ("A", "B")]
+    command = ["transfer", *MATRIX[:2], "--targets", *targets, "--learners", "from_scratch", *TINY]
+    command += ["--out", str(tmp_path / "out")]
+    assert cli.main(command) == 0
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert [row["domain"] for row in rows] == ["cells.npz"] * 2 + ["cells.npz (2)"] * 2
+    assert rows[0]["single"]["per_task"] != rows[2]["single"]["per_task"]
+    shutil.copy(targets[0], targets[1])  # other data under the old name are another cell
+    assert cli.main([*command, "--resume"]) == 0
+    again = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert again[2]["single"] == again[0]["single"] == rows[0]["single"]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +240,7 @@ def test_runs_of_train_take_part(done, tmp_path):
         (["--targets", "diggits"], "diggits"), (["--sources", "strokes,mars"], "mars"),
         (["--learners", "nobody"], "nobody"),
         (["--learners", "maml", "maml"], "each once"), (["--fine-tune-steps", "-1"], "--fine-tune-steps"),
-        (["--runs", "nowhere"], "nowhere"), (["--norm", "some"], "some"), (["--episodes", "-1"], "--num-tasks"),
+        (["--runs", "nowhere"], "nowhere"), (["--norm", "some"], "some"), (["--episodes", "3"], "--episodes"),
         (["--seed", "-1"], "--seed"), (["--tune-tasks", "1"], "--tune-tasks"),
         (["--num-filters", "0"], "--num-filters"),
     ],
@@ -210,7 +257,8 @@ def test_wrong_use(wrong, said, tmp_path, capsys):
 def test_a_source_of_small_classes_gives_the_queries_it_has(tmp_path):
     pictures = np.random.default_rng(0).random((60, 4, 8, 8), np.float32)
     np.savez(tmp_path / "small.npz", images=pictures)
-    asked = Train(domain=f"{tmp_path / 'small.npz'},fonts", picture=(8, 8, 1), train_queries=5, queries=2)
-    fitting = trained._fitting(asked)
+    domain = f"{tmp_path / 'small.npz'},fonts"
+    asked = recipes.Recipe().replace(domain=domain, kind="pictures", picture=(8, 8, 1), train_queries=5, queries=2)
+    fitting = trained._fitting(asked, None).task
     assert (fitting.train_queries, fitting.queries) == (3, 2)
-    assert trained._queries(asked, "validation", 4, 5) == 0
+    assert trained._queries(asked, "validation", 4, 5, None) == 0
