@@ -73,10 +73,10 @@ def all_of(setting: Setting, folder: pathlib.Path | None, watch: Watch) -> list[
     found = [
         _trained(setting, name, domain, folder, watch) for name, domain in zip(names, setting.plan.sources, strict=True)
     ]
-    for run in _given(setting):
-        alike = [other for other in found if other.name == run.name]
-        known = recipes.is_builtin(run.domain) or any(other.seen() == run.seen() for other in alike)
-        found.append(run if known or not alike else run._replace(name=f"{run.name} ({len(alike) + 1})"))
+    for source in _given(setting):
+        alike = [other for other in found if other.name == source.name]
+        known = recipes.is_builtin(source.domain) or any(other.seen() == source.seen() for other in alike)
+        found.append(source if known or not alike else source._replace(name=f"{source.name} ({len(alike) + 1})"))
     return found
 
 

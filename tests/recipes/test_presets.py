@@ -65,7 +65,7 @@ def test_replace_knows_every_field_by_its_name():
     recipe = recipes.get("maml-strokes").replace(seed=3, norm="layer", steps=7, ways=4, train_ways=4)
     assert (recipe.seed, recipe.network.norm, recipe.budget.steps, recipe.task.ways) == (3, "layer", 7, 4)
     assert recipes.Recipe().replace(**recipe.flat()) == recipe
-    with pytest.raises(TypeError, match="recipe: expected fields among learner.*, got stepz"):
+    with pytest.raises(TypeError, match=r"recipe: expected fields among learner.*, got stepz"):
         recipe.replace(stepz=3)
     with pytest.raises(ValueError, match="recipe: expected one of maml-regression"):
         recipes.get("maml")

@@ -163,7 +163,7 @@ def test_what_a_run_cannot_be_asked(waves, glyphs):
                 run.score(**options)
     with pytest.raises(ValueError, match="one with a folder"):
         runs.train(WAVES.replace(steps=0)).write([])
-    with pytest.raises(checks.DataError, match="no run|config.json"):
+    with pytest.raises(checks.DataError, match=r"no run|config\.json"):
         runs.open(glyphs[0].parent)
 
 
