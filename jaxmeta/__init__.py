@@ -1,6 +1,17 @@
 """jaxmeta: learn how to adapt. Few-shot and cross-domain meta-learning in JAX."""
 
+import pathlib as _pathlib
+import sys as _sys
 from importlib.metadata import version as _version
+
+try:
+    import jax as _jax  # noqa: F401
+except ValueError as _error:  # of a variable such as JAX_NUM_CPU_DEVICES, which it reads while it is imported
+    # No line of the command has run yet that could tell it in one line.
+    if _pathlib.PurePath(_sys.argv[0]).stem != "jaxmeta" and "jaxmeta.cli" not in _sys.orig_argv:
+        raise
+    print(f"jaxmeta: {_error}", file=_sys.stderr)
+    _sys.exit(2)
 
 from jaxmeta import baselines, criteria, datasets, inner, models, recipes, runs, statistics, tasks, transfer
 from jaxmeta.auditing import audit

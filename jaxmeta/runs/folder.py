@@ -274,7 +274,7 @@ class RunFolder:
     def checksums(self) -> dict[str, str] | None:
         """{file: sha256} of the data that the run was trained on, or None if it does not say."""
         try:
-            found = self._data or read_json(self.path / RESULTS, MOST_RESULTS)["data"]
+            found = read_json(self.path / RESULTS, MOST_RESULTS)["data"] if self._data is None else self._data
             return {str(name): str(value) for name, value in found.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None

@@ -69,3 +69,15 @@ def test_one_device_makes_what_two_make_and_a_resume_names_another_number(tmp_pa
     process = faults.start(["train", "--resume", str(tmp_path / "two")])
     assert "device 2 x cpu, now 1 x cpu: the bits may not be" in process.communicate()[1]
     assert process.returncode == 0
+
+
+@pytest.mark.fault(promised="one line and its exit code")
+def test_a_number_of_devices_that_is_none(tmp_path):
+    (tmp_path / "jaxmeta").write_text("from jaxmeta.cli import entry\nentry()\n")  # as the console script does
+    for started in ([str(tmp_path / "jaxmeta")], ["-m", "jaxmeta.cli"], ["-c", "import jaxmeta"]):
+        command = [sys.executable, *started, "domains"]
+        ours = os.environ | {"JAX_NUM_CPU_DEVICES": "nonsense"}
+        done = subprocess.run(command, env=ours, capture_output=True, text=True, check=False)
+        said = done.stderr.splitlines()
+        assert 'Invalid value "nonsense" for JAX flag jax_num_cpu_devices' in said[-1]
+        assert (done.returncode, len(said) == 1) == ((1, False) if "-c" in started else (2, True))
