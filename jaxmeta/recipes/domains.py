@@ -33,13 +33,13 @@ def complete(task: Task, *, data_dir: str | None = None) -> Task:
     return joined(task, [Place(part, "train", data_dir) for part in names.parts(task.domain)])
 
 
-def joined(task: Task, places: Sequence[Place]) -> Task:
+def joined(task: Task, places: Sequence[Place], what: str = "`domain`") -> Task:
     """`complete` for domains that a task does not name itself."""
     if not task.kind:
         found = [next(name for name, each in KINDS.items() if each.fits(task, place)) for place in places]
         if len(set(found)) > 1 and set(found) != {"functions", "tables"}:
             got = ", ".join(f"{names.short(place.part)!r} of {name}" for place, name in zip(places, found, strict=True))
-            checks.fail("`domain`", "domains of one kind", got)
+            checks.fail(what, "domains of one kind", got)
         task = dataclasses.replace(task, kind="tables" if "tables" in found else found[0])
     return kind(task).complete(task, places)
 
@@ -125,9 +125,9 @@ def class_sizes(
     return kind(task).class_sizes(task, Place(task.domain, split, data_dir, seen))
 
 
-def check_trainable(option: str, part: str) -> None:
+def check_trainable(option: str, part: str, criterion: str) -> None:
     """Raises ValueError if a domain that is known by name has no classes to train on and to choose by."""
-    listed = names.with_classes("train", "validation")
-    procedural = part in names.PROCEDURAL or part in ("breast_cancer", "diabetes")
-    if part in datasets.names() and not procedural and part not in listed.split(", "):
+    listed, has_classes = names.with_classes("train", "validation"), SCORINGS[criterion].has_classes
+    known = part in datasets.names() or part == "sinusoid"
+    if has_classes and known and part not in listed.split(", "):
         checks.fail(option, f"domains with training classes: strokes, {listed}, or paths", repr(part))

@@ -75,7 +75,7 @@ def _glyph(key: Array) -> tuple[Array, Array]:
     def stroke(end: Array, given: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         start, step, chain = given
         start = jnp.where(chain, end, start)
-        points = jnp.clip(jnp.concatenate([start[None], start + jnp.cumsum(step, axis=0)]), -0.95, 0.95)
+        points = jnp.clip(jnp.concatenate([start[None], start[None] + jnp.cumsum(step, axis=0)]), -0.95, 0.95)
         return points[-1], points
 
     _, points = jax.lax.scan(stroke, starts[0], (starts, steps, chained.at[0].set(False)))
@@ -91,7 +91,7 @@ def _render(key: Array, glyph: tuple[Array, Array], size: int) -> Array:
     rotation, slant, wide, tall = drawn[:4] * jnp.array([0.15, 0.15, 0.12, 0.12])
     cos, sin = jnp.cos(rotation), jnp.sin(rotation)
     matrix = jnp.array([[cos, cos * slant - sin], [sin, sin * slant + cos]])
-    points = 0.78 * points * jnp.exp(jnp.stack([wide, tall])) @ matrix.T + 0.1 * drawn[4:6]
+    points = 0.78 * points * jnp.exp(jnp.stack([wide, tall]))[None, None] @ matrix.T + 0.1 * drawn[None, None, 4:6]
     width, softness = jnp.exp(0.3 * drawn[6:8]) * jnp.array([0.075, 0.05])
     time = jnp.linspace(0, 1, _POINTS)[:, None]
     weights = jnp.concatenate([(1 - time) ** 3, 3 * time * (1 - time) ** 2, 3 * time**2 * (1 - time), time**3], axis=1)

@@ -104,7 +104,7 @@ def _features(key: Array, num_rows: int, num_features: int) -> tuple[Array, Arra
     mixing = jax.random.normal(mixing_key, (num_features, num_features))
     mixing = mixing * jnp.exp(-decay * jnp.arange(num_features))[:, None]
     causes = jax.random.normal(cause_key, (num_rows, num_features))
-    mixed = causes @ (mixing / jnp.linalg.norm(mixing, axis=0))
+    mixed = causes @ (mixing / jnp.linalg.norm(mixing, axis=0, keepdims=True))
     bend = jax.random.randint(bend_key, (num_features,), 0, 4)
     bent = jnp.select(
         [bend == 0, bend == 1, bend == 2], [mixed, jnp.tanh(2 * mixed), jnp.exp(mixed / 2) - 1], mixed * jnp.abs(mixed)

@@ -101,6 +101,7 @@ class Setting(NamedTuple):
         return recipes.shape(Recipe(task=self.task), opened.sample)
 
 
+_BOTH = "`sources` and `targets`"
 _LOWEST = {"ways": 2, "queries": 1, "num_tasks": 0, "fine_tune_steps": 0, "tune_tasks": 2, "num_filters": 1,
            "tasks_per_step": 0, "batch_size": 1, "seed": 0}  # fmt: skip
 
@@ -134,7 +135,7 @@ def checked(plan: Plan) -> Plan:
             if not (recipes.is_builtin(part) or os.path.exists(part)):
                 checks.fail(f"`{name}`", "names that `jaxmeta domains` lists, or paths", repr(part))
             if name == "sources":
-                recipes.domains.check_trainable("`sources`", part)
+                recipes.domains.check_trainable("`sources`", part, plan.criterion)
     number = 200 if jax.default_backend() == "cpu" else 600
     plan = dataclasses.replace(plan, num_tasks=plan.num_tasks or number)
     # One without the other trains nothing: the runs that are given stand alone.
@@ -150,7 +151,7 @@ def setting(plan: Plan, data_dir: str | None) -> Setting:
     form = Task(criterion=plan.criterion, picture=plan.picture, polarity=plan.polarity, ways=plan.ways,
                 train_ways=plan.ways, shots=min(plan.shots))  # fmt: skip
     names = [part for domain in (*plan.sources, *plan.targets) for part in recipes.parts(domain)]
-    found = recipes.domains.joined(form, [Place(part, "train", data_dir) for part in names])
+    found = recipes.domains.joined(form, [Place(part, "train", data_dir) for part in names], _BOTH)
     kind = recipes.kind(found)
     for name in plan.learners:
         entry = ENTRIES["proto_maml" if name == "pmf" else name]
