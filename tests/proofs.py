@@ -1,5 +1,6 @@
 """What the proofs of the learners share: a smooth task, and finite differences in double precision."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +28,9 @@ def network():
             "v": jax.random.normal(keys[1], (6, 3), jnp.float64),
         }
 
-    return Model(init, lambda params, x, mask=None, context=(): jnp.tanh(x @ params["w"] + params["b"]) @ params["v"])
+    return Model(
+        init, lambda params, x, mask=None, context=(): jnp.tanh(x @ params["w"] + params["b"][None]) @ params["v"]
+    )
 
 
 def episode():
@@ -45,7 +48,7 @@ def meta_gradient(learner, meta_params):
 def assert_close(a, b, rtol=1e-10, atol=1e-12):
     """Two trees hold the same numbers."""
     assert jax.tree.structure(a) == jax.tree.structure(b)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), a, b)
+    chex.assert_trees_all_close(a, b, rtol=rtol, atol=atol)
 
 
 def finite_differences(loss, params, *, step=1e-5):

@@ -24,7 +24,7 @@ def network(num_outputs=WAYS):
         weights = {name: jax.random.normal(key, shapes[name]) for key, name in zip(keys, shapes, strict=True)}
         return {**weights, "b": jnp.linspace(0, 0.1, 5)}
 
-    return models.from_functions(init, lambda params, x: jnp.tanh(x @ params["w"] + params["b"]) @ params["v"])
+    return models.from_functions(init, lambda params, x: jnp.tanh(x @ params["w"] + params["b"][None]) @ params["v"])
 
 
 def batch_normalised():
@@ -33,7 +33,7 @@ def batch_normalised():
     def apply(params, x, mask):
         outputs = model.apply(params, x)
         shares = jnp.ones(len(x)) if mask is None else mask
-        return outputs - (outputs * shares[:, None]).sum(axis=0) / shares.sum()
+        return outputs - (outputs * shares[:, None]).sum(axis=0, keepdims=True) / shares.sum()
 
     return models.from_functions(model.init, apply)
 

@@ -1,9 +1,9 @@
 import functools
 import math
 
+import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 
@@ -98,7 +98,7 @@ def test_a_choice_is_kept_and_a_traced_call_makes_none(monkeypatch):
     again = evaluate(*given)
     traced = jax.jit(evaluate, static_argnums=(0, 1))(rolling_out(), *given[1:])
     for found in (again, traced):
-        jax.tree.map(np.testing.assert_array_equal, found, scores)
+        chex.assert_trees_all_equal(found, scores)
 
 
 @pytest.mark.parametrize("on_cpu", [True, False])

@@ -4,9 +4,9 @@ import socket
 import subprocess
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 import registry
@@ -31,7 +31,7 @@ def drawn(num_tasks=4):
 
 
 def assert_equal(found, expected):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), found, expected)
+    chex.assert_trees_all_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", registry.LEARNERS)
@@ -127,4 +127,4 @@ def test_two_processes_of_two_devices_make_what_one_device_makes():
         for process in processes:
             process.kill()
     for each in found:
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), each, expected)
+        chex.assert_trees_all_close(each, expected, rtol=1e-5, atol=1e-6)

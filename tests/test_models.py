@@ -82,7 +82,8 @@ def test_resnet12_by_hand():
 
     def convolved(x, layer):
         dims = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(x, layer["kernel"], (1, 1), "SAME", dimension_numbers=dims) + layer["bias"]
+        x = jax.lax.conv_general_dilated(x, layer["kernel"], (1, 1), "SAME", dimension_numbers=dims)
+        return x + layer["bias"][None, None, None]
 
     def leaky(x):
         return jnp.where(x > 0, x, 0.1 * x)
@@ -128,7 +129,7 @@ def test_task_norm_by_hand():
     variables = norm.init(KEY, x)
     np.testing.assert_allclose(variables["context"]["moments"].count, 3)
     y = norm.apply({"params": variables["params"]}, x)
-    batch_mean, batch_var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    batch_mean, batch_var = x.mean((0, 1, 2), keepdims=True), x.var((0, 1, 2), keepdims=True)
     own_mean, own_var = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
     mean = (batch_mean + own_mean) / 2
     var = (batch_var + (batch_mean - mean) ** 2 + own_var + (own_mean - mean) ** 2) / 2

@@ -56,7 +56,7 @@ def plain():
 
     def apply(params, inputs):
         weight, bias = params["hidden"]
-        return jnp.tanh(inputs @ weight + bias) @ params["output"]
+        return jnp.tanh(inputs @ weight + bias[None]) @ params["output"]
 
     return models.from_functions(init, apply)
 

@@ -1,5 +1,6 @@
 import contextlib
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +31,7 @@ def test_chunks_accumulate_to_the_unchunked_gradient(chunk):
         trainer = meta_trainer(learner, optax.sgd(1.0), tasks_per_chunk=size)
         results.append(jax.jit(trainer.update)(trainer.init(KEY), episodes, KEY))
     (whole, metrics), (parts, part_metrics) = results
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), whole, parts)
+    chex.assert_trees_all_close(whole, parts, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(metrics["loss"], part_metrics["loss"], rtol=1e-5)
 
 
@@ -78,10 +79,10 @@ def test_updates_are_the_same_however_they_are_split_over_calls():
             assert not metrics["loss"][count:].any()
         results.append((state, np.concatenate(losses)))
     for result in results[1:]:
-        jax.tree.map(np.testing.assert_array_equal, results[0], result)
+        chex.assert_trees_all_equal(results[0], result)
     assert run._cache_size() == 1
     whole, _ = jax.jit(training.many_updates(trainer, num_tasks=3, num_updates=6))(trainer.init(KEY), sample, KEY)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), whole, results[0][0])
+    chex.assert_trees_all_close(whole, results[0][0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("broken", ["loss", "params"])
@@ -167,7 +168,7 @@ def test_seeds_are_a_vmap_of_update():
     for index, key in enumerate(seeds):
         alone = train(key)
         found = jax.tree.map(lambda leaf, index=index: leaf[index], (together, metrics))
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), found, alone)
+        chex.assert_trees_all_close(found, alone, rtol=2e-5, atol=1e-6)
     assert len({float(loss) for loss in metrics["loss"][:, -1]}) == 3
 
 
@@ -182,7 +183,7 @@ def test_a_grid_of_inner_rates_is_a_vmap_over_learners():
     for index, rate in enumerate(rates.tolist()):
         found = jax.tree.map(lambda leaf, index=index: leaf[index], together)
         alone = jax.jit(train, static_argnums=0)(rate)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), found, alone)
+        chex.assert_trees_all_close(found, alone, rtol=2e-5, atol=1e-6)
     assert together[1]["loss"][0, -1] != together[1]["loss"][1, -1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import jax.numpy as jnp
 
 from jaxmeta import checks
@@ -56,6 +57,7 @@ def protonet(encoder: Model, criterion: Criterion, *, num_ways: int) -> MetaLear
 
     def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Array:
         embeddings = encoder.apply(meta_params, inputs, mask, adapted.context)
+        chex.assert_equal_shape_suffix([embeddings, adapted.prototypes], 1)  # or they would broadcast
         # Differences first: the expanded square loses digits, and a query alone must score as among others.
         distances = jnp.square(embeddings[:, None] - adapted.prototypes[None]).sum(axis=-1)
         return silence_absent(-distances, jnp.broadcast_to(adapted.present, distances.shape))

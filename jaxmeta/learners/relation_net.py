@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -89,6 +90,8 @@ def relation_net(encoder: Model, relation: Model, criterion: Criterion, *, num_w
 
 def _pairs(maps: Array, mask: Array | None, sums: Array, present: Array) -> tuple[Array, Array]:
     """Every map beside every class's sum, [n * num_ways, h, w, 2c], and which pairs are real, [n * num_ways]."""
+    chex.assert_rank([maps, sums], 4)
+    chex.assert_equal_shape_suffix([maps, sums], 3)
     shape = (len(maps), *sums.shape)
     both = [jnp.broadcast_to(maps[:, None], shape), jnp.broadcast_to(sums, shape)]
     real = jnp.broadcast_to(present, shape[:2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -82,6 +83,7 @@ def standardize(
         mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
     else:
         moments = row_moments(x, mask) if given is None else given
+        chex.assert_shape([moments.mean, moments.variance], shape[-1:])
         mean, variance = (jax.lax.broadcast_to_rank(each, x.ndim) for each in (moments.mean, moments.variance))
         if kind == "task":
             weight = jax.nn.sigmoid(blend[0] * moments.count + blend[1])

@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 
+import chex
 import faults
 import jax
-import numpy as np
 import pytest
 from flax import serialization
 
@@ -31,7 +31,7 @@ def scores(path):
 
 
 def assert_equal(found, expected):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), found, expected)
+    chex.assert_trees_all_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(

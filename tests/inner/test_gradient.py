@@ -147,7 +147,7 @@ def test_check_gradient_finds_rules_that_are_no_derivatives(rule):
     (support, _), params = episode(), network().init(KEY)
 
     def loss(identity, params, data, key):
-        outputs = lambda x, mask=None: identity(jnp.tanh(x @ params["w"] + params["b"])) @ params["v"]  # noqa: E731
+        outputs = lambda x, mask=None: identity(jnp.tanh(x @ params["w"] + params["b"][None])) @ params["v"]  # noqa: E731
         return criteria.cross_entropy(outputs, data, key)
 
     assert inner.check_gradient(functools.partial(loss, marked(lambda g: g)), params, support, KEY) < 1e-12

@@ -44,7 +44,7 @@ def test_against_maml_on_the_bias_of_the_first_layer():
         adapted = jax.jit(learner.adapt)(wide, episode().support, KEY)
 
         def shifted(phi, x, mask=None, context=()):
-            return jnp.tanh(x @ params["w"] + phi @ condition) @ params["v"]
+            return jnp.tanh(x @ params["w"] + (phi @ condition)[None]) @ params["v"]
 
         reference = maml(
             Model(lambda key: jnp.zeros(3), shifted), criteria.cross_entropy, optax.sgd(0.5), num_steps=2

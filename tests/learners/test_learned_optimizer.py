@@ -72,7 +72,7 @@ def test_the_meta_lstm_by_hand():
         inputs = np.stack([np.log(abs(slope)) / 10, np.sign(slope), np.full(7, np.log(0.7) / 10), np.ones(7)], -1)
         (cells,) = [layer for name, layer in own.items() if "LSTM" in name]
         i, f, g, o = (
-            inputs @ cells[f"i{n}"]["kernel"] + hidden @ cells[f"h{n}"]["kernel"] + cells[f"h{n}"]["bias"]
+            inputs @ cells[f"i{n}"]["kernel"] + hidden @ cells[f"h{n}"]["kernel"] + cells[f"h{n}"]["bias"][None]
             for n in "ifgo"
         )
         cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
