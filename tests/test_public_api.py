@@ -9,7 +9,8 @@ def test_names():
         "Batch", "Episode", "MetaLearner", "MetaState", "MetaTrainer", "Model", "anil", "audit", "baselines", "boil",
         "cavia", "criteria", "datasets", "evaluate", "fomaml", "imaml", "inner", "learned_optimizer", "maml",
         "maml_plus_plus", "matching_net", "meta_sgd", "meta_trainer", "models", "partial_maml", "proto_maml",
-        "protonet", "query_loss", "r2d2", "relation_net", "reptile", "statistics", "tasks", "transfer",
+        "protonet", "query_loss", "r2d2", "recipes", "relation_net", "reptile", "runs", "statistics", "tasks",
+        "transfer",
     }  # fmt: skip
     for name in jaxmeta.__all__:
         assert getattr(jaxmeta, name).__doc__
@@ -32,6 +33,16 @@ def test_names_of_statistics():
         "crossed_seeds", "friedman", "holm", "mean_interval", "nemenyi", "nested_seeds", "paired",
     }  # fmt: skip
     assert all(getattr(jaxmeta.statistics, name).__doc__ for name in jaxmeta.statistics.__all__)
+
+
+def test_names_of_recipes_and_runs():
+    assert set(jaxmeta.recipes.__all__) >= {"ENTRIES", "KINDS", "PRESETS", "Recipe", "domains", "get"}
+    assert set(jaxmeta.runs.__all__) >= {
+        "DivergedError", "Event", "Fitted", "Run", "Stopped", "Training", "fit", "fit_together", "in_folder", "open",
+        "train",
+    }  # fmt: skip
+    for module in (jaxmeta.recipes, jaxmeta.runs):
+        assert all(getattr(module, name).__doc__ for name in module.__all__)
 
 
 def test_import_is_light():
