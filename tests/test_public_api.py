@@ -1,6 +1,10 @@
+<<<<<<< HEAD
 import importlib
 import pathlib
 import re
+=======
+import inspect
+>>>>>>> wt-f
 import subprocess
 import sys
 
@@ -14,7 +18,8 @@ def test_names():
         "Batch", "Episode", "MetaLearner", "MetaState", "MetaTrainer", "Model", "anil", "audit", "baselines", "boil",
         "cavia", "criteria", "datasets", "evaluate", "fomaml", "imaml", "inner", "learned_optimizer", "maml",
         "maml_plus_plus", "matching_net", "meta_sgd", "meta_trainer", "models", "partial_maml", "proto_maml",
-        "protonet", "query_loss", "r2d2", "relation_net", "reptile", "statistics", "tasks", "transfer",
+        "protonet", "query_loss", "r2d2", "recipes", "relation_net", "reptile", "runs", "statistics", "tasks",
+        "transfer",
     }  # fmt: skip
     for name in jaxmeta.__all__:
         assert getattr(jaxmeta, name).__doc__
@@ -39,6 +44,7 @@ def test_names_of_statistics():
     assert all(getattr(jaxmeta.statistics, name).__doc__ for name in jaxmeta.statistics.__all__)
 
 
+<<<<<<< HEAD
 def test_names_that_texts_mention_exist():
     parts = "|".join(sorted(path.stem for path in PACKAGE.iterdir() if path.stem.isidentifier()))
     mentioned = re.compile(rf"\bjaxmeta((?:\.[A-Za-z_]\w*)+)|`((?:{parts})(?:\.[A-Za-z_]\w*)+)[`(]")
@@ -50,6 +56,17 @@ def test_names_that_texts_mention_exist():
         for part in name.split(".")[1:]:
             path = f"{path}.{part}"
             thing = getattr(thing, part) if hasattr(thing, part) else importlib.import_module(path)
+=======
+def test_names_of_recipes_and_runs():
+    assert set(jaxmeta.recipes.__all__) >= {"ENTRIES", "KINDS", "PRESETS", "Recipe", "domains", "get"}
+    assert set(jaxmeta.runs.__all__) >= {
+        "DivergedError", "Event", "Fitted", "Run", "Stopped", "Training", "fit", "fit_together", "in_folder", "open",
+        "train",
+    }  # fmt: skip
+    for module in (jaxmeta.recipes, jaxmeta.runs):
+        named = [getattr(module, name) for name in module.__all__]
+        assert all(each.__doc__ for each in named if inspect.isfunction(each) or inspect.isclass(each))
+>>>>>>> wt-f
 
 
 def test_import_is_light():
