@@ -1,10 +1,7 @@
-<<<<<<< HEAD
 import importlib
+import inspect
 import pathlib
 import re
-=======
-import inspect
->>>>>>> wt-f
 import subprocess
 import sys
 
@@ -44,7 +41,6 @@ def test_names_of_statistics():
     assert all(getattr(jaxmeta.statistics, name).__doc__ for name in jaxmeta.statistics.__all__)
 
 
-<<<<<<< HEAD
 def test_names_that_texts_mention_exist():
     parts = "|".join(sorted(path.stem for path in PACKAGE.iterdir() if path.stem.isidentifier()))
     mentioned = re.compile(rf"\bjaxmeta((?:\.[A-Za-z_]\w*)+)|`((?:{parts})(?:\.[A-Za-z_]\w*)+)[`(]")
@@ -56,7 +52,8 @@ def test_names_that_texts_mention_exist():
         for part in name.split(".")[1:]:
             path = f"{path}.{part}"
             thing = getattr(thing, part) if hasattr(thing, part) else importlib.import_module(path)
-=======
+
+
 def test_names_of_recipes_and_runs():
     assert set(jaxmeta.recipes.__all__) >= {"ENTRIES", "KINDS", "PRESETS", "Recipe", "domains", "get"}
     assert set(jaxmeta.runs.__all__) >= {
@@ -66,7 +63,6 @@ def test_names_of_recipes_and_runs():
     for module in (jaxmeta.recipes, jaxmeta.runs):
         named = [getattr(module, name) for name in module.__all__]
         assert all(each.__doc__ for each in named if inspect.isfunction(each) or inspect.isclass(each))
->>>>>>> wt-f
 
 
 def test_import_is_light():
