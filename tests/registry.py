@@ -235,6 +235,7 @@ def pictures() -> datasets.Examples:
 
 
 TASKS = {
+    "few_shot": lambda: tasks.few_shot(pictures(), num_ways=3, num_shots=2, num_queries=2),
     "across": _across,
     "sinusoid": lambda: tasks.sinusoid(num_shots=4, num_queries=3),
     "strokes": lambda: tasks.strokes(num_ways=3, num_shots=2, num_queries=1, size=8),
@@ -250,4 +251,11 @@ TASKS = {
     "augmented": lambda: tasks.augmented(
         tasks.few_shot(pictures(), num_ways=3, num_shots=2, num_queries=1), tasks.shift(1)
     ),
+    "padded": lambda: tasks.pad_features(
+        tasks.standardize_targets(
+            tasks.standardize(tasks.tabular_regression(num_features=4, num_shots=4, num_queries=3))
+        ),
+        6,
+    ),
+    "widened": lambda: tasks.widen(tasks.tabular(num_features=4, num_ways=3, num_shots=2, num_queries=1), 5),
 }

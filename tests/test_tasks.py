@@ -1,3 +1,5 @@
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,12 +21,33 @@ def test_an_episode_is_a_function_of_seed_and_index(name):
     assert not np.allclose(many.support.inputs[0], many.support.inputs[1])
 
 
-def test_distinct_draws_are_uniform_ordered_draws():
-    draws = np.array(jax.vmap(lambda key: tasks.distinct(key, 4, 3))(jax.random.split(KEY, 24_000)))
-    assert all(len(set(draw)) == 3 for draw in draws.tolist())
-    _, counts = np.unique(draws @ [16, 4, 1], return_counts=True)
-    assert len(counts) == 24
-    assert np.square(counts - 1000).sum() / 1000 < 60  # chi-squared with 23 degrees of freedom, p < 1e-4
+@pytest.mark.parametrize("name", [*registry.TASKS, "labelled_batches"])
+def test_a_sampler_is_a_pytree_of_its_data(name):
+    make = registry.TASKS.get(name, lambda: tasks.labelled_batches(registry.pictures(), batch_size=4))
+    draw, made = jax.jit(lambda *given: tasks.episodes(*given)), [make(), jax.tree.map(jnp.copy, make())]
+    with jax.numpy_rank_promotion("raise"):
+        first, second = (draw(sample, KEY, jnp.arange(3)) for sample in made)
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    assert draw._cache_size() == 1
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(made[0]))
+    assert tasks.as_pytree(made[0]) is made[0]
+    with jax.numpy_rank_promotion("raise"):
+        alone = made[0](jax.random.fold_in(KEY, 1))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[1], rtol=1e-5, atol=1e-6), alone, first)
+
+
+def test_functions_of_the_users_own_are_samplers():
+    wave = tasks.sinusoid(num_shots=2, num_queries=2)
+    mine, flipped = tasks.as_pytree(lambda key: wave(key)), jax.tree_util.Partial(lambda by, key: wave(key), 1.0)
+    assert not jax.tree.leaves(mine)
+    assert jax.tree.leaves(tasks.as_pytree(flipped)) == [1.0]
+    for sample in (lambda key: wave(key), mine, tasks.mixture([lambda key: wave(key)])):
+        for wrap in (tasks.standardize, lambda sample: tasks.augmented(sample, lambda key, x: x)):
+            made = wrap(sample)
+            jax.jit(tasks.episodes)(made, KEY, jnp.arange(2))
+    jax.tree.map(np.testing.assert_array_equal, mine(KEY), wave(KEY))
+    assert tasks.shift(2) == tasks.shift(2) != tasks.shift(3)
+    assert wave == tasks.sinusoid(num_shots=2, num_queries=2)
 
 
 def identified():
@@ -32,6 +55,115 @@ def identified():
     sizes = [4, 7, 5, 9]
     labels = np.repeat(np.arange(4), sizes)
     return datasets.from_labels(np.stack([labels, np.arange(25)], 1).astype(np.float32), labels, name="numbered")
+
+
+class Plain(NamedTuple):
+    """The two fields that samplers need."""
+
+    inputs: Any
+    offsets: Any
+
+
+def over_examples(wrap=lambda examples: examples):
+    given = wrap(identified())
+    sizes = {"num_ways": 2, "num_shots": 1, "num_queries": 1}
+    return {
+        "few_shot": lambda **more: tasks.few_shot(given, **sizes | more),
+        "across": lambda **more: tasks.across(given, given, **sizes | more),
+        "variable": lambda **more: tasks.variable(
+            given, **{"min_ways": 2, "max_ways": 3, "max_shots": 2, "num_queries": 1, "max_support": 4} | more
+        ),
+        "labelled_batches": lambda **more: tasks.labelled_batches(given, **{"batch_size": 5} | more),
+    }
+
+
+@pytest.mark.parametrize("name", over_examples())
+def test_inputs_and_offsets_are_all_that_examples_need(name):
+    expected = over_examples()[name]()(KEY)
+    plain = over_examples(lambda examples: Plain(examples.inputs, examples.offsets.tolist()))[name]
+    jax.tree.map(np.testing.assert_array_equal, plain()(KEY), expected)
+    too_many = {"labelled_batches": {"batch_size": 26}, "variable": {"min_ways": 5, "max_ways": 5}}
+    with pytest.raises(ValueError, match="expected"):
+        plain(**too_many.get(name, {"num_shots": 10}))
+    beyond = over_examples(lambda examples: Plain(examples.inputs[:20], examples.offsets))[name]
+    with pytest.raises(
+        ValueError, match=r"offsets: expected rising numbers \[C \+ 1\] from 0 to 20, the examples, got"
+    ):
+        beyond()
+
+
+def test_a_class_without_a_name_is_told_by_its_number():
+    plain = Plain(np.zeros((4, 2)), [0, 3, 4])
+    with pytest.raises(ValueError, match="the examples of class 1, got"):
+        tasks.few_shot(plain, num_ways=2, num_shots=1, num_queries=1)
+    with pytest.raises(ValueError, match="the examples of class 1, got"):
+        tasks.across(plain, plain, num_ways=2, num_shots=2, num_queries=1)
+    with pytest.raises(ValueError, match="got 1 of 1"):
+        tasks.variable(plain, min_ways=2)
+    with pytest.raises(ValueError, match="classes of all 4 examples, got 3"):
+        tasks.labelled_batches(plain._replace(offsets=[0, 2, 3]), batch_size=2)
+
+
+@pytest.mark.parametrize("name", over_examples())
+def test_inputs_may_be_a_dict(name):
+    expected = over_examples()[name]()(KEY)
+    halves = lambda inputs: {"class": inputs[:, :1], "own": inputs[:, 1:]}  # noqa: E731
+    found = over_examples(lambda examples: Plain(halves(examples.inputs), examples.offsets))[name]()(KEY)
+    for plain, parts in zip(expected, found, strict=True):
+        wanted = plain._replace(inputs=halves(plain.inputs)) if plain != () else ()
+        jax.tree.map(np.testing.assert_array_equal, parts, wanted)
+
+
+def test_tasks_of_dicts():
+    x, y = np.arange(40, dtype=np.float32).reshape(4, 5, 2), np.arange(20).reshape(4, 5)
+    sizes = {"num_shots": 2, "num_queries": 1}
+    expected = tasks.from_arrays((x, y), **sizes)(KEY)
+    halves = lambda inputs: {"first": inputs[..., :1], "second": inputs[..., 1:]}  # noqa: E731
+    for given in ((halves(x), y), [(halves(one), value) for one, value in zip(x, y, strict=True)]):
+        found = tasks.from_arrays(given, **sizes)(KEY)
+        jax.tree.map(np.testing.assert_array_equal, found.query.inputs, halves(expected.query.inputs))
+        np.testing.assert_array_equal(found.support.targets, expected.support.targets)
+    numbers = [(one.tolist(), value.tolist()) for one, value in zip(x, y, strict=True)]
+    np.testing.assert_array_equal(tasks.from_arrays(numbers, **sizes)(KEY).query.inputs, expected.query.inputs)
+    with pytest.raises(ValueError, match="task 1: expected inputs"):
+        tasks.from_arrays([(halves(x[0]), y[0]), (x[1], y[1])], **sizes)
+
+
+def test_what_is_done_to_episodes_of_another_form():
+    batches, plain = tasks.labelled_batches(identified(), batch_size=4), tasks.sinusoid(num_shots=3, num_queries=2)
+    pictures = tasks.labelled_batches(registry.pictures(), batch_size=4)
+    support, query = tasks.augmented(pictures, tasks.shift(1))(KEY)
+    assert support == ()
+    assert query.inputs.shape == (4, registry.SIZE, registry.SIZE, 1)
+    assert tasks.pad_features(batches, 5)(KEY).query.inputs.shape == (4, 5)
+    goal = lambda key: Episode(plain(key).support, {"goal": jnp.ones(2)})  # noqa: E731
+    moved = tasks.augmented(goal, lambda key, row: row + 1)(KEY)
+    np.testing.assert_array_equal(moved.query["goal"], np.ones(2))
+    assert tasks.pad_features(goal, 3)(KEY).support.inputs.shape == (3, 3)
+    halves = lambda key: jax.tree.map(lambda x: x, goal(key))._replace(query=plain(key).query)  # noqa: E731
+    rows = lambda key: Episode(*(part._replace(inputs={"a": part.inputs}) for part in halves(key)))  # noqa: E731
+    np.testing.assert_array_equal(
+        tasks.standardize(rows)(KEY).query.inputs["a"], tasks.standardize(plain)(KEY).query.inputs
+    )
+    for build, error, message in (
+        (lambda: tasks.standardize(batches), TypeError, r"standardize: support: expected a Batch, got \(\); standard"),
+        (lambda: tasks.standardize(goal), TypeError, "standardize: query: expected a Batch, got dict"),
+        (lambda: tasks.widen(batches, 5), ValueError, "widen: classes: expected at most 5, got none"),
+        (lambda: tasks.augmented(lambda key: Episode((), 1), tasks.flip), TypeError, r"got \(\) and int"),
+        (lambda: tasks.pad_features(lambda key: Episode(1, {}), 5), TypeError, "pad_features: expected a Batch"),
+        (lambda: tasks.pad_features(plain, 0), ValueError, "num_features"),
+        (lambda: tasks.pad_features(pictures, 5), ValueError, r"shape \(4, "),
+    ):
+        with pytest.raises(error, match=message):
+            build()(KEY)
+
+
+def test_distinct_draws_are_uniform_ordered_draws():
+    draws = np.array(jax.vmap(lambda key: tasks.distinct(key, 4, 3))(jax.random.split(KEY, 24_000)))
+    assert all(len(set(draw)) == 3 for draw in draws.tolist())
+    _, counts = np.unique(draws @ [16, 4, 1], return_counts=True)
+    assert len(counts) == 24
+    assert np.square(counts - 1000).sum() / 1000 < 60  # chi-squared with 23 degrees of freedom, p < 1e-4
 
 
 def test_few_shot_episodes():

@@ -108,10 +108,11 @@ def _asked(recipe: Recipe, setting: Setting, source: str) -> Recipe:
         same["criterion"] = plan.criterion
     if recipe.entry.has_head:
         same["train_ways"] = plan.ways
+    rate = plan.learning_rate or recipe.outer.learning_rate
     together = plan.tasks_per_step or recipe.budget.tasks_per_step
     steps = recipe.budget.steps * plan.effort * recipe.budget.tasks_per_step / together
     return recipe.replace(
         **same, domain=source, augment=plan.augment, shots=min(plan.shots), norm=plan.norm or recipe.network.norm,
-        steps=max(1, round(steps / 10)) * 10, tasks_per_step=together, batch_size=plan.batch_size,
+        steps=max(1, round(steps / 10)) * 10, tasks_per_step=together, batch_size=plan.batch_size, learning_rate=rate,
         queries=min(plan.queries, 5),
     )  # fmt: skip

@@ -64,6 +64,8 @@ class Plan:
     """Tasks per meta-training step, which devices share; 0: each method's own. As many fewer steps are made."""
     batch_size: int = 64
     """Pre-training: examples of a task of a step."""
+    learning_rate: float = 0.0
+    """The outer optimizer's rate; 0: each method's own."""
     in_domain: bool = True
     """Whether a target that is among a source's domains is evaluated from that source."""
     seed: int = 0
@@ -114,6 +116,8 @@ def checked(plan: Plan) -> Plan:
         checks.fail("`num_tasks`", "at least 2, for an interval", 1)
     if not 0 < plan.effort < float("inf"):
         checks.fail("`effort`", "a positive number", plan.effort)
+    if not 0 <= plan.learning_rate < float("inf"):
+        checks.fail("`learning_rate`", "a number of at least 0", plan.learning_rate)
     for name in ("targets", "shots"):
         if not getattr(plan, name):
             checks.fail(f"`{name}`", "at least one", "none")
@@ -167,8 +171,9 @@ _ALL_DOMAINS = ("digits", "mnist", "fashion_mnist", "emoji_styles", "caltech101"
 
 PLANS: dict[str, Plan] = {
     "quick": Plan(
-        targets=("digits", "digits_moved", "fonts"), learners=("protonet", "maml", "linear_probe", "simple_shot"),
-        queries=10, effort=0.3,
+        # Rate, steps and augmentation were chosen on validation classes of the sources.
+        sources=("drawn_strokes,fonts",), learners=("protonet", "r2d2", "linear_probe", "simple_shot"), queries=10,
+        num_filters=32, augment="affine", learning_rate=2e-3, effort=0.6, tasks_per_step=2, batch_size=90,
     ),
     "shared": Plan(
         sources=("omniglot,fonts",), targets=_ALL_DOMAINS,
