@@ -8,12 +8,14 @@ import pathlib
 from jaxmeta import runs
 from jaxmeta.cli import config
 from jaxmeta.runs import processes, results
+from jaxmeta.runs.run import check_domain, read
 
 
 def run(options: config.Evaluate) -> int:
     evaluation = pathlib.Path(options.run, "evaluation")
     with contextlib.ExitStack() as held:
         with processes.alike():
+            check_domain(read(runs.RunFolder(options.run)), options.domain)
             run = runs.open(options.run, data_dir=options.data_dir)
             if options.out is None:
                 runs.check_plain(evaluation)

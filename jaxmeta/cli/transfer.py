@@ -24,7 +24,6 @@ def run(options: config.Transfer, preset: str) -> int:
             transfer.clear(folder)
     hint = "to go on: the same command with --resume"
     with signals.watched(hint) as stop, watching.Watch(stop) as watch:
-        _say(transfer.estimate(setting))
         start = time.perf_counter()
         rows = transfer.carried_out(setting, folder=path, preset=preset, report=watch, stop=stop)
     failed = sum("error" in row for row in rows)

@@ -78,9 +78,8 @@ class Run:
         if self.recipe.entry.has_head and self.recipe.scoring.has_classes and sizes["ways"] != task.ways:
             hint = "or use a metric run"
             checks.fail("`ways`", f"the {task.ways} outputs of the trained head", sizes["ways"], hint)
-        if domain is None and self.fitted is None and not recipes.is_builtin(task.domain):
-            # A run folder may be a stranger's, and the file of that name anybody's.
-            checks.fail("`domain`", f"the path of {task.domain!r}, which the run was trained on", "none")
+        if self.fitted is None:
+            check_domain(self.recipe, domain)
         domain = task.domain if domain is None else domain
         own = task.target_column if recipes.short(domain) == recipes.short(task.domain) else ""
         asked = self.recipe.replace(
@@ -222,6 +221,15 @@ def open(folder: str | os.PathLike[str], *, data_dir: str | None = None) -> Run:
     shape = _shape(run, own)
     checksums = run.checksums()
     return Run(own, shape, parameters(run, own, shape), checksums, run.path, data_dir)
+
+
+def check_domain(recipe: Recipe, domain: str | None) -> None:
+    """Raises ValueError unless a domain is given, or that of a recipe read from a folder is known by name.
+
+    A run folder may be a stranger's, and the file of that name anybody's.
+    """
+    if domain is None and not recipes.is_builtin(recipe.task.domain):
+        checks.fail("`domain`", f"the path of {recipe.task.domain!r}, which the run was trained on", "none")
 
 
 def read(run: RunFolder) -> Recipe:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import cli, recipes, transfer
-from jaxmeta.transfer import kept, matrix, trained
+from jaxmeta.transfer import kept, meetings, trained
 
 TINY = [
     "--picture", "8", "8", "1", "--num-filters", "4", "--effort", "0.002", "--num-tasks", "4", "--tune-tasks", "2",
@@ -54,7 +54,7 @@ def test_what_a_transfer_writes(done):
 @pytest.mark.fault(promised="the line that resumes; the same table")
 def test_an_interrupted_transfer_resumes_to_the_same_table(done, tmp_path, capsys, monkeypatch):
     command = ["transfer", *MATRIX, *TINY, "--out", str(tmp_path / "again")]
-    whole, calls = matrix._cell, []
+    whole, calls = meetings._cell, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -62,7 +62,7 @@ def test_an_interrupted_transfer_resumes_to_the_same_table(done, tmp_path, capsy
             raise KeyboardInterrupt
         return whole(*arguments)
 
-    monkeypatch.setattr(matrix, "_cell", interrupted)
+    monkeypatch.setattr(meetings, "_cell", interrupted)
     assert cli.main(command) == 130
     assert cli.main(command) == 2
     assert "--resume" in capsys.readouterr().err

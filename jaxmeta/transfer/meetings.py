@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -18,7 +19,7 @@ from jaxmeta.runs import folder as folders
 from jaxmeta.runs import scores
 from jaxmeta.runs.fitting import Event, Report, Stopped, silent
 from jaxmeta.runs.run import TEST_SEED
-from jaxmeta.transfer import cells, kept, methods, trained
+from jaxmeta.transfer import cells, estimates, kept, methods, trained
 from jaxmeta.transfer.plan import Plan, Setting, checked, setting
 from jaxmeta.transfer.summary import Row
 from jaxmeta.types import Episode
@@ -85,11 +86,14 @@ def carried_out(
     stop: Callable[[], int] = lambda: 0,
 ) -> list[Row]:
     """`matrix` for a plan whose data were looked at; `preset` is the name under which it is recorded."""
-    if folder is None:
-        return _rows(setting, None, trained.Watch(report, stop))
-    with folders.create(folder, force=True) as path:
-        _begin(setting.plan, path, preset)
-        return _rows(setting, path, trained.Watch(report, stop))
+    watch = trained.Watch(report, stop)
+    with contextlib.ExitStack() as held:
+        path = None if folder is None else held.enter_context(folders.create(folder, force=True))
+        if path is not None:
+            _begin(setting.plan, path, preset)
+        if report is not silent:  # which takes a second or two to find out
+            _say(watch, estimates.text(setting))
+        return _rows(setting, path, watch)
 
 
 def _begin(plan: Plan, folder: pathlib.Path, preset: str) -> None:
