@@ -83,7 +83,9 @@ def _read(root: pathlib.Path, layout: Layout, name: str, split: str | None, form
     if layout.rows is None:
         return _archives(root, name, split, form)
     published = split if name in _CLASSES else None
-    names, labels = layout.rows(root, published)
+    # Sorted by class, so that an array that is mapped to a file stays where it is.
+    rows = sorted(zip(*layout.rows(root, published), strict=True), key=lambda row: row[1])
+    names, labels = [name for name, _ in rows], [label for _, label in rows]
     _check_classes(root, set(labels), name, published)
     images, checksum = folders.read(root, names, form)
     sums = {path.name: files.checksum(path) for path in (root / each for each in layout.needs) if path.is_file()}

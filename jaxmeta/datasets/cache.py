@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import pathlib
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from jaxmeta import checks
 from jaxmeta.datasets import npz, pictures
 
+LARGE = 2**32  # bytes of pictures that are held in memory
+_ELSEWHERE = "JAXMETA_CACHE says where else"
+Decoded = Iterable[tuple[str, np.ndarray]]
 FORMAT = 1  # raise when decoding changes, so that older entries are no longer found
 
 
@@ -27,28 +32,65 @@ def folder() -> pathlib.Path:
 
 
 def images(
-    reader: str, form: pictures.Form | None, checksums: Mapping[str, str], count: int, decode: Callable[[], np.ndarray]
+    reader: str, form: pictures.Form | None, checksums: Mapping[str, str], count: int, decode: Callable[[], Decoded]
 ) -> np.ndarray:
-    """Returns what `decode` returns, from the cache if these very files were decoded before.
+    """Returns what `decode` gives, stacked, from the cache if these very files were decoded before.
+
+    More than `LARGE` bytes are never in memory at once: they are decoded into a file of the cache and come back as an
+    array that is mapped to it.
 
     Args:
       reader: which decoder runs; part of the key.
       form: the form it decodes to; its polarity is applied later and is no part of the key.
       checksums: {relative name: sha256} of everything that is decoded.
       count: how many pictures there are.
-      decode: () -> pictures uint8 [count, height, width, channels].
+      decode: () -> (name, picture uint8 [height, width, channels]) of each of the `count`.
+
+    Raises:
+      DataError: if pictures differ in shape, or so many do not fit into the cache's disk.
     """
     shape = None if form is None else [form.height, form.width, form.channels]
     key = json.dumps([FORMAT, reader, shape, sorted(checksums.items())])
     path = folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.npz"
+    if form is not None and count * math.prod((form.height, form.width, form.channels)) > LARGE:
+        return _mapped(path.with_suffix(".npy"), (count, form.height, form.width, form.channels), decode)
     with contextlib.suppress(checks.DataError):  # an entry that cannot be read counts as none
         kept = npz.read_arrays(path, ["images"]).get("images")
         if kept is not None and kept.dtype == np.uint8 and kept.ndim == 4 and _fits(kept, count, shape):
             return kept
-    fresh = decode()
+    fresh = pictures.stack(decode())
     with contextlib.suppress(OSError):  # a cache that cannot be written is no error
         _write(path, fresh)
     return fresh
+
+
+def _mapped(path: pathlib.Path, shape: tuple[int, ...], decode: Callable[[], Decoded]) -> np.ndarray:
+    """The pictures as an array mapped to a file, which is made if it is not there."""
+    with contextlib.suppress(OSError, ValueError):  # an entry that cannot be read counts as none
+        kept = np.load(path, mmap_mode="r", allow_pickle=False)
+        if (kept.shape, kept.dtype) == (shape, np.uint8):
+            return kept
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if math.prod(shape) > (free := shutil.disk_usage(path.parent).free):
+            checks.fail(str(path.parent), f"{math.prod(shape):,} free bytes", f"{free:,}", _ELSEWHERE, checks.DataError)
+        array = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+        number = -1
+        for number, (what, picture) in enumerate(decode()):
+            if number == shape[0] or picture.shape != shape[1:]:
+                checks.fail(what, f"{shape[0]:,} pictures {shape[1:]}", picture.shape, error=checks.DataError)
+            array[number] = picture
+        if number + 1 < shape[0]:
+            checks.fail(str(path), f"{shape[0]:,} pictures", f"{number + 1:,}", error=checks.DataError)
+        array.flush()
+        os.replace(part, path)
+    except OSError as error:
+        reason = error.strerror or error
+        checks.fail(str(path), "a file that can be written", reason, _ELSEWHERE, checks.DataError)
+    finally:
+        part.unlink(missing_ok=True)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _fits(images: np.ndarray, count: int, shape: list[int] | None) -> bool:

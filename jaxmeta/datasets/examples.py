@@ -71,7 +71,8 @@ def from_labels(
     values, codes = np.unique(labels, return_inverse=True)
     names = [str(value) if class_names is None else str(class_names[value]) for value in values]
     order = np.argsort(codes, kind="stable")
-    return Examples(inputs[order], _offsets(np.bincount(codes)), tuple(names), name, split, dict(checksums))
+    inputs = inputs if (np.diff(codes) >= 0).all() else inputs[order]  # not copied without need: it may be on the disk
+    return Examples(inputs, _offsets(np.bincount(codes)), tuple(names), name, split, dict(checksums))
 
 
 def _indices(labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:

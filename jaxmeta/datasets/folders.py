@@ -94,9 +94,9 @@ def read(path: pathlib.Path, names: list[str], form: pictures.Form | None) -> tu
     """Returns the pictures of these names and one checksum over all of their names and contents."""
     checksums = {name: files.checksum(path / name) for name in names}
 
-    def decode() -> np.ndarray:
-        paths = [str(path / name) for name in names]
-        return pictures.stack((each, pictures.to_array(pictures.decode(each, each), form)) for each in paths)
+    def decode() -> cache.Decoded:
+        paths = (str(path / name) for name in names)
+        return ((each, pictures.to_array(pictures.decode(each, each), form)) for each in paths)
 
     images = cache.images("folder", form, checksums, len(names), decode)
     joint = hashlib.sha256(json.dumps(sorted(checksums.items())).encode()).hexdigest()

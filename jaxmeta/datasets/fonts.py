@@ -43,10 +43,7 @@ def load(form: pictures.Form | None) -> examples.Examples:
     known = [(path, character) for path in paths for character in sorted(_characters(path))]
     labels = [character for _, character in known for _ in range(DRAWINGS)]
 
-    def decode() -> np.ndarray:
-        return pictures.stack(_drawings(known, form))
-
-    images = cache.images(f"fonts {CHARACTERS} {_SEED}", form, checksums, len(labels), decode)
+    images = cache.images(f"fonts {CHARACTERS} {_SEED}", form, checksums, len(labels), lambda: _drawings(known, form))
     images = pictures.with_polarity(images, form)
     return examples.from_labels(images, labels, sorted(CHARACTERS), name="fonts", checksums=checksums)
 

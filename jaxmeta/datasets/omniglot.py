@@ -79,8 +79,8 @@ def read_zips(paths: Sequence[pathlib.Path], form: pictures.Form) -> tuple[list[
         checks.fail(", ".join(map(str, paths)), wanted, "none", error=checks.DataError)
     checksums = {path.name: files.checksum(path) for path in paths}
 
-    def decode() -> np.ndarray:
-        return pictures.stack(each for path in paths for each in _decode(path, form))
+    def decode() -> cache.Decoded:
+        return (each for path in paths for each in _decode(path, form))
 
     images = cache.images("omniglot", form, checksums, len(drawings), decode)
     return [name.rpartition("/")[0] for name in drawings], pictures.with_polarity(images, form)

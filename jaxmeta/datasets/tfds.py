@@ -75,8 +75,8 @@ def load(
         labels = np.array([int(row[keys[1]]) for row in rows])
         kept = np.flatnonzero(labels >= 0)
 
-        def decode() -> np.ndarray:
-            return pictures.stack(_pictures(what, rows, keys[0], kept, form))
+        def decode() -> cache.Decoded:
+            return _pictures(what, rows, keys[0], kept, form)
 
         if is_text:
             inputs = _texts(what, rows, keys[0], kept)

@@ -1,5 +1,6 @@
 import os
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -103,3 +104,23 @@ def test_where_it_lies(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/someone")
     assert cache.folder() == pathlib.Path("/home/someone/.cache/jaxmeta")
+
+
+def test_large_sets_are_mapped_to_a_file_and_read_again(class_folders, decoded, cache_folder, monkeypatch, refused):
+    """As tiered-ImageNet's 9.5 GB are: never in memory at once, decoded once, and whole or not there."""
+    small = datasets.load(class_folders, form=Form(6, 4, 1))
+    monkeypatch.setattr(cache, "LARGE", 100)
+    before = len(decoded)
+    for _ in range(2):
+        large = datasets.load(class_folders, form=Form(6, 4, 1))
+        np.testing.assert_array_equal(large.inputs, small.inputs)
+        assert isinstance(large.inputs, np.memmap)
+        assert len(decoded) == before + 6
+    (entry,) = cache_folder.glob("*.npy")
+    entry.write_bytes(entry.read_bytes()[:-10])
+    np.testing.assert_array_equal(datasets.load(class_folders, form=Form(6, 4, 1)).inputs, small.inputs)
+    assert not list(cache_folder.glob("*.part"))
+    entry.unlink()
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1))
+    with refused("free bytes", "JAXMETA_CACHE"):
+        datasets.load(class_folders, form=Form(6, 4, 1))

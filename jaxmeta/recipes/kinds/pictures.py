@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import baselines, checks, datasets, models, tasks
+from jaxmeta import baselines, checks, datasets, memory, models, tasks
 from jaxmeta.recipes import names
 from jaxmeta.recipes.kinds import labelled
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
@@ -18,6 +18,7 @@ from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
 from jaxmeta.types import MetaLearner, Model
 
+SHARE = 4  # of a device's memory that data may take; more of them stay on the host
 STROKES = 1000  # classes, where supervised training wants a number
 
 
@@ -71,7 +72,8 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
         return Domain(_augmented(task, place, sample), place.split, {})
     loaded = _examples(task, place)
     try:
-        sample = tasks.few_shot(loaded, **options)
+        large = loaded.inputs.nbytes > memory.available() // SHARE
+        sample = (tasks.streamed if large else tasks.few_shot)(loaded, **options)
     except ValueError as error:
         raise ValueError(f"`domain` {names.short(place.part)}, {loaded.split}: {error}") from error
     # Splits of one name differ from paper to paper.
