@@ -54,7 +54,7 @@ def from_labels(
     Raises:
       ValueError: if there is no example, or labels do not fit the inputs or the names.
     """
-    inputs, labels = np.asarray(inputs), np.asarray(labels)
+    inputs, labels = np.asanyarray(inputs), np.asarray(labels)
     if inputs.ndim < 1 or labels.shape != inputs.shape[:1]:
         wanted = f"one label for each of {len(inputs)} examples" if inputs.ndim else "inputs of shape [N, ...]"
         checks.fail("labels", wanted, f"shape {labels.shape}")
