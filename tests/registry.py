@@ -198,6 +198,8 @@ def _from_scratch(model, **options):
 UNTRAINED = {"from_scratch": _from_scratch}
 WITHOUT_STEPS = {"protonet", "matching_net", "relation_net", "r2d2", "simple_shot"}
 WITH_STEPS = (LEARNERS | BASELINES | UNTRAINED).keys() - WITHOUT_STEPS
+# Options that the others with steps have.
+LACKING = {"fomaml": {"gradient"}, "imaml": {"gradient"}, "reptile": {"outer_criterion"}}
 
 
 def _whole(episode: Episode) -> Episode:

@@ -134,9 +134,6 @@ def test_padding_changes_no_gradient(name, norm):
     assert gap <= 1e-4 * tree.norm(gradient)
 
 
-LACKING = {"fomaml": {"gradient"}, "imaml": {"gradient"}, "reptile": {"outer_criterion"}}
-
-
 @pytest.mark.parametrize("name", sorted(registry.WITH_STEPS))
 def test_learners_with_inner_steps_take_the_same_options_which_act(name):
     used = set()
@@ -160,7 +157,7 @@ def test_learners_with_inner_steps_take_the_same_options_which_act(name):
         return support
 
     given = {"outer_criterion": doubled, "gradient": gradient, "scan": scan, "select": whole}
-    lacking = LACKING.get(name, set())
+    lacking = registry.LACKING.get(name, set())
     for option in lacking:
         with pytest.raises(TypeError, match=f"unexpected keyword argument '{option}'"):
             registry.case(name, **{option: given[option]})

@@ -26,7 +26,11 @@ def gap(found, expected):
     return tree.norm(jax.tree.map(jnp.subtract, found, expected)) / tree.norm(expected)
 
 
-TAKES_GRADIENT = [name for name, build in registry.LEARNERS.items() if "options" in inspect.signature(build).parameters]
+TAKES_GRADIENT = [
+    name
+    for name in registry.LEARNERS
+    if name in registry.WITH_STEPS and "gradient" not in registry.LACKING.get(name, ())
+]
 
 
 def test_mixed_mode_is_the_default_wherever_a_gradient_is_taken():

@@ -70,7 +70,9 @@ def test_film_by_hand():
     np.testing.assert_array_equal(film.apply(params, x, 0 * vector), x)
     kernel = params["params"]["Dense_0"]["kernel"]
     scale, shift = jnp.split(vector[0] @ kernel, 2)
-    np.testing.assert_allclose(film.apply(params, x, vector), x * (1 + scale) + shift, rtol=1e-5)
+    np.testing.assert_allclose(
+        film.apply(params, x, vector), x * (1 + scale)[None, None, None] + shift[None, None, None], rtol=1e-5
+    )
 
 
 def test_a_convolutional_network_adapts_behind_its_norms_with_queries_alone_and_padding():

@@ -24,7 +24,7 @@ def test_an_update_is_the_papers(optimizer):
     episodes = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf[::-1], leaf[::2].repeat(2, axis=0)]), episode())
     keys = jax.random.split(KEY, 3)
     phi = jax.jit(jax.vmap(learner.adapt, (None, 0, 0)))(theta, episodes.support, keys).params
-    paper = jax.tree.map(lambda a, b: a + 0.25 * jnp.mean(b - a, axis=0), theta, phi)
+    paper = jax.tree.map(lambda a, b: a + 0.25 * jnp.mean(b - a[None], axis=0), theta, phi)
     state, metrics = jax.jit(trainer.update)(state, episodes, KEY)
     assert_close(state.meta_params, paper)
     assert set(metrics) == {"loss", "accuracy", "gradient_norm"}
