@@ -113,6 +113,10 @@ def fitted(
         return validate
 
     mesh, name = meshes.most(budget.tasks_per_step), label or recipe.adaptation.learner
+    used = 1 if mesh is None else mesh.size
+    if used < jax.device_count() and budget.steps:
+        text = f"{used} of {jax.device_count()} devices in use, for a step has {budget.tasks_per_step} task(s) to share"
+        report(fitting.Event("note", name, 0, budget.steps, text=text))
     trainer = _trainer(recipe, learner, source.sample, mesh)
     learned = fitting.fit_together(
         trainer,
