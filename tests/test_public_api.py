@@ -44,7 +44,8 @@ def test_names_of_statistics():
 def test_names_that_texts_mention_exist():
     parts = "|".join(sorted(path.stem for path in PACKAGE.iterdir() if path.stem.isidentifier()))
     mentioned = re.compile(rf"\bjaxmeta((?:\.[A-Za-z_]\w*)+)|`((?:{parts})(?:\.[A-Za-z_]\w*)+)[`(]")
-    texts = [*PACKAGE.rglob("*.py"), PACKAGE.parent / "README.md"]
+    documents = [PACKAGE.parent / "README.md", *PACKAGE.parent.glob("[be]*/README.md"), *PACKAGE.rglob("README.md")]
+    texts = [*PACKAGE.rglob("*.py"), *documents]
     found = {(match[1] or f".{match[2]}") for text in texts for match in mentioned.finditer(text.read_text("utf-8"))}
     assert {".auditing.PROMISES", ".training.fastest_chunk", ".models.Norm"} <= found
     for name in sorted(found):

@@ -183,7 +183,7 @@ def train(
       folder: the run folder; None: nothing is kept.
       data_dir: where the data sets lie; JAXMETA_DATA is the default.
       seeds: trainings in one program, each with a folder seed-N; None: the recipe's own seed alone.
-      source: what `training.opened` returned with this recipe, if that was done before.
+      source: what `runs.training.opened` returned with this recipe, if that was done before.
       preset: the name under which the recipe is recorded.
       existing: what becomes of a folder that holds something: "resume" goes on with the same recipe's run and refuses
         another's, "refuse" takes an empty one alone, "replace" begins anew.
