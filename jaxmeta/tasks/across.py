@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.tasks.finite import as_arrays, class_name
+from jaxmeta.tasks.finite import as_arrays, class_name, class_offsets
 from jaxmeta.tasks.sampling import Sample, distinct, gathered, labelled_rows, static
 from jaxmeta.types import Array, Batch, Episode, PyTree
 
@@ -88,10 +88,11 @@ class _Across:
 
 def _domain(what: str, examples: Any, count: int) -> _Domain:
     count = checks.integer(what, count, 1)
-    sizes = np.diff(examples.offsets)
+    offsets = class_offsets("across", examples)
+    sizes = np.diff(offsets)
     if count > sizes.min():
-        smallest = class_name(examples, int(sizes.argmin()))
-        name = getattr(examples, "name", "the examples")
-        checks.fail(what, f"at most {sizes.min()}, the examples of {name}'s class {smallest}", count)
-    starts = jnp.asarray(examples.offsets[:-1])
+        smallest, name = class_name(examples, int(sizes.argmin())), getattr(examples, "name", "")
+        of = f"{name}'s class" if name else "class"
+        checks.fail(what, f"at most {sizes.min()}, the examples of {of} {smallest}", count)
+    starts = jnp.asarray(offsets[:-1])
     return _Domain(as_arrays(examples.inputs), starts, jnp.asarray(sizes, jnp.int32), count)

@@ -34,8 +34,8 @@ def few_shot(examples: Any, *, num_ways: int, num_shots: int, num_queries: int) 
     Raises:
       ValueError: if there are fewer classes than ways, or a class with fewer examples than shots + queries.
     """
-    num_classes = len(examples.offsets) - 1
-    sizes = np.diff(examples.offsets)
+    offsets = class_offsets("few_shot", examples)
+    num_classes, sizes = len(offsets) - 1, np.diff(offsets)
     num_ways = checks.integer("few_shot: num_ways", num_ways, 2)
     num_shots = checks.integer("few_shot: num_shots", num_shots, 1)
     num_queries = checks.integer("few_shot: num_queries", num_queries, 1)
@@ -50,7 +50,7 @@ def few_shot(examples: Any, *, num_ways: int, num_shots: int, num_queries: int) 
             f"{num_shots} + {num_queries} = {count}",
         )
     sizes = jnp.asarray(sizes, jnp.int32)
-    return _FewShot(as_arrays(examples.inputs), jnp.asarray(examples.offsets[:-1]), sizes, num_ways, num_shots, count)
+    return _FewShot(as_arrays(examples.inputs), jnp.asarray(offsets[:-1]), sizes, num_ways, num_shots, count)
 
 
 @jax.tree_util.register_dataclass
@@ -82,6 +82,15 @@ def as_arrays(inputs: Any) -> PyTree:
     return jax.tree.map(jnp.asarray, inputs)
 
 
+def class_offsets(what: str, examples: Any) -> np.ndarray:
+    """Where the classes of examples begin and end [C + 1], or ValueError if these are not all of the examples."""
+    offsets, total = np.asarray(examples.offsets, np.int32), tree.leading_axis(examples.inputs)
+    if offsets.ndim != 1 or len(offsets) < 2 or offsets[0] or offsets[-1] != total or (np.diff(offsets) < 1).any():
+        wanted = f"rising numbers [C + 1] from 0 to {total}, the examples"
+        checks.fail(f"{what}: offsets", wanted, offsets.tolist())
+    return offsets
+
+
 def class_name(examples: Any, index: int) -> str:
     """What a class is called, as far as the examples say."""
     names = getattr(examples, "class_names", None)
@@ -104,7 +113,8 @@ def labelled_batches(examples: Any, *, batch_size: int, parts: Sequence[int] | N
     Raises:
       ValueError: if there are fewer examples than are drawn, or the parts are not the whole.
     """
-    total = int(examples.offsets[-1])
+    offsets = class_offsets("labelled_batches", examples)
+    total = int(offsets[-1])
     batch_size = checks.integer("labelled_batches: batch_size", batch_size, 1, total)
     sizes = [total] if parts is None else [checks.integer("labelled_batches: parts", size, 1) for size in parts]
     if sum(sizes) != total:
@@ -115,7 +125,7 @@ def labelled_batches(examples: Any, *, batch_size: int, parts: Sequence[int] | N
             checks.fail(
                 "labelled_batches: batch_size", f"at most {size * len(sizes)}, for the smallest part", batch_size
             )
-    targets = np.repeat(np.arange(len(examples.offsets) - 1), np.diff(examples.offsets))
+    targets = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     drawn = tuple(zip(sizes, counts, strict=True))
     return _LabelledBatches(as_arrays(examples.inputs), jnp.asarray(targets, jnp.int32), drawn)
 
@@ -211,4 +221,9 @@ def _pairs(tasks: Any) -> Sequence[tuple[Any, Any]]:
         pairs = list(tasks)
     if not pairs or any(len(pair) != 2 for pair in pairs):
         checks.fail("from_arrays: tasks", "pairs (inputs, targets), one a task", f"{len(pairs)} of another form")
-    return [jax.tree.map(np.asarray, tuple(pair)) for pair in pairs]
+    return [(_arrays(inputs), _arrays(targets)) for inputs, targets in pairs]
+
+
+def _arrays(part: Any) -> Any:
+    """One array, also of nested lists, or a dict of arrays."""
+    return np.asarray(part) if isinstance(part, list | tuple) else jax.tree.map(np.asarray, part)

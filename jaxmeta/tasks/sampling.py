@@ -28,8 +28,7 @@ def static() -> Any:
 
 def as_pytree(sample: Sample) -> Any:
     """A sampler as compiled code takes it for an argument: itself, or a plain function of your own without leaves."""
-    leaf = jax.tree_util.treedef_is_leaf(jax.tree.structure(sample))
-    return jax.tree_util.Partial(sample) if leaf else sample
+    return jax.tree_util.Partial(sample) if jax.tree_util.all_leaves([sample]) else sample
 
 
 def gathered(inputs: PyTree, rows: Array) -> PyTree:

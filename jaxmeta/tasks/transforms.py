@@ -36,8 +36,13 @@ class _Standardized:
         episode = self.sample(key)
         if not isinstance(episode.support, Batch):
             checks.fail("standardize", "episodes with a support set", type(episode.support).__name__, error=TypeError)
-        scaled = _scaler(getattr(episode.support, self.field), episode.support.mask)
-        return on_batches(lambda batch: batch._replace(**{self.field: scaled(getattr(batch, self.field))}), episode)
+        known, mask = getattr(episode.support, self.field), episode.support.mask
+
+        def scaled(batch: Batch) -> Batch:
+            leaves = jax.tree.map(lambda like, leaf: _scaler(like, mask)(leaf), known, getattr(batch, self.field))
+            return batch._replace(**{self.field: leaves})
+
+        return on_batches(scaled, episode)
 
 
 def standardize_targets(sample: Sample) -> Sample:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.tasks.finite import as_arrays, class_name
+from jaxmeta.tasks.finite import as_arrays, class_name, class_offsets
 from jaxmeta.tasks.sampling import Sample, distinct, gathered, static
 from jaxmeta.types import Array, Batch, Episode, PyTree
 
@@ -50,7 +50,8 @@ def variable(
     References:
       Triantafillou et al., Meta-Dataset, 2020, section 3.2.
     """
-    num_classes, sizes = len(examples.offsets) - 1, np.diff(examples.offsets)
+    offsets = class_offsets("variable", examples)
+    num_classes, sizes = len(offsets) - 1, np.diff(offsets)
     min_ways = checks.integer("variable: min_ways", min_ways, 2)
     max_ways = checks.integer("variable: max_ways", max_ways, min_ways)
     max_shots = checks.integer("variable: max_shots", max_shots, 1)
@@ -61,7 +62,7 @@ def variable(
     if sizes.min() < 2:
         alone = class_name(examples, int(sizes.argmin()))
         checks.fail("variable: examples", "at least 2 examples of every class", f"{sizes.min()} of {alone}")
-    starts, sizes = jnp.asarray(examples.offsets[:-1]), jnp.asarray(sizes, jnp.int32)
+    starts, sizes = jnp.asarray(offsets[:-1]), jnp.asarray(sizes, jnp.int32)
     num_support = min(max_support, max_ways * max_shots)
     limits = min_ways, max_ways, max_shots, num_queries, max_support, num_support
     return _Variable(as_arrays(examples.inputs), starts, sizes, *limits)
