@@ -47,7 +47,7 @@ def test_a_program_calls_back_for_what_is_on_the_host(examples):
 
 def trainer():
     learner = protonet(models.mlp(64, 4, hidden=(8,)), criteria.cross_entropy, num_ways=3)
-    return training.stop_at_divergence(meta_trainer(learner, optax.adam(1e-2)))
+    return training.stop_at_divergence(meta_trainer(learner, optax.sgd(0.1)))
 
 
 def test_streamed_updates_train_as_many_updates_do():

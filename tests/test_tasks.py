@@ -351,7 +351,7 @@ def test_mixtures():
 
 def test_standardizing_looks_at_the_real_support_rows_alone():
     def sample(key):
-        support, query = jax.random.normal(key, (2, 7, 3)) * jnp.array([1e3, 1e-3, 1]) + jnp.array([5e3, 1, 7])
+        support, query = jax.random.normal(key, (2, 7, 3)) * jnp.array([[[1e3, 1e-3, 1]]]) + jnp.array([[[5e3, 1, 7]]])
         support = support.at[5:].set(1e6).at[:5, 2].set(0.1)
         return Episode(
             Batch(support, 10 * support[:, :1], jnp.arange(7) < 5), Batch(query, 10 * query[:, :1], jnp.arange(7) < 6)
