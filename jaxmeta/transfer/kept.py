@@ -56,7 +56,7 @@ def _is_row(row: Any, facts: Mapping[str, Any], num_tasks: int) -> bool:
     sums, columns = rest.pop("checksums", None), [rest.pop(name, None) for name in ("joint", "single")]
     if not isinstance(sums, dict) or not all(isinstance(value, str) for value in sums.values()):
         return False
-    if any(columns) and not (rest.get("num_tasks") == num_tasks and "chance" in rest):
+    if any(columns) and not (rest.get("num_tasks") == num_tasks and _is_chance(rest)):
         return False
     return (
         all(
@@ -67,6 +67,12 @@ def _is_row(row: Any, facts: Mapping[str, Any], num_tasks: int) -> bool:
         and all(column is None or _is_column(column, num_tasks) for column in columns)
         and (columns[1] is not None or isinstance(rest.get("note"), str))
     )
+
+
+def _is_chance(row: Mapping[str, Any]) -> bool:
+    """Values have no chance level, classes have one."""
+    known = row.get("chance")
+    return _is_number(known) if row.get("metric") == "accuracy" else known is None or _is_number(known)
 
 
 def _is_column(column: Any, num_tasks: int) -> bool:
