@@ -293,11 +293,7 @@ def _refusing(trainer: MetaTrainer, refused: Callable[[MetaState], MetaState]) -
 
 
 def many_updates(
-    trainer: MetaTrainer,
-    *,
-    num_tasks: int,
-    num_updates: int,
-    mesh: jax.sharding.Mesh | None = None,
+    trainer: MetaTrainer, *, num_tasks: int, num_updates: int, mesh: jax.sharding.Mesh | None = None
 ) -> Callable[..., tuple[MetaState, Metrics]]:
     """Makes one function of many updates that samples its own episodes, so that the host has nothing to do between.
 
@@ -379,18 +375,19 @@ def streamed_updates(
         rows: list[Metrics] = []
         with concurrent.futures.ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(draw, int(state.step))
-            for _ in range(int(count)):
+            for left in range(int(count) - 1, -1, -1):
                 step, episodes = coming.result()
                 if step != int(state.step):  # an update was refused, and its tasks come again
                     step, episodes = draw(int(state.step))
-                coming = ahead.submit(draw, step + 1)
+                if left:
+                    coming = ahead.submit(draw, step + 1)
                 state, metrics = update(state, episodes, jax.random.fold_in(learner_key, step))
                 rows.append(metrics)
-        if not rows:
-            rows = [jax.eval_shape(trainer.update, state, coming.result()[1], learner_key)[1]]
-        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), rows[0])
-        made = [*jax.device_get(rows[: int(count)]), *[zeros] * (num_updates - int(count))]
-        return state, jax.tree.map(lambda *parts: np.stack(parts), *made)
+        shown = jax.device_get(rows) or [jax.eval_shape(trainer.update, state, coming.result()[1], learner_key)[1]]
+        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shown[0])
+        return state, jax.tree.map(
+            lambda *parts: np.stack(parts), *shown[: len(rows)], *[zeros] * (num_updates - len(rows))
+        )
 
     return run
 

@@ -55,8 +55,8 @@ def test_streamed_updates_train_as_many_updates_do():
     run, made = jax.jit(training.many_updates(trainer(), **sizes)), trainer()
     state, metrics = run(made.init(KEY), tasks.few_shot(examples, **SIZES), KEY, 5)
     found, shown = training.streamed_updates(made, **sizes)(made.init(KEY), tasks.streamed(examples, **SIZES), KEY, 5)
-    chex.assert_trees_all_close(found, state, rtol=1e-4, atol=1e-7)
-    chex.assert_trees_all_close(shown, jax.device_get(metrics), rtol=1e-4, atol=1e-7)
+    chex.assert_trees_all_close(found, state, rtol=1e-6, atol=1e-8)
+    chex.assert_trees_all_close(shown, jax.device_get(metrics), rtol=1e-6, atol=1e-8)
     assert int(found.step) == 5
     again, rest = training.streamed_updates(made, **sizes)(found, tasks.streamed(examples, **SIZES), KEY, 0)
     assert int(again.step) == 5

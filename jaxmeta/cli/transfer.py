@@ -19,13 +19,11 @@ def run(options: config.Transfer, preset: str) -> int:
         hint = f"--resume goes on with a transfer; or {config.FREE}" if exists else config.FREE
         runs.check_empty(path, hint)
     setting = transfer.setting(plan, options.data_dir)
-    if options.force and not options.resume:
-        with runs.create(path, force=True) as folder:
-            transfer.clear(folder)
+    existing = "replace" if options.force and not (options.resume and exists) else "resume"
     hint = "to go on: the same command with --resume"
     with signals.watched(hint) as stop, watching.Watch(stop) as watch:
         start = time.perf_counter()
-        rows = transfer.carried_out(setting, folder=path, preset=preset, report=watch, stop=stop)
+        rows = transfer.carried_out(setting, folder=path, preset=preset, existing=existing, report=watch, stop=stop)
     failed = sum("error" in row for row in rows)
     took = f"{len(rows)} rows in {(time.perf_counter() - start) / 60:.1f} min"
     _say(took + (f", {failed} failed" if failed else ""))

@@ -109,13 +109,14 @@ def training_sizes(task: Task) -> Sizes:
 
 def labelled(task: Task, split: str, *, data_dir: str | None = None) -> datasets.Examples:
     """A split of a task's domains with all their classes, as supervised training wants them."""
-    made = labelled_parts(task, split, data_dir=data_dir)
-    return made[0] if len(made) == 1 else datasets.union(made, name=names.short(task.domain), split=split)
+    return labelled_parts(task, split, data_dir=data_dir)[0]
 
 
-def labelled_parts(task: Task, split: str, *, data_dir: str | None = None) -> list[datasets.Examples]:
-    """`labelled`, domain by domain."""
-    return [kind(task).labelled(task, Place(part, split, data_dir)) for part in names.parts(task.domain)]
+def labelled_parts(task: Task, split: str, *, data_dir: str | None = None) -> tuple[datasets.Examples, list[int]]:
+    """`labelled`, and how many of the examples are of each domain, one domain after the other."""
+    made = [kind(task).labelled(task, Place(part, split, data_dir)) for part in names.parts(task.domain)]
+    joint = made[0] if len(made) == 1 else datasets.union(made, name=names.short(task.domain), split=split)
+    return joint, [len(part.inputs) for part in made]
 
 
 def class_sizes(

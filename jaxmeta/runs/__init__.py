@@ -1,7 +1,8 @@
 """Trainings as functions, and their folders: configs, metrics, checkpoints, parameters and results on disk."""
 
 from jaxmeta.runs.checkpoints import Checkpoint, Checkpoints
-from jaxmeta.runs.fitting import DivergedError, Event, Fitted, Report, Stopped, Training, fit, fit_together
+from jaxmeta.runs.events import DivergedError, Event, Fitted, Report, Stopped
+from jaxmeta.runs.fitting import Training, fit, fit_together
 from jaxmeta.runs.folder import (
     RunFolder,
     check_empty,

@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxmeta import checks, meshes, tasks, training
 from jaxmeta.runs import processes
+from jaxmeta.runs.events import DivergedError, Event, Fitted, Report, Scores, Stopped, silent
 from jaxmeta.runs.stores import Store, nowhere
 from jaxmeta.types import PyTree
 
@@ -26,55 +27,6 @@ PATIENCE = 4.0
 """Seconds: before what may take longer a checkpoint is saved."""
 INTERVAL = 60.0
 """Seconds between two checkpoints."""
-
-Scores = dict[str, float]
-
-
-class Event(NamedTuple):
-    """What a training tells whoever watches it."""
-
-    kind: str
-    """"begin" and "end" of the training, "progress" after some updates; "train" means over the last updates,
-    "validation" scores, and "note", a text."""
-    label: str
-    """Names the training to people."""
-    step: int
-    num_steps: int
-    values: Mapping[str, float] = {}
-    text: str = ""
-
-
-Report = Callable[[Event], None]
-
-
-def silent(event: Event) -> None:
-    """Reports nothing."""
-
-
-class Stopped(KeyboardInterrupt):
-    """A training has saved and left, since `stop` asked for it. No `except Exception` takes it for a failure."""
-
-    def __init__(self, message: str, reason: int):
-        super().__init__(message)
-        self.reason = reason
-        """What `stop` returned."""
-
-
-class DivergedError(ArithmeticError):
-    """A training whose updates are not finite; its last good state is saved."""
-
-
-class Fitted(NamedTuple):
-    """What a training ends with."""
-
-    meta_params: PyTree
-    """The best that validation saw, or the last where there was none."""
-    state: training.MetaState
-    """The last state."""
-    scores: Scores | None
-    """What validation said of the best."""
-    step: int
-    """The step of the best."""
 
 
 class Training(NamedTuple):

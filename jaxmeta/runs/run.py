@@ -16,7 +16,7 @@ import numpy as np
 from jaxmeta import baselines, checks, memory, recipes
 from jaxmeta.recipes import Recipe, Shape
 from jaxmeta.runs import results, scores
-from jaxmeta.runs.fitting import Fitted
+from jaxmeta.runs.events import Fitted
 from jaxmeta.runs.folder import RunFolder, write_json
 from jaxmeta.runs.scores import Row, Test
 from jaxmeta.types import Batch, MetaLearner, PyTree
@@ -192,18 +192,6 @@ class Run:
             checks.fail("run", "one with a folder", "one in memory alone")
         content = results.document(rows, seed=self.recipe.seed, checksums=(self.checksums or {}) | (checksums or {}))
         return write_json(self.folder / "results.json", content)
-
-
-def finished(
-    recipe: Recipe,
-    shape: Shape,
-    fitted: Fitted,
-    checksums: dict[str, str],
-    folder: pathlib.Path | None,
-    data_dir: str | None,
-) -> Run:
-    """The run of a training that this process made."""
-    return Run(recipe, shape, fitted.meta_params, checksums, folder, data_dir, fitted)
 
 
 def open(folder: str | os.PathLike[str], *, data_dir: str | None = None) -> Run:

@@ -16,8 +16,8 @@ from jaxmeta import baselines, checks, evaluation, memory, meshes, recipes, task
 from jaxmeta.recipes import Recipe
 from jaxmeta.runs import fitting, processes, scores, stores
 from jaxmeta.runs import folder as folders
-from jaxmeta.runs.fitting import Fitted, Report, silent
-from jaxmeta.runs.run import finished
+from jaxmeta.runs.events import Event, Fitted, Report, silent
+from jaxmeta.runs.run import Run
 from jaxmeta.types import MetaLearner, PyTree
 
 SELECT_SEED = 1_000_003
@@ -49,8 +49,8 @@ def opened(recipe: Recipe, *, data_dir: str | None = None) -> tuple[Recipe, Sour
 
 
 def _labelled(recipe: Recipe, data_dir: str | None) -> tuple[Recipe, Source]:
-    examples, task = recipes.domains.labelled(recipe.task, "train", data_dir=data_dir), recipe.task
-    parts = [len(part.inputs) for part in recipes.domains.labelled_parts(task, "train", data_dir=data_dir)]
+    task = recipe.task
+    examples, parts = recipes.domains.labelled_parts(task, "train", data_dir=data_dir)
     recipe = recipe.replace(num_classes=task.num_classes or len(examples.class_names))
     if recipe.task.num_classes != len(examples.class_names):
         wanted = f"the {len(examples.class_names)} of `domain`, or 0"
@@ -116,7 +116,7 @@ def fitted(
     used = 1 if mesh is None else mesh.size
     if used < jax.device_count() and budget.steps:
         text = f"{used} of {jax.device_count()} devices in use, for a step has {budget.tasks_per_step} task(s) to share"
-        report(fitting.Event("note", name, 0, budget.steps, text=text))
+        report(Event("note", name, 0, budget.steps, text=text))
     trainer = _trainer(recipe, learner, source.sample, mesh)
     learned = fitting.fit_together(
         trainer,
@@ -220,8 +220,8 @@ def train(
             if path is not None:
                 folders.save_params(path, learned[seed].meta_params)
     ran = tuple(
-        finished(recipe.replace(seed=seed), shape, learned[seed], source.checksums, path, data_dir)
-        for seed, (path, _) in paths.items()
+        Run(recipe.replace(seed=seed), shape, own.meta_params, source.checksums, paths[seed][0], data_dir, own)
+        for seed, own in learned.items()
     )
     return ran[0] if seeds is None else ran
 

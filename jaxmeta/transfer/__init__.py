@@ -2,7 +2,7 @@
 
 from jaxmeta.transfer.cells import fitted, linear_mmd
 from jaxmeta.transfer.estimates import text as estimate
-from jaxmeta.transfer.meetings import carried_out, clear, matrix
+from jaxmeta.transfer.meetings import carried_out, matrix
 from jaxmeta.transfer.plan import PLANS, Plan, checked, setting
 from jaxmeta.transfer.summary import Row, comparisons, multi_source, rankings, summarized
 from jaxmeta.transfer.tables import Comparison, compare, csv_text, markdown
@@ -14,7 +14,6 @@ __all__ = [
     "Row",
     "carried_out",
     "checked",
-    "clear",
     "compare",
     "comparisons",
     "csv_text",

@@ -24,6 +24,7 @@ def text(setting: Setting) -> str:
     trainings = _trainings(setting, source) if source else []
     examples = sum(made.budget.steps * _step(made) / _shared(made.budget.tasks_per_step) for made in trainings)
     programs, shared = len(trainings), _shared(plan.num_tasks)
+    targets = sum(map(len, plan.met().values())) / max(1, len(plan.sources))  # that a source meets
     for name in plan.learners:
         found = methods.method(name)
         tested = methods.tested(found, _trained(name, setting, source), setting, source)
@@ -32,11 +33,11 @@ def text(setting: Setting) -> str:
             steps = tested.entry.has_steps and tested.adaptation.learner not in _HEADS
             task = plan.ways * (shots * max(1, tested.adaptation.inner_steps_test if steps else 1) + plan.queries)
             untrained = found.family == "learner" and not found.fine_tunes
-            examples += _TEST * task * plan.num_tasks * len(plan.targets) * (2 if untrained else 1) / shared
+            examples += _TEST * task * plan.num_tasks * targets * (2 if untrained else 1) / shared
             examples += _TEST * task * plan.tune_tasks * len(methods.RATES) * found.tuned / _shared(plan.tune_tasks)
             programs += 2 + found.tuned
     given = len(plan.runs) * len(plan.targets) * len(plan.shots)
-    cells = len(plan.sources) * len(plan.targets) * len(plan.shots) + given
+    cells = sum(map(len, plan.met().values())) * len(plan.shots) + given
     seconds = len(plan.sources) * (examples * _per_example(setting) + programs * _COMPILATION) + given * _COMPILATION
     return f"about {seconds / 60:.0f} min on this machine: {len(trainings)} trainings a source, {cells} cells"
 
@@ -65,7 +66,7 @@ def _trainings(setting: Setting, source: str) -> list[Recipe]:
 def _step(made: Recipe) -> int:
     """How many examples go forward and backward in a training step."""
     if made.entry.is_pretrained:
-        return made.budget.batch_size
+        return made.budget.tasks_per_step * made.budget.batch_size
     steps, task = made.adaptation.inner_steps, made.task
     passes = 3 * max(1, steps) if made.entry.has_steps and steps else 1
     support = task.train_ways * (task.train_shots or task.shots)

@@ -9,7 +9,7 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 
@@ -17,7 +17,7 @@ from jaxmeta import checks, recipes, tasks
 from jaxmeta.recipes import Sizes
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs import scores
-from jaxmeta.runs.fitting import Event, Report, Stopped, silent
+from jaxmeta.runs.events import Event, Report, Stopped, silent
 from jaxmeta.runs.run import TEST_SEED
 from jaxmeta.transfer import cells, estimates, kept, methods, trained
 from jaxmeta.transfer.plan import Plan, Setting, checked, setting
@@ -82,13 +82,28 @@ def carried_out(
     *,
     folder: str | os.PathLike[str] | None = None,
     preset: str = "",
+    existing: Literal["resume", "replace"] = "resume",
     report: Report = silent,
     stop: Callable[[], int] = lambda: 0,
 ) -> list[Row]:
-    """`matrix` for a plan whose data were looked at; `preset` is the name under which it is recorded."""
+    """`matrix` for a plan whose data were looked at.
+
+    Args:
+      setting: the plan and its data.
+      folder: as for `matrix`.
+      preset: the name under which the plan is recorded.
+      existing: what becomes of a folder that holds something: "resume" goes on with this very transfer and refuses all
+        else, "replace" begins anew.
+      report: is told how it goes.
+      stop: asked often.
+    """
     watch = trained.Watch(report, stop)
     with contextlib.ExitStack() as held:
         path = None if folder is None else held.enter_context(folders.create(folder, force=True))
+        if path is not None and existing == "replace":
+            _clear(path)
+        elif path is not None and not (path / folders.CONFIG).exists():
+            folders.check_empty(path, folders.FREE)
         if path is not None:
             _begin(setting.plan, path, preset)
         if report is not silent:  # which takes a second or two to find out
@@ -113,15 +128,13 @@ def _begin(plan: Plan, folder: pathlib.Path, preset: str) -> None:
             checks.fail(str(path), "the config of a transfer", type(error).__name__, error=checks.DataError)
         if changed:
             checks.fail(str(path), "the same transfer, to go on with", f"another {', '.join(changed)}")
-    else:
-        folders.check_empty(folder, folders.FREE)
     for name in ("cells", "trained"):
         (folder / name).mkdir(exist_ok=True)
     if not path.exists():
         folders.write_json(path, {"schema": folders.SCHEMA, "preset": preset, "config": content})
 
 
-def clear(folder: pathlib.Path) -> None:
+def _clear(folder: pathlib.Path) -> None:
     """Removes what a transfer writes, by name, so that nothing of an old one stands beside a new one."""
     for name in ("cells", "trained"):
         folders.check_plain(folder / name)
@@ -143,9 +156,8 @@ def _meetings(setting: Setting, folder: pathlib.Path | None, watch: trained.Watc
     plan = setting.plan
     names = trained.distinct([recipes.short(target) for target in plan.targets])
     for source in trained.all_of(setting, folder, watch):
-        inside = recipes.parts(source.domain)
         for target, name in zip(plan.targets, names, strict=True):
-            if plan.in_domain or target not in inside:
+            if plan.meets(source.domain, target):
                 for shots in plan.shots:
                     yield Meeting(source, target, name, shots)
 

@@ -18,7 +18,7 @@ from jaxmeta import baselines, checks, evaluation, meshes, recipes, runs, tasks
 from jaxmeta.recipes import Recipe, Sizes
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs import run, scores, stores, training
-from jaxmeta.runs.fitting import Report
+from jaxmeta.runs.events import Report
 from jaxmeta.transfer import kept, methods
 from jaxmeta.transfer.plan import Setting
 from jaxmeta.types import Array, Episode, Model, PyTree

@@ -93,7 +93,7 @@ def test_a_strangers_cells_are_not_trusted(done, tmp_path, refused):
     for name, value in (
         ("source", "digits"), ("method", "maml"), ("method", []), ("family", "baseline"), ("family", None),
         ("ways", "5"), ("ways", None),
-        ("distance_trained", "far"), ("distance_trained", float("nan")), ("chance", "0"), ("num_tasks", 10**400),
+        ("distance_trained", "far"), ("distance_trained", float("nan")), ("chance", None), ("num_tasks", 10**400),
         ("checksums", None), ("checksums", {"a": {}}), ("single", None), ("single", 1), ("single.mean", None),
         ("single.per_task", [1.0]), ("joint.per_task", ["a"] * 4), ("joint.high", float("inf")), ("other", {}),
     ):  # fmt: skip

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import checks, datasets, models, tasks
+from jaxmeta import checks, datasets, tasks
 from jaxmeta.recipes import names
 from jaxmeta.recipes.kinds import functions, labelled, vectors
-from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
+from jaxmeta.recipes.kinds.kind import Domain, Given, Own, Place, Shape, Sizes
 from jaxmeta.recipes.learners import ENTRIES
 from jaxmeta.recipes.recipe import Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -35,11 +35,8 @@ def _fits(task: Task, place: Place) -> bool:
 
 
 def _complete(task: Task, places: Sequence[Place]) -> Task:
-    return (
-        task
-        if task.num_features
-        else dataclasses.replace(task, num_features=max(_width(task, place) for place in places))
-    )
+    width = task.num_features or max(_width(task, place) for place in places)
+    return dataclasses.replace(task, num_features=width)
 
 
 def _width(task: Task, place: Place) -> int:
@@ -133,10 +130,6 @@ def _rows(task: Task, place: Place) -> tuple[np.ndarray, datasets.Table, str]:
     return datasets.share_rows(table.inputs)[place.split], table, f"{place.split} rows"
 
 
-def _labelled(task: Task, place: Place) -> datasets.Examples:
-    checks.fail("`domain`", "pictures, for a learner that is pre-trained", repr(names.short(place.part)))
-
-
 def _class_sizes(task: Task, place: Place) -> np.ndarray | None:
     if place.part in names.PROCEDURAL:
         return None
@@ -190,22 +183,13 @@ def _brought(task: Task, own: Own, support: np.ndarray, inputs: np.ndarray) -> t
     return np.asarray(made.support.inputs), np.asarray(made.query.inputs)
 
 
-TABLES = Kind(
+TABLES = functions.FUNCTIONS._replace(  # the same networks and floors
     name="tables",
     fits=_fits,
     complete=_complete,
     open=_open,
-    labelled=_labelled,
-    augmented=lambda task, sample: sample,
     class_sizes=_class_sizes,
     shape=_shape,
-    network=vectors.network,
-    maps=vectors.maps,
-    relation=vectors.relation,
-    condition=models.concatenate,
-    has_norm=False,
-    pretrains=False,
     base=_base,
-    floors=vectors.floors,
     read=_read,
 )

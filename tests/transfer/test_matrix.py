@@ -1,0 +1,92 @@
+"""Sources x targets x methods from Python: pictures, tables and functions."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+
+import jaxmeta
+from jaxmeta import transfer
+from jaxmeta.transfer import estimates
+
+TINY = {"effort": 0.002, "num_tasks": 4, "tune_tasks": 2, "fine_tune_steps": 2, "queries": 3}
+
+
+def scored(rows):
+    assert not [row["error"] for row in rows if "error" in row]
+    return {(row["domain"], row["shots"], row["method"]): row for row in rows}
+
+
+def test_somebody_who_reproduces():
+    rows = jaxmeta.transfer.matrix(sources=["strokes"], targets=["digits", "fonts"],
+                                   methods=["protonet", "maml", "simple_shot"], shots=(1, 5), **TINY,
+                                   num_filters=4, picture=(8, 8, 1))  # fmt: skip
+    found = scored(rows)
+    methods = ("raw inputs, nearest centroid", "protonet, untrained", "protonet", "maml, untrained", "maml")
+    assert set(found) == {
+        (domain, shots, method) for domain in ("digits", "fonts") for shots in (1, 5)
+        for method in (*methods, "simple_shot")
+    }  # fmt: skip
+    compared = jaxmeta.transfer.compare(rows)
+    assert len(compared.found["comparisons"]) == 2 * 2 * 2
+    assert all(0 <= entry["p_value"] <= entry["p_holm"] <= 1 for entry in compared.found["comparisons"])
+    assert str(compared).startswith("### From strokes, 1-shot\n\n| method | digits | fonts | average | rank |")
+
+
+def test_tables_of_classes(tmp_path):
+    draw = np.random.default_rng(0)
+    rows = np.concatenate([draw.normal(4 * label, 1, (12, 2)) for label in range(2)])
+    lines = [f"{x:.3f},{y:.3f},{'ab'[index // 12]}" for index, (x, y) in enumerate(rows)]
+    (tmp_path / "mine.csv").write_text("\n".join(["a,b,label", *lines]))
+    targets = [str(tmp_path / "mine.csv"), "breast_cancer"]
+    found = scored(transfer.matrix(["tabular"], targets, ["protonet", "from_scratch"], ways=2, shots=(2,), **TINY))
+    mine = {method: row for (domain, _, method), row in found.items() if domain == "mine.csv"}
+    assert list(mine) == [
+        "raw inputs, nearest centroid", "raw inputs, logistic regression", "protonet, untrained", "protonet",
+        "from_scratch",
+    ]  # fmt: skip
+    assert mine["raw inputs, nearest centroid"]["single"]["mean"] == 1
+    assert {row["norm"] for row in found.values()} == {None}
+    assert {row["ways"] for row in found.values()} == {2}
+
+
+@pytest.mark.parametrize(("source", "target"), [("tabular", "diabetes"), ("sinusoid", "sinusoid")])
+def test_values(source, target):
+    options = {"criterion": "squared_error", "shots": (10,), **TINY}
+    rows = transfer.matrix([source], [target], ["maml", "from_scratch"], **options)
+    found = scored(rows)
+    assert {(row["metric"], row["ways"], row["chance"]) for row in found.values()} == {("loss", 0, None)}
+    best = min((row for row in rows), key=lambda row: row["single"]["mean"])
+    low = f"**{best['single']['mean']:.3f} ["
+    text = str(transfer.compare(rows))
+    assert text.count("**") == 2
+    assert low in text
+    assert "Bold: the lowest of a column" in text
+
+
+@pytest.mark.parametrize(
+    ("sources", "methods", "options", "message"),
+    [
+        (["tabular"], ["simple_shot"], {}, "`learners`: expected methods that fit tables, .* got simple_shot"),
+        (["tabular"], ["relation_net"], {}, "`learners`: expected methods that fit tables, .* got relation_net"),
+        (["tabular"], ["pmf"], {}, "`learners`: expected methods that fit tables, .* got pmf"),
+        (["tabular"], ["protonet"], {"criterion": "squared_error"}, "`learners`: expected methods with a head"),
+        (["strokes"], ["maml"], {}, "`sources` and `targets`: expected domains of one kind, got 'strokes' of pictures"),
+        (["sinusoid"], ["maml"], {}, "`sources`: expected domains with training classes"),
+        (["tabular"], [], {}, "`sources` and `learners`: expected at least one each, or `runs`"),
+        (["tabular"], ["maml"], {"tasks": 3}, "unexpected keyword"),
+    ],
+)
+def test_what_does_not_fit_is_refused(sources, methods, options, message):
+    target = "diabetes" if "criterion" in options else "breast_cancer"
+    with pytest.raises((ValueError, TypeError), match=message):
+        transfer.matrix(sources, [target], methods, **TINY, **options)
+
+
+def test_the_estimate_counts_what_is_met(monkeypatch):
+    monkeypatch.setattr(estimates, "_per_example", lambda setting: 0.001)
+    plan = transfer.checked(transfer.PLANS["leave-one-out"])
+    told = functools.partial(transfer.setting, data_dir=None)
+    assert estimates.text(told(plan)).endswith("2 trainings a source, 32 cells")
+    assert estimates.text(told(dataclasses.replace(plan, in_domain=True))).endswith("64 cells")
