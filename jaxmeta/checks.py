@@ -5,6 +5,8 @@ from __future__ import annotations
 import numbers
 from typing import Any, NoReturn
 
+import numpy as np
+
 MOST_SHOWN = 500  # characters of what came
 
 
@@ -46,3 +48,22 @@ def choice(what: str, value: Any, options: Any) -> Any:
     if value not in options:
         fail(what, f"one of {', '.join(map(str, options))}", repr(value))
     return value
+
+
+def picture_scale(what: str, inputs: Any) -> None:
+    """Raises ValueError if pictures [N, height, width, 1 or 3] are neither uint8 in 0..255 nor floats in [0, 1].
+
+    Floats may also have a mean of zero; other inputs are not looked at.
+    """
+    if getattr(inputs, "ndim", 0) != 4 or inputs.shape[3] not in (1, 3) or not inputs.size:
+        return
+    looked_at = np.asarray(inputs[:: -(-len(inputs) // 4096)])
+    low, high, hint = looked_at.min(), looked_at.max(), "give uint8 in 0..255, or floats in [0, 1]"
+    wanted = "pictures of uint8 in 0..255 or floats in [0, 1]"
+    if looked_at.dtype == np.uint8:
+        if 0 < high < 32:
+            fail(what, wanted, f"uint8 in {low}..{high}", f"give floats, such as inputs / {high}")
+    elif looked_at.dtype.kind in "biu":
+        fail(what, wanted, f"{looked_at.dtype} in {low}..{high}", hint)
+    elif looked_at.dtype.kind == "f" and low >= 0 and high > 2:
+        fail(what, wanted, f"{looked_at.dtype} in {low:g}..{high:g}", hint)

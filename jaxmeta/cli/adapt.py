@@ -21,7 +21,7 @@ def run(options: config.Adapt) -> int:
     checks.integer("--inner-steps", options.inner_steps or 0, 0, MOST)
     checks.integer("--seed", options.seed, 0, MOST)
     task, column = run.recipe.task, options.target_column or None
-    own = recipes.Own(options.support, options.inputs, column, options.polarity, options.data_dir)
+    own = recipes.Own(options.support, options.inputs, column, options.polarity, options.data_dir, options.columns)
     given = recipes.kind(task).read(task, own, task.ways if run.recipe.entry.has_head else 0)
     outputs = run.predict(given, inner_steps=options.inner_steps, seed=options.seed)
     rows = _labels(outputs, given.class_names) if given.class_names else _values(outputs)

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from typing import Annotated, Literal
 
 import tyro
 
+from jaxmeta import checks
+from jaxmeta.datasets import files
 from jaxmeta.recipes import Recipe
 from jaxmeta.recipes.recipe import NormName, PolarityName
 from jaxmeta.transfer import Plan
 
 RECIPE, PLAN = Recipe(), Plan()
 FREE = "choose another --out, or give --force"
+
+
+def classes(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of classes as they were given, or the lines of a text file.
+
+    Raises:
+      DataError: if the file is no text.
+    """
+    if len(given) != 1 or not given[0].endswith(".txt"):
+        return given
+    path = pathlib.Path(given[0])
+    if not path.is_file():
+        checks.fail(str(path), "a text file with the name of a class in each line", "none", error=checks.DataError)
+    with files.reading(path):
+        lines = path.read_text("utf-8-sig").splitlines()
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +79,15 @@ class Evaluate:
     """Another domain: a name that `jaxmeta domains` lists, tfds:NAME, or a path; what nothing was trained on is taken
     whole."""
     target_column: str = ""
-    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
+    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
+    that alone can be it."""
+    columns: tuple[str, ...] = ()
+    """The features of a csv, by name or number; else all columns but those that number or name the rows."""
+    test_classes: tuple[str, ...] = ()
+    """Classes of a set of your own to test on, or a text file that has one a line; all: every one; else what nothing was
+    trained on."""
+    min_examples: int = 0
+    """Classes of a set of your own with fewer examples are left out."""
     polarity: PolarityName | None = None
     """Pictures: ink turns dark strokes on light paper into bright on dark; the run's own is the default."""
     norm: NormName | None = None
@@ -117,7 +144,10 @@ class Adapt:
     """What to predict: a picture, a folder of pictures, an npz, tfds:NAME or a csv, whose columns go by the names that
     the header of a labelled csv gives them, in any order and among others."""
     target_column: str = ""
-    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
+    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
+    that alone can be it."""
+    columns: tuple[str, ...] = ()
+    """The features of a csv, by name or number; else all columns but those that number or name the rows."""
     out: str = "predictions.csv"
     """The file to write."""
     polarity: PolarityName = "ink"

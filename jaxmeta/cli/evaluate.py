@@ -7,6 +7,7 @@ import pathlib
 
 from jaxmeta import runs
 from jaxmeta.cli import config
+from jaxmeta.cli.train import told
 from jaxmeta.runs import processes, results
 from jaxmeta.runs.run import check_domain, read
 
@@ -25,13 +26,15 @@ def run(options: config.Evaluate) -> int:
             test = run.test(
                 options.domain, num_tasks=options.num_tasks, ways=options.ways, shots=options.shots,
                 queries=options.queries, seed=options.seed, target_column=options.target_column,
-                polarity=options.polarity or "",
+                columns=options.columns, test_classes=config.classes(options.test_classes),
+                min_examples=options.min_examples, polarity=options.polarity or "",
             )  # fmt: skip
+            told(test.read)
             folder = held.enter_context(runs.create(out, force=options.force, hint=config.FREE))
         rows = run.rows(
             test, inner_steps=options.inner_steps, norm=options.norm, tasks_per_chunk=options.tasks_per_chunk
         )
         print(run.table(rows))
-        content = results.document(rows, seed=options.seed, checksums=test.checksums)
+        content = results.document(rows, seed=options.seed, checksums=test.checksums, read=test.read)
         print(f"results: {runs.write_json(folder / 'results.json', content)}")
     return 0

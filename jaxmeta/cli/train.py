@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pathlib
 import shlex
+from collections.abc import Iterable
 from typing import Any
 
 from jaxmeta import checks, recipes, runs
@@ -24,7 +25,9 @@ def begin(options: config.Train, preset: str) -> int:
             broken = (path / "config.json").exists()
             again = f"{_command(path, options.recipe.task.domain, options)} continues a broken run; or {config.FREE}"
             runs.check_empty(path, again if broken else config.FREE)
-    return _carry_out(options.recipe, preset, path, options, options.seeds, "replace" if options.force else "refuse")
+    lists = {name: config.classes(getattr(options.recipe.task, name))
+             for name in ("train_classes", "validation_classes", "test_classes")}  # fmt: skip
+    return _carry_out(options.recipe.replace(**lists), preset, path, options, options.seeds, "replace" if options.force else "refuse")
 
 
 def resume(options: config.Resume) -> int:
@@ -60,6 +63,8 @@ def _carry_out(
             sizes: dict[str, Any] = {"ways": task.ways, "shots": task.shots, "queries": task.queries}
             seed = run.TEST_SEED + recipe.seed  # drawn before anything is trained: what cannot be is told at once
             test = scores.drawn(recipe, seed=seed, num_tasks=number, seen=None, **sizes, data_dir=options.data_dir)
+        read = (*source.read, *test.read)
+        told(read)
         chosen = range(recipe.seed, recipe.seed + num_seeds) if several else None
         ran = runs.train(
             recipe, folder=path, data_dir=options.data_dir, seeds=chosen, source=source, preset=preset,
@@ -72,15 +77,21 @@ def _carry_out(
         rows[own] = each.rows(drawn, inner_steps=recipe.adaptation.inner_steps_test)
         table = each.table(rows[own])
         print(f"seed {own}\n{table}\n" if several else table)
-        written = each.write(rows[own], test.checksums)
+        written = each.write(rows[own], test.checksums, read)
     if several:
         found = seeds.spreads(rows)
         print(seeds.text(found))
         every = [{"seed": own} | row for own, inside in rows.items() for row in inside]
-        content = results.document(every, seed=recipe.seed, checksums=source.checksums | test.checksums)
+        content = results.document(every, seed=recipe.seed, checksums=source.checksums | test.checksums, read=read)
         written = runs.write_json(path / "results.json", content | {"seeds": found})
     print(f"results: {written}")
     return 0
+
+
+def told(read: Iterable[recipes.Facts]) -> None:
+    """Says what was read."""
+    for facts in read:
+        print(checks.line(recipes.line(facts)))
 
 
 def _command(path: str | os.PathLike[str], domain: str, options: config.Train | config.Resume) -> str:

@@ -1,16 +1,17 @@
 """Labelled examples grouped by class, from built-in domains and from a user's own files; NumPy only."""
 
 from jaxmeta.datasets.catalogue import FIELDS, Builtin
-from jaxmeta.datasets.examples import Examples, from_labels, rotated, select, union
-from jaxmeta.datasets.loading import found, load, load_inputs, load_table, names, suggested
+from jaxmeta.datasets.examples import Column, Examples, from_labels, rotated, rows, select, union
+from jaxmeta.datasets.loading import found, is_table, load, load_inputs, load_table, names, suggested
 from jaxmeta.datasets.pictures import Form, bright_border, check_form, with_polarity
-from jaxmeta.datasets.splits import MIN_CLASSES, by_class, by_example, share_rows
+from jaxmeta.datasets.splits import MIN_CLASSES, by_class, by_example, deal, own, share_rows
 from jaxmeta.datasets.tables import Table, read_table
 
 __all__ = [
     "FIELDS",
     "MIN_CLASSES",
     "Builtin",
+    "Column",
     "Examples",
     "Form",
     "Table",
@@ -18,14 +19,18 @@ __all__ = [
     "by_class",
     "by_example",
     "check_form",
+    "deal",
     "found",
     "from_labels",
+    "is_table",
     "load",
     "load_inputs",
     "load_table",
     "names",
+    "own",
     "read_table",
     "rotated",
+    "rows",
     "select",
     "share_rows",
     "suggested",

@@ -90,7 +90,7 @@ def _read(root: pathlib.Path, layout: Layout, name: str, split: str | None, form
     images, checksum = folders.read(root, names, form)
     sums = {path.name: files.checksum(path) for path in (root / each for each in layout.needs) if path.is_file()}
     checksums = {name: checksum} | sums
-    loaded = examples.from_labels(images, labels, name=name, split=published or "all", checksums=checksums)
+    loaded = examples.grouped(images, labels, name=name, split=published or "all", checksums=checksums)
     groups = [reduced.GROUPS.get(each, each) for each in loaded.class_names]
     return loaded if split == published else splits.by_class(loaded, split, groups)
 
@@ -115,7 +115,7 @@ def _archives(root: pathlib.Path, name: str, split: str | None, form: pictures.F
     checksums = {file: value for part in parts for file, value in part.checksums.items()}
     _check_classes(root, set(labels.tolist()), name, split)
     inputs = np.concatenate([part.inputs for part in parts])
-    return examples.from_labels(inputs, labels, name=name, split=split or "all", checksums=checksums)
+    return examples.grouped(inputs, labels, name=name, split=split or "all", checksums=checksums)
 
 
 def _csv_of_a_split(root: pathlib.Path, split: str | None) -> Rows:

@@ -38,7 +38,7 @@ def _bundled() -> tuple[np.ndarray, np.ndarray]:
 
 def _examples(images: np.ndarray, labels: np.ndarray, name: str, source: np.ndarray) -> examples.Examples:
     checksums = {"digits": hashlib.sha256(source.astype("<f8").tobytes()).hexdigest()}
-    return examples.from_labels(images, labels, name=name, checksums=checksums)
+    return examples.grouped(images, labels, name=name, checksums=checksums)
 
 
 def _move(images: np.ndarray, height: int, width: int) -> np.ndarray:

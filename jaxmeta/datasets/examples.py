@@ -12,6 +12,14 @@ import numpy as np
 from jaxmeta import checks
 
 
+class Column(NamedTuple):
+    """A feature of a table."""
+
+    name: str
+    categories: tuple[str, ...] = ()
+    """What the numbers of a column of texts stand for; () in a column of numbers."""
+
+
 class Examples(NamedTuple):
     """A labelled set, sorted by class; classes may differ in size and none is empty."""
 
@@ -21,6 +29,10 @@ class Examples(NamedTuple):
     name: str  # the domain, e.g. "omniglot"; for a path its last component's stem, never a directory
     split: str  # "train", "validation", "test", "train+validation", "all"; "train rows" if examples were shared out
     checksums: dict[str, str]  # {file name without directories: sha256}
+    columns: tuple[Column, ...] = ()  # the d features of a csv, in which a category stands as its number and NaN is missing
+    target: str = ""  # what a csv calls the classes
+    notes: tuple[str, ...] = ()  # what a reader left out or took for granted
+    parts: np.ndarray | None = None  # [N] "train", "validation" or "test", where the files say which is which
 
     @property
     def is_text(self) -> bool:
@@ -40,7 +52,7 @@ def from_labels(
     """Groups examples by class; within a class they keep their order.
 
     Args:
-      inputs: examples [N, ...].
+      inputs: examples [N, ...]; pictures [N, height, width, 1 or 3] are uint8 in 0..255 or floats in [0, 1].
       labels: [N] whole numbers or text.
       class_names: what the classes are called. Labels that are numbers index it, text labels are members of it.
         Names without examples are left out. Without it, the classes are the sorted distinct labels.
@@ -52,14 +64,34 @@ def from_labels(
       Examples with at least one class.
 
     Raises:
-      ValueError: if there is no example, or labels do not fit the inputs or the names.
+      ValueError: if there is no example, or labels do not fit the inputs or the names, or pictures are on another
+        scale.
     """
-    inputs, labels = np.asanyarray(inputs), np.asarray(labels)
+    inputs = np.asanyarray(inputs)
+    checks.picture_scale("inputs", inputs)
+    return grouped(inputs, labels, class_names, name=name, split=split, checksums=checksums)
+
+
+def grouped(
+    inputs: np.ndarray,
+    labels: Any,
+    class_names: Sequence[str] | None = None,
+    *,
+    name: str,
+    split: str = "all",
+    checksums: Mapping[str, str] | None = None,
+    parts: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
+) -> Examples:
+    """`from_labels` of what a reader knows to be right, with the part of each example and the reader's notes."""
+    labels = np.asarray(labels)
     if inputs.ndim < 1 or labels.shape != inputs.shape[:1]:
         wanted = f"one label for each of {len(inputs)} examples" if inputs.ndim else "inputs of shape [N, ...]"
-        checks.fail("labels", wanted, f"shape {labels.shape}")
+        hint = "take labels.argmax(axis=1)" if labels.ndim == 2 and labels.shape[1] > 1 else "take labels.ravel()"
+        checks.fail("labels", wanted, f"shape {labels.shape}", hint if labels.ndim == 2 else "")
     if labels.dtype.kind not in "iuU":
-        checks.fail("labels", "whole numbers or text", f"dtype {labels.dtype}")
+        hint = "take labels.astype(int)" if labels.dtype.kind in "bf" else "take labels.astype(str)"
+        checks.fail("labels", "whole numbers or text", f"dtype {labels.dtype}", hint)
     if not len(labels):
         checks.fail("inputs", "at least one example", "none")
     if checksums is None:
@@ -72,7 +104,34 @@ def from_labels(
     names = [str(value) if class_names is None else str(class_names[value]) for value in values]
     order = np.argsort(codes, kind="stable")
     inputs = inputs if (np.diff(codes) >= 0).all() else inputs[order]  # not copied without need: it may be on the disk
-    return Examples(inputs, _offsets(np.bincount(codes)), tuple(names), name, split, dict(checksums))
+    own = None if parts is None else np.asarray(parts)[order]
+    sizes = _offsets(np.bincount(codes))
+    return Examples(inputs, sizes, tuple(names), name, split, dict(checksums), notes=tuple(notes), parts=own)
+
+
+def rows(examples: Examples, keep: np.ndarray, split: str) -> Examples:
+    """Returns some of the examples; classes of which none is left are left out.
+
+    Args:
+      examples: the set to take from.
+      keep: rising indices into it, or [N] bool.
+      split: the name of the part that they make.
+
+    Raises:
+      ValueError: if nothing is kept.
+    """
+    keep = np.flatnonzero(keep) if keep.dtype == bool else keep
+    if not len(keep):
+        checks.fail(f"{split} of {examples.name}", "at least one example", "none")
+    labels = np.repeat(np.arange(len(examples.class_names)), np.diff(examples.offsets))[keep]
+    present, codes = np.unique(labels, return_inverse=True)
+    return examples._replace(
+        inputs=examples.inputs[keep],
+        offsets=_offsets(np.bincount(codes)),
+        class_names=tuple(examples.class_names[index] for index in present),
+        split=split,
+        parts=None if examples.parts is None else examples.parts[keep],
+    )
 
 
 def _indices(labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
@@ -113,8 +172,10 @@ def select(examples: Examples, class_indices: Sequence[int] | np.ndarray, split:
     if not indices or len(set(indices)) < len(indices):
         checks.fail("class_indices", "one or more distinct classes", "none" if not indices else "a class twice")
     starts, ends = examples.offsets[:-1], examples.offsets[1:]
+    taken = lambda array: np.concatenate([array[starts[index] : ends[index]] for index in indices])  # noqa: E731
     return examples._replace(
-        inputs=np.concatenate([examples.inputs[starts[index] : ends[index]] for index in indices]),
+        inputs=taken(examples.inputs),
+        parts=None if examples.parts is None else taken(examples.parts),
         offsets=_offsets([ends[index] - starts[index] for index in indices]),
         class_names=tuple(examples.class_names[index] for index in indices),
         split=split,
@@ -170,4 +231,5 @@ def rotated(examples: Examples) -> Examples:
         inputs=np.concatenate([np.rot90(examples.inputs, turns, axes=(1, 2)) for turns in range(4)]),
         offsets=_offsets(np.tile(np.diff(examples.offsets), 4)),
         class_names=tuple(names),
+        parts=None,
     )

@@ -45,7 +45,7 @@ def load(form: pictures.Form | None) -> examples.Examples:
 
     images = cache.images(f"fonts {CHARACTERS} {_SEED}", form, checksums, len(labels), lambda: _drawings(known, form))
     images = pictures.with_polarity(images, form)
-    return examples.from_labels(images, labels, sorted(CHARACTERS), name="fonts", checksums=checksums)
+    return examples.grouped(images, labels, sorted(CHARACTERS), name="fonts", checksums=checksums)
 
 
 def _characters(path: pathlib.Path) -> set[str]:

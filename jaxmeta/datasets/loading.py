@@ -6,7 +6,7 @@ import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -30,6 +30,19 @@ from jaxmeta.datasets import (
     tfds,
 )
 
+TABLES = (".csv", ".tsv")
+"""Suffixes of files of separated text."""
+
+_OTHERS = {
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"), "unpack it and give the folder"),
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".arff", ".parquet", ".feather", ".txt", ".dat", ".data", ".json",
+                     ".jsonl", ".sav", ".dta", ".rds"), "save the table as csv"),
+    **dict.fromkeys((".npy", ".mat", ".h5", ".hdf5"), "save it as npz: np.savez(path, images=.., labels=..)"),
+    **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".joblib"),
+                    "a pickle may run anything and is not opened: save it as npz, np.savez(path, images=.., labels=..)"),
+}  # fmt: skip
+"""What to do with a file of another kind."""
+
 _EMBEDDED = {"digits": digits.load, "digits_moved": digits.load_moved, "breast_cancer": bundled.breast_cancer}
 
 
@@ -41,7 +54,7 @@ class Asked(NamedTuple):
     form: pictures.Form | None = None
     data_dir: files.PathLike | None = None
     target_column: str | None = None
-    column_names: Sequence[str] | None = None
+    columns: Sequence[Any] = ()  # names of features, or of `load_inputs` the Columns of the labelled examples
 
 
 class Reader(NamedTuple):
@@ -72,9 +85,10 @@ def _own_pairs(folder: pathlib.Path) -> idx.Pairs:
 
 
 def _shared(asked: Asked, labelled: Callable[..., examples.Examples], *given: Any) -> examples.Examples:
-    """Reads files of the user's own, whose classes are shared out among the splits."""
+    """Reads files of the user's own: their splits are what their folders say, else their classes are shared out."""
     checks.choice("split", asked.split, (None, *splits.SPLITS))
-    return splits.by_class(labelled(*given), asked.split)
+    everything = labelled(*given)
+    return (splits.by_class if everything.parts is None else splits.by_part)(everything, asked.split)
 
 
 # The first that finds something reads it. A new family of sets is a new row.
@@ -104,9 +118,10 @@ READERS = (
            lambda path, asked: folders.unlabelled(path, asked.form)),
     Reader((), lambda path, _: path.suffix.lower() in folders.SUFFIXES and path, None,
            lambda path, asked: ([path.name], folders.picture(path, asked.form))),
-    Reader((), lambda path, _: path.suffix.lower() == ".csv" and path,
-           lambda path, asked: _shared(asked, tables.labelled, path, asked.form, asked.target_column),
-           lambda path, asked: tables.unlabelled(path, asked.form, asked.target_column, asked.column_names)),
+    Reader((), lambda path, _: path.suffix.lower() in TABLES and path,
+           lambda path, asked: _shared(asked, tables.labelled, path, asked.form, asked.target_column,
+                                      asked.columns),
+           lambda path, asked: tables.unlabelled(path, asked.form, asked.target_column, asked.columns or None)),
     Reader((), lambda path, _: path.suffix.lower() == ".npz" and path,
            lambda path, asked: _shared(asked, npz.labelled, path, asked.form),
            lambda path, asked: npz.unlabelled(path, asked.form)),
@@ -145,13 +160,15 @@ def load(
     split: str | None = None,
     form: pictures.Form | None = None,
     target_column: str | None = None,
+    columns: Sequence[str] = (),
 ) -> examples.Examples:
     """Loads a labelled set, grouped by class.
 
     Args:
       name_or_path: one of `names()`, such as "omniglot" or, for one drawing style, "emoji_styles:noto"; or a path to an
         npz (`images` or `inputs`, with `labels` [N] and perhaps `class_names`, or one array [classes, examples, ...]
-        alone), a folder of class folders of pictures, a folder of IDX pairs, or a csv of numbers with a target column;
+        alone), a folder of class folders of pictures, perhaps below train and test, or of pictures with a csv that
+        names their classes, a folder of IDX pairs, or a csv or tsv of numbers and categories with a target column;
         or "tfds:NAME" or "tfds:NAME/CONFIG", a set that tensorflow-datasets has prepared with
         file_format="array_record".
       data_dir: where the files of built-in domains lie, in a folder of the domain's name or directly; by default the
@@ -165,9 +182,11 @@ def load(
       form: the size, channels and polarity of pictures. None keeps their own, which must then be one; a benchmark's
         photographs become 84 x 84 RGB (CIFAR 32 x 32, EuroSAT 64 x 64).
       target_column: the name or number (from 1) of a csv's target; None: see `read_table`.
+      columns: the features of a csv, by name or number; none: see `read_table`.
 
     Returns:
-      Examples; pictures are uint8 [N, height, width, channels], vectors floats [N, d].
+      Examples; pictures are uint8 [N, height, width, channels], vectors floats [N, d], in which NaN is a missing cell
+      of a csv and a whole number the category of a column of texts (`tasks.encoded` makes numbers of both).
 
     Raises:
       ValueError: if there is no such domain, split or form, or there are too few classes to be split.
@@ -175,9 +194,10 @@ def load(
       ImportError: if reading it needs the `data` extra.
     """
     pictures.check_form(form)
-    if target_column is not None and pathlib.Path(name_or_path).suffix.lower() != ".csv":
-        checks.fail("target_column", "None, since this is no csv", repr(target_column))
-    asked = Asked(name_or_path, split, form, data_dir, target_column)
+    for name, value in (("target_column", target_column), ("columns", tuple(columns))):
+        if value and not is_table(name_or_path):
+            checks.fail(name, "none, since this is no csv", repr(value))
+    asked = Asked(name_or_path, split, form, data_dir, target_column, tuple(columns))
     if isinstance(name_or_path, str) and (name_or_path in catalogue.BUILTINS or name_or_path.startswith(tfds.PREFIX)):
         return _named(name_or_path, asked)
     given = name_or_path if isinstance(name_or_path, str) else os.sep
@@ -188,15 +208,24 @@ def load(
     for reader in READERS:
         if not reader.names and reader.read and (found := reader.find(path, asked)):
             return reader.read(found, asked)
-    checks.fail(str(path), "an npz, a csv or a folder", "another kind of file", error=checks.DataError)
+    _refuse(path, "an npz, a csv or a folder")
 
 
-def load_table(name_or_path: files.PathLike, *, target_column: str | None = None) -> tables.Table:
+def is_table(path: files.PathLike) -> bool:
+    """Whether a path is one of a file of separated text, by its suffix."""
+    return pathlib.Path(path).suffix.lower() in TABLES
+
+
+def load_table(
+    name_or_path: files.PathLike, *, target_column: str | None = None, columns: Sequence[str] = ()
+) -> tables.Table:
     """Loads a regression set: rows of numbers with a value for each. Sets with classes are for `load`.
 
     Args:
-      name_or_path: "diabetes", or a path to a csv of numbers.
-      target_column: the name or number (from 1) of the target in a csv; None: see `read_table`.
+      name_or_path: "diabetes", or a path to a csv or tsv of numbers and categories.
+      target_column: the name or number (from 1) of the target in a csv; None: the one that its header calls so, see
+        `read_table`, or the last where there is no header.
+      columns: the features, by name or number; none: see `read_table`.
 
     Raises:
       ValueError: if there is no such name.
@@ -206,10 +235,10 @@ def load_table(name_or_path: files.PathLike, *, target_column: str | None = None
     if name_or_path == "diabetes":
         checks.choice("target_column", target_column, (None,))
         return bundled.diabetes()
-    if pathlib.Path(name_or_path).suffix.lower() != ".csv":
+    if not is_table(name_or_path):
         hint = "sets with classes are for datasets.load" if name_or_path in catalogue.BUILTINS else ""
         checks.fail("load_table", "diabetes, or a path to a csv", repr(name_or_path), hint)
-    return tables.valued(_existing(name_or_path, "a csv"), target_column)
+    return tables.valued(_existing(name_or_path, "a csv"), target_column, columns)
 
 
 def load_inputs(
@@ -218,7 +247,7 @@ def load_inputs(
     data_dir: files.PathLike | None = None,
     form: pictures.Form | None = None,
     target_column: str | None = None,
-    column_names: Sequence[str] | None = None,
+    columns: Sequence[str | examples.Column] = (),
 ) -> tuple[list[str], np.ndarray]:
     """Loads examples without labels.
 
@@ -228,8 +257,8 @@ def load_inputs(
       data_dir: where prepared tensorflow-datasets lie, as for `load`.
       form: the size, channels and polarity of pictures. None keeps their own, which must then be one.
       target_column: the name of another column that is left out, if the header of a csv has it.
-      column_names: the features of a csv that has a header, in this order, whatever other columns it has: those of the
-        labelled examples.
+      columns: the features of a csv, by name where it has a header, in this order, whatever other columns it has: those
+        of the labelled examples. A category that they do not have becomes NaN, as a missing cell does.
 
     Returns:
       names: N texts; a picture's path relative to the folder, a row's position in an npz or csv; "CLASS/0", "CLASS/1"
@@ -245,11 +274,17 @@ def load_inputs(
     if isinstance(path, str) and path.startswith(tfds.PREFIX):
         return tfds.unlabelled(path.removeprefix(tfds.PREFIX), data_dir, form)
     wanted = "a picture, a folder of pictures, an npz or a csv"
-    asked, path = Asked(path, None, form, data_dir, target_column, column_names), _existing(path, wanted)
+    given = tuple(examples.Column(each) if isinstance(each, str) else each for each in columns)
+    asked, path = Asked(path, None, form, data_dir, target_column, given), _existing(path, wanted)
     for reader in READERS:
         if reader.inputs and (found := reader.find(path, asked)):
             return reader.inputs(found, asked)
-    checks.fail(str(path), wanted, "another kind of file", error=checks.DataError)
+    _refuse(path, wanted)
+
+
+def _refuse(path: pathlib.Path, wanted: str) -> NoReturn:
+    hint = _OTHERS.get(path.suffix.lower(), "")
+    checks.fail(str(path), wanted, f"a file {path.suffix or 'without a suffix'}", hint, checks.DataError)
 
 
 def _named(name: str, asked: Asked) -> examples.Examples:

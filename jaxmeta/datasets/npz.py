@@ -63,6 +63,9 @@ def _rows(path: pathlib.Path, key: str, array: np.ndarray, form: pictures.Form |
     """Returns examples [N, ...] as pictures in the form asked for, or as vectors."""
     if array.ndim == 2 and key == "inputs":
         return vectors(f"{path}, {key}", array, form)
+    if array.ndim == 3 and key == "inputs":
+        wanted, hint = "vectors [N, d] or pictures [N, height, width, channels]", "grey pictures are called images"
+        checks.fail(f"{path}, {key}", wanted, f"shape {array.shape}", hint, checks.DataError)
     return pictures.fit(pictures.from_numbers(array, f"{path}, {key}"), form)
 
 

@@ -42,7 +42,7 @@ def load(paths: Sequence[pathlib.Path], split: str | None, form: pictures.Form |
         wanted = f"{NUM_CLASSES} classes with {NUM_DRAWINGS} drawings each"
         checks.fail(", ".join(map(str, paths)), wanted, got, "load a part of it as a folder", checks.DataError)
     checksums = {path.name: files.checksum(path) for path in paths}
-    everything = examples.from_labels(images, names, name="omniglot", checksums=checksums)
+    everything = examples.grouped(images, names, name="omniglot", checksums=checksums)
     return everything if split is None else examples.select(everything, partition(classes.tolist())[split], split)
 
 

@@ -16,7 +16,9 @@ from jaxmeta.datasets import files
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 4096  # of the form a user asks for
 MAX_BYTES = 2**33  # of all pictures of a set
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+_LEAST = 32  # of 255: pictures whose largest number is below it are not in 0..255
+_LOOKED_AT = 4096  # pictures of a set whose values are looked at
 
 
 class Form(NamedTuple):
@@ -42,7 +44,8 @@ def decode(source: str | IO[bytes], what: str) -> Any:
 
     Raises:
       DataError: if it is corrupt, of an unknown kind, above 50 megapixels or of more pixels than its bytes can hold;
-        this is known from its header, before anything is decoded.
+        this is known from its header, before anything is decoded. Also if it has several frames or pages, if it has
+        16 bits a channel of which the upper four are not used, or if white paper makes it blank.
     """
     image_module = files.extra("PIL.Image")
     try:
@@ -53,6 +56,7 @@ def decode(source: str | IO[bytes], what: str) -> Any:
                 if image.width * image.height > MAX_PIXELS:
                     raise image_module.DecompressionBombError(f"{image.width} x {image.height} pixels")
                 files.check_ratio(what, 4 * image.width * image.height, _size(source))
+                _check_frames(image, what)
                 with _quiet() if image.format == "TIFF" else contextlib.nullcontext():
                     return _plain(files.extra("PIL.ImageOps").exif_transpose(image), what)
     except checks.DataError:
@@ -63,6 +67,13 @@ def decode(source: str | IO[bytes], what: str) -> Any:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         hint = "replace or remove the file"
         checks.fail(what, "a whole picture (png, jpg, bmp, gif, tif, webp)", reason, hint, checks.DataError)
+
+
+def _check_frames(image: Any, what: str) -> None:
+    # Telephones keep a preview beside the picture, as a second one of the format MPO.
+    if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:
+        hint = "save the one that is meant"
+        checks.fail(what, "one picture", f"{frames} frames or pages", hint, checks.DataError)
 
 
 def _size(source: str | IO[bytes]) -> int:
@@ -91,7 +102,11 @@ def _plain(image: Any, what: str) -> Any:
     image_module = files.extra("PIL.Image")
     if image.mode.startswith("I;16"):
         # Pillow's own conversion clips 16 bits at 255.
-        return image_module.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        array = np.asarray(image)
+        if 0 < (most := int(array.max())) < 2**12:
+            hint = "bring it to 8 bits, or spread it over the 16"
+            checks.fail(what, "16 bits that are used", f"numbers up to {most}", hint, checks.DataError)
+        return image_module.fromarray((array >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         checks.fail(what, "8 or 16 bits a channel", f"Pillow mode {image.mode}", error=checks.DataError)
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
@@ -99,6 +114,11 @@ def _plain(image: Any, what: str) -> Any:
         layer = image.convert("RGBA")
         image = image_module.new("RGBA", layer.size, "white")
         image.alpha_composite(layer)
+        low, high = layer.getextrema()[3]
+        if low < high and all(least == most for least, most in image.convert("RGB").getextrema()):
+            hint = "flatten it on a darker ground"
+            checks.fail(what, "a picture that is seen on white paper", "white on a transparent ground", hint,
+                        checks.DataError)  # fmt: skip
     return image.convert(mode)
 
 
@@ -166,7 +186,8 @@ def bright_border(images: np.ndarray) -> bool:
 def from_numbers(array: np.ndarray, what: str) -> np.ndarray:
     """Returns numeric pictures [N, height, width] or [N, height, width, channels] as uint8 with a channel axis.
 
-    Whole numbers must lie in 0..255; floats must lie in [0, 1] and are scaled.
+    Whole numbers must lie in 0..255 and use that range, or be 0 and 1 alone; floats must lie in [0, 1]. What lies in
+    [0, 1] is scaled.
 
     Raises:
       DataError: for another shape, dtype or range.
@@ -174,14 +195,26 @@ def from_numbers(array: np.ndarray, what: str) -> np.ndarray:
     images = array[..., None] if array.ndim == 3 else array
     if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
         wanted = "pictures [N, height, width] or [N, height, width, 1 or 3]"
-        checks.fail(what, wanted, f"shape {array.shape}", error=checks.DataError)
-    if images.dtype == np.uint8:
-        return images
+        first = array.ndim == 4 and array.shape[1] in (1, 3)
+        hint = "channels come last: np.moveaxis(images, 1, -1)" if first else ""
+        checks.fail(what, wanted, f"shape {array.shape}", hint, checks.DataError)
     if images.dtype.kind not in "biuf":
         checks.fail(what, "numbers", f"dtype {images.dtype}", error=checks.DataError)
     low, high = images.min(), images.max()
-    scale = 255 if images.dtype.kind in "bf" else 1
+    binary = images.dtype.kind in "iu" and high == 1
+    scale = 255 if images.dtype.kind in "bf" or binary else 1
     if not 0 <= low <= high <= 255 // scale:  # false for NaN too
-        wanted = "floats in [0, 1]" if scale == 255 else "whole numbers in 0..255"
+        wanted = "whole numbers in 0..255" if scale == 1 else "floats in [0, 1]"
         checks.fail(what, wanted, f"{low} to {high}", "rescale the pictures", checks.DataError)
-    return np.rint(images.astype(np.float64) * scale).astype(np.uint8) if scale == 255 else images.astype(np.uint8)
+    if scale == 1:
+        check_range(images, what)
+        return images.astype(np.uint8, copy=False)
+    return np.rint(images.astype(np.float64) * scale).astype(np.uint8)
+
+
+def check_range(images: np.ndarray, what: str) -> None:
+    """Raises DataError if pictures of whole numbers in 0..255 use so little of it that their scale must be another."""
+    looked_at = images[:: -(-len(images) // _LOOKED_AT)]
+    if 0 < (high := int(looked_at.max())) < _LEAST:
+        hint = f"give floats in [0, 1], such as images / {high}, or pictures scaled to 0..255"
+        checks.fail(what, "whole numbers that use the range 0..255", f"0 to {high}", hint, checks.DataError)

@@ -68,7 +68,7 @@ def _load_emoji(path: pathlib.Path, name: str, split: str | None, form: pictures
     rows = pictures.from_numbers(images.reshape(-1, *shape[2:]), str(path))
     labels = np.repeat(np.arange(len(classes)), images.shape[1])
     with files.reading(path):
-        everything = examples.from_labels(
+        everything = examples.grouped(
             pictures.fit(rows, form), labels, classes.tolist(), name=name, checksums={path.name: files.checksum(path)}
         )
     return splits.by_class(everything, split, arrays["subcategory"].tolist())

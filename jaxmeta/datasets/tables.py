@@ -1,8 +1,7 @@
-"""Tables of numbers: csv files, with or without a header, with or without a target column."""
+"""Tables: rows of numbers and categories, with a class or a value for each; csv files."""
 
 from __future__ import annotations
 
-import csv
 import math
 import pathlib
 from collections.abc import Sequence
@@ -11,193 +10,217 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.datasets import examples, files, npz, pictures
+from jaxmeta.datasets import examples, files, npz, pictures, sheets
+from jaxmeta.datasets.examples import Column
 
-TARGETS = ("label", "labels", "target", "class", "y")
-
-_Rows = list[tuple[int, list[str]]]  # (line number in the file, cells)
+MAX_CATEGORIES = 64  # of a column; what has more is free text
 
 
 class Table(NamedTuple):
     """Rows of numbers with a value for each: a regression set."""
 
-    inputs: np.ndarray  # floats [N, d], as `files.number_type` says
+    inputs: np.ndarray  # floats [N, d], as `files.number_type` says; NaN: missing; a category by its number
     targets: np.ndarray  # floats [N, 1]
     column_names: tuple[str, ...]  # the d features; their numbers in the file, from 1, if it has no header
     name: str  # the domain; for a path its last component's stem
     checksums: dict[str, str]  # {file name without directories: sha256}
+    columns: tuple[Column, ...] = ()  # of a csv the d features and their categories
+    target: str = ""  # what the header calls the target
+    notes: tuple[str, ...] = ()  # what the reader left out or took for granted
 
 
 def read_table(
-    path: files.PathLike, *, target_column: str | None = None
+    path: files.PathLike, *, target_column: str | None = None, columns: Sequence[str] = ()
 ) -> tuple[np.ndarray, list[str], list[str] | None]:
-    """Reads a csv file with one target column; all others are features.
+    """Reads a csv file with one target column.
 
-    The target is the column that a header calls label, labels, target, class or y, else the last one. A first row is
-    a header if it names a target or holds no number.
+    The target is the column that a header calls label, target, class or y (else outcome, diagnosis, species ..), or
+    the last one if that holds classes and no other column could. Columns that number or name the rows are left out.
+    The separator may be a comma, semicolon, tab or bar, the decimal point a comma.
 
     Args:
-      path: the file, UTF-8, comma-separated.
+      path: the file, UTF-8 or UTF-16.
       target_column: the target's name in the header, or its number, "1" for the first column.
+      columns: the features, by name or number; none: all others but those that number or name the rows.
 
     Returns:
-      features: floats [N, d].
-      targets: N texts as they stand in the file.
+      features: floats [N, d]; NaN for a missing cell (empty, NA, null, ? ..); a text column's cells are the numbers of
+        its sorted texts.
+      targets: N texts.
       header: the d feature names, or None if the file has no header.
 
     Raises:
-      DataError: names the row and column of a cell that is no finite number or of an empty target, the row that has
-        other columns than the first, and a target column that is not there.
+      DataError: names the row and column of a cell that is no finite number or of a missing target, the row that has
+        other columns than the first, a target column that is not there or cannot be told for certain.
     """
-    features, targets, header, _ = _parts(pathlib.Path(path), target_column)
-    return features, targets, header
+    read = _parts(pathlib.Path(path), target_column, columns)
+    sheet, target = read.sheet, read.target
+    names = None if sheet.header is None else [column.name for column in read.columns]
+    return read.features, sheets.classes(sheet, target), names
 
 
-def labelled(path: pathlib.Path, form: pictures.Form | None, target_column: str | None = None) -> examples.Examples:
+def labelled(
+    path: pathlib.Path,
+    form: pictures.Form | None,
+    target_column: str | None = None,
+    columns: Sequence[str] = (),
+) -> examples.Examples:
     """Reads a csv file whose target column holds classes."""
-    features, targets, _, _ = _parts(path, target_column)
-    if all(text.isascii() and text.isdecimal() for text in targets):
-        # Class 10 comes after class 9; by length and digits, since no int has thousands of these.
-        order = sorted(set(targets), key=lambda text: (len(text.lstrip("0")), text.lstrip("0"), text))
-    else:
-        order = sorted(set(targets))
+    read = _parts(path, target_column, columns)
+    targets = sheets.classes(read.sheet, read.target)
+    numbered = all(text.isascii() and text.isdecimal() for text in targets)
+    # Class 10 comes after class 9; by length and digits, since no int has thousands of these.
+    order = sorted(set(targets), key=lambda text: (len(text.lstrip("0")), text.lstrip("0"), text) if numbered else text)
     place = {text: index for index, text in enumerate(order)}
     labels = np.array([place[text] for text in targets])  # an array of text is as wide as its longest
-    rows = npz.vectors(str(path), features, form)
-    return examples.from_labels(rows, labels, order, name=files.stem(path), checksums={path.name: files.checksum(path)})
+    if form is not None:
+        npz.vectors(str(path), read.features, form)
+    made = examples.from_labels(
+        read.features, labels, order, name=files.stem(path), checksums={path.name: files.checksum(path)}
+    )
+    return made._replace(columns=read.columns, target=read.sheet.name(read.target), notes=read.notes)
 
 
-def valued(path: pathlib.Path, target_column: str | None) -> Table:
+def valued(path: pathlib.Path, target_column: str | None, columns: Sequence[str] = ()) -> Table:
     """Reads a csv file whose target column holds numbers."""
-    features, targets, header, places = _parts(path, target_column)
-    names = [str(column + 1) for column in places.columns] if header is None else header
-    cells: _Rows = [(number, [text]) for number, text in zip(places.numbers, targets, strict=True)]
-    values = _numbers(path, cells, [places.target], places.header)
-    return Table(features, values, tuple(names), files.stem(path), {path.name: files.checksum(path)})
+    read = _parts(path, target_column, columns, is_class=False)
+    sheet, target = read.sheet, read.target
+    for row, cell in enumerate(sheet.cells(target)):
+        if not sheets.is_number(cell):
+            got = "an empty cell" if not cell else repr(cell)
+            sheet.fail(row, target, "a class or value in every row" if not cell else "a finite number", got)
+    values = _numbers(sheet, target)[:, None]
+    names = tuple(column.name for column in read.columns)
+    sums = {path.name: files.checksum(path)}
+    return Table(
+        read.features, values, names, files.stem(path), sums, read.columns, sheet.name(target), read.notes
+    )
 
 
 def unlabelled(
     path: pathlib.Path,
     form: pictures.Form | None,
     target_column: str | None = None,
-    column_names: Sequence[str] | None = None,
+    columns: Sequence[Column] | None = None,
 ) -> tuple[list[str], np.ndarray]:
     """Reads the features of a csv file; rows are named by their position.
 
-    Where the file has a header, `column_names` chooses the features; else they are all columns but a named target.
+    Args:
+      path: the file.
+      form: None; pictures have one.
+      target_column: a column that is left out if the header has it, beside one that it calls a target.
+      columns: the features of the labelled examples, by name where the file has a header. A category that they do not
+        have counts as missing.
     """
-    header, rows = _read(path, target_column)
-    if header and column_names is not None:
-        columns = [_named(path, header, name) for name in column_names]
+    sheet = sheets.read(path, target_column)
+    if columns is not None and sheet.header and not all(column.name.isdecimal() for column in columns):
+        places = [_named(sheet, column.name) for column in columns]
     else:
-        named = [column for column, name in enumerate(header or []) if name == target_column]
-        target = named[0] if len(named) == 1 else _target(path, header, None)
-        columns = [column for column in range(len(rows[0][1])) if column != target]
-    if not columns:
+        target = sheets.target(sheet, target_column, is_class=True, required=False)
+        left_out = sheets.index_columns(sheet, target) if columns is None or sheet.width > len(columns) else {}
+        places = [column for column in range(sheet.width) if column != target and column not in left_out]
+    if not places:
         checks.fail(str(path), "features", "a target alone", error=checks.DataError)
-    chosen = [(number, [cells[column] for column in columns]) for number, cells in rows]
-    vectors = npz.vectors(str(path), _numbers(path, chosen, columns, header), form)
-    return [str(index) for index in range(len(vectors))], vectors
+    if columns is None or len(columns) != len(places):
+        features = [_numbers(sheet, place, is_complete=columns is None) for place in places]
+    else:
+        features = [_cells(sheet, place, like) for place, like in zip(places, columns, strict=True)]
+    array = np.stack(features, axis=1)
+    if form is not None:
+        npz.vectors(str(path), array, form)
+    return [str(index) for index in range(len(array))], array
 
 
-def _named(path: pathlib.Path, header: list[str], name: str) -> int:
+def _named(sheet: sheets.Sheet, name: str) -> int:
     """Returns the column of a name that the header must have once."""
+    header = sheet.header or []
     if header.count(name) != 1:
         got = f"the columns {', '.join(header)}"
-        checks.fail(str(path), f"one column {name!r}, as in the labelled examples", got, error=checks.DataError)
+        checks.fail(str(sheet.path), f"one column {name!r}, as in the labelled examples", got, error=checks.DataError)
     return header.index(name)
 
 
-class _Places(NamedTuple):
-    """Where in the file the parts of a table stand."""
-
-    numbers: list[int]  # the rows
-    columns: list[int]  # the features, from 0
-    target: int  # from 0
-    header: list[str] | None  # all columns
-
-
-def _parts(path: pathlib.Path, target_column: str | None) -> tuple[np.ndarray, list[str], list[str] | None, _Places]:
-    header, rows = _read(path, target_column)
-    width = len(rows[0][1])
-    if width < 2:
-        checks.fail(str(path), "features and a target", "one column", error=checks.DataError)
-    named = _target(path, header, target_column, width)
-    target = width - 1 if named is None else named
-    targets = [cells.pop(target).strip() for _, cells in rows]
-    numbers = [number for number, _ in rows]
-    if "" in targets:
-        what = _place(path, numbers[targets.index("")], target, header)
-        checks.fail(what, "a class or value in every row", "an empty cell", error=checks.DataError)
-    columns = [column for column in range(width) if column != target]
-    names = None if header is None else [header[column] for column in columns]
-    return _numbers(path, rows, columns, header), targets, names, _Places(numbers, columns, target, header)
+class _Read(NamedTuple):
+    sheet: sheets.Sheet
+    target: int
+    features: np.ndarray
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...]
 
 
-def _place(path: pathlib.Path, row: int, column: int, header: list[str] | None) -> str:
-    return f"{path}, row {row}, column {column + 1}" + (f" ({checks.shown(header[column])})" if header else "")
-
-
-def _read(path: pathlib.Path, target_column: str | None) -> tuple[list[str] | None, _Rows]:
-    with files.reading(path), path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream)
-        try:
-            rows = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-        except csv.Error as error:
-            checks.fail(f"{path}, row {reader.line_num}", "comma-separated text", error, error=checks.DataError)
-    header = None
-    if rows and _is_header(rows[0][1], target_column):
-        header = [cell.strip() for cell in rows.pop(0)[1]]
-    if not rows:
-        checks.fail(str(path), "at least one row of numbers", "none", error=checks.DataError)
-    width = len(header or rows[0][1])
-    for number, cells in rows:
-        if len(cells) != width:
-            checks.fail(f"{path}, row {number}", f"{width} columns", len(cells), error=checks.DataError)
-    return header, rows
-
-
-def _target(path: pathlib.Path, header: list[str] | None, target_column: str | None, width: int = 0) -> int | None:
-    """Returns the column that is asked for, else the one that a header calls the target, or None."""
-    if target_column is None:
-        named = [column for column, name in enumerate(header or []) if name.lower() in TARGETS]
+def _parts(
+    path: pathlib.Path, target_column: str | None, wanted: Sequence[str], *, is_class: bool = True
+) -> _Read:
+    sheet = sheets.read(path, target_column)
+    if sheet.width < 2:
+        hint = "separate the cells by commas, semicolons or tabs"
+        checks.fail(str(path), "features and a target", "one column", hint, checks.DataError)
+    target = sheets.target(sheet, target_column, is_class=is_class)
+    assert target is not None
+    notes = list(sheet.notes)
+    if wanted:
+        places = [_wanted(sheet, name, target) for name in wanted]
     else:
-        named = [column for column, name in enumerate(header or []) if name == target_column]
-        if not named and target_column in map(str, range(1, width + 1)):
-            return int(target_column) - 1
-        if not named:
-            got = f"the columns {', '.join(header)}" if header else f"{width} columns without a header"
-            wanted = f"a target column {target_column!r}"
-            checks.fail(str(path), wanted, got, "give a name of the header, or a number from 1", checks.DataError)
-    if len(named) > 1:
-        got = " and ".join((header or [])[column] for column in named)
-        checks.fail(str(path), "one target column", got, "rename or remove the others", checks.DataError)
-    return named[0] if named else None
+        left_out = sheets.index_columns(sheet, target)
+        empty = [
+            column for column in range(sheet.width) if column != target and all(map(sheets.is_missing, sheet.cells(column)))
+        ]
+        left_out |= dict.fromkeys(empty, "is empty")
+        notes += [f"column {sheet.name(column)!r} left out, since it {why}" for column, why in left_out.items()]
+        places = [column for column in range(sheet.width) if column != target and column not in left_out]
+    if not places:
+        checks.fail(str(path), "features beside the target", "none", "; ".join(notes), checks.DataError)
+    columns = [Column(sheet.name(place), _categories(sheet, place)) for place in places]
+    features = np.stack(
+        [_cells(sheet, place, column) for place, column in zip(places, columns, strict=True)], axis=1
+    )
+    return _Read(sheet, target, features, tuple(columns), tuple(notes))
 
 
-def _is_header(cells: list[str], target_column: str | None) -> bool:
-    names = [cell.strip() for cell in cells if not _is_number(cell)]
-    return target_column in names or any(name.lower() in TARGETS for name in names) or len(names) == len(cells)
+def _wanted(sheet: sheets.Sheet, name: str, target: int) -> int:
+    found = [column for column, own in enumerate(sheet.header or []) if own == name]
+    if not found and name in map(str, range(1, sheet.width + 1)):
+        found = [int(name) - 1]
+    if len(found) != 1 or found[0] == target:
+        got = f"the columns {', '.join(sheet.header)}" if sheet.header else f"{sheet.width} columns without a header"
+        checks.fail(str(sheet.path), f"a feature {name!r}", got, error=checks.DataError)
+    return found[0]
 
 
-def _is_number(cell: str) -> bool:
-    if "_" in cell:  # which Python takes for a separator of thousands, and people for a slip
-        return False
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _categories(sheet: sheets.Sheet, column: int) -> tuple[str, ...]:
+    """The texts of a column that has no number; () for one of numbers."""
+    cells = [cell for cell in sheet.cells(column) if not sheets.is_missing(cell)]
+    odd = [cell for cell in cells if not sheets.is_number(cell)]
+    if not odd:
+        return ()
+    if len(odd) < len(cells) or all(map(sheets.is_almost_number, odd)):
+        row = sheet.cells(column).index(odd[0])
+        sheet.fail(row, column, "a finite number", repr(odd[0]), "or texts that are no numbers in the whole column")
+    if _is_free(odd):
+        got, hint = f"{len(set(odd))} different texts in {len(odd)} rows", "choose features with `columns`"
+        sheet.fail(0, column, f"numbers or at most {MAX_CATEGORIES} categories", got, hint)
+    return tuple(sorted(set(odd)))
 
 
-def _numbers(path: pathlib.Path, rows: _Rows, columns: list[int], header: list[str] | None) -> np.ndarray:
-    """Returns the cells as floats; `columns` says where in the file each of them stands."""
-    values = np.empty((len(rows), len(columns)), files.number_type())
-    for index, (_, cells) in enumerate(rows):
-        with np.errstate(over="ignore"):
-            values[index] = [float(cell) if _is_number(cell) else math.nan for cell in cells]
-    for index, place in np.argwhere(~np.isfinite(values)):
-        number, cells = rows[index]
-        what = _place(path, number, columns[place], header)
-        checks.fail(what, "a finite number", repr(cells[place]), error=checks.DataError)
+def _is_free(texts: Sequence[str]) -> bool:
+    """Whether texts are too many to be categories."""
+    distinct = len(set(texts))
+    return distinct > MAX_CATEGORIES or (len(texts) >= 10 and distinct > len(texts) / 2)
+
+
+def _cells(sheet: sheets.Sheet, place: int, like: Column) -> np.ndarray:
+    """One column as floats [N], NaN where a cell is missing or of an unknown category."""
+    if not like.categories:
+        return _numbers(sheet, place)
+    number = {text: index for index, text in enumerate(like.categories)}
+    return np.array([number.get(cell, math.nan) for cell in sheet.cells(place)], files.number_type())
+
+
+def _numbers(sheet: sheets.Sheet, column: int, *, is_complete: bool = False) -> np.ndarray:
+    cells = sheet.cells(column)
+    with np.errstate(over="ignore"):
+        values = np.array([float(cell) if sheets.is_number(cell) else math.nan for cell in cells], files.number_type())
+    for row in np.flatnonzero(~np.isfinite(values)):
+        if is_complete or not sheets.is_missing(cells[row]):
+            sheet.fail(int(row), column, "a finite number", repr(cells[row]))
     return values

@@ -84,7 +84,7 @@ def load(
             reader = f"tfds {builder.info.full_name} {split_names} {keys[0]}"
             inputs = pictures.with_polarity(cache.images(reader, form, checksums, len(kept), decode), form)
         names = builder.info.features[keys[1]].names
-        return examples.from_labels(inputs, labels[kept], names, name=what, split=split or "all", checksums=checksums)
+        return examples.grouped(inputs, labels[kept], names, name=what, split=split or "all", checksums=checksums)
 
 
 def unlabelled(name: str, data_dir: files.PathLike | None, form: pictures.Form | None) -> tuple[list[str], np.ndarray]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxmeta import checks, datasets, tasks
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import KINDS, Domain, Kind, Place, Sizes
+from jaxmeta.recipes.kinds import KINDS, Domain, Kind, Place, Seen, Sizes
+from jaxmeta.recipes.kinds.facts import Facts
+from jaxmeta.recipes.kinds.facts import of as facts_of
+from jaxmeta.recipes.kinds.seen import of as seen_of
 from jaxmeta.recipes.recipe import Task
 from jaxmeta.recipes.scoring import SCORINGS
 
@@ -52,13 +58,13 @@ def open(
     ways: int | None = None,
     shots: int | None = None,
     queries: int | None = None,
-    seen: frozenset[str] | None = None,
+    seen: Seen | None = None,
     data_dir: str | None = None,
 ) -> Domain:
     """The sampler of a split of domains, one after another at random if there are several.
 
-    A user's own set has no published split. Its classes are shared out, or its rows where it has fewer classes than
-    can be; but if `seen` tells that nothing was trained on it, the test takes all of it.
+    A user's own set has the splits that its folders or the task's lists of classes say. Else its classes are shared
+    out, or its rows where it has fewer classes than can be; but the test takes all of it that `seen` does not have.
 
     Args:
       name_or_path: as `Task.domain`: a name, a path, or several with commas between them.
@@ -67,11 +73,12 @@ def open(
       ways: classes per task; None: the task's, those of training in the split "train"; so are the next two.
       shots: support examples per class, per task in regression.
       queries: query examples per class, per task in regression.
-      seen: checksums of what was trained on; None: everything may have been.
+      seen: what was trained on, as `Domain.known` has it; None: everything may have been.
       data_dir: where the data sets lie; JAXMETA_DATA is the default.
 
     Returns:
-      Domain(sample, split, checksums): a sampler, what its split is called, and {file: sha256} of what was read.
+      Domain(sample, split, checksums, known, facts): a sampler, what its split is called, {file: sha256} of what was
+      read, what a training on it sees, and what there is to say of it.
 
     Raises:
       ValueError: if a domain cannot give such tasks.
@@ -91,15 +98,21 @@ def open(
     given = {"ways": ways, "shots": shots, "queries": queries}
     sizes = own._replace(**{name: value for name, value in given.items() if value is not None})
     parts = names.parts(name_or_path)
-    if task.target_column and not any(names.suffix(part) == ".csv" for part in parts):
-        checks.fail("`target_column`", "a csv for `domain`", repr(name_or_path))
+    for name in ("target_column", "columns"):
+        if getattr(task, name) and not any(map(datasets.is_table, parts)):
+            checks.fail(f"`{name}`", "a csv for `domain`", repr(name_or_path))
+    for name in ("train_classes", "validation_classes", "test_classes", "min_examples"):
+        if getattr(task, name) and all(map(names.is_builtin, parts)):
+            checks.fail(f"`{name}`", "a set of your own for `domain`", repr(name_or_path))
     made = [kind(task).open(task, Place(part, split, data_dir, seen), sizes) for part in parts]
     if len(made) == 1:
         return made[0]
     checksums = {f"{names.short(part)}: {file}": value for part, each in zip(parts, made, strict=True)
                  for file, value in each.checksums.items()}  # fmt: skip
     splits = ",".join(dict.fromkeys(each.split for each in made))
-    return Domain(tasks.mixture([each.sample for each in made]), splits, checksums)
+    known = functools.reduce(operator.or_, (each.known for each in made))
+    facts = tuple(fact for each in made for fact in each.facts)
+    return Domain(tasks.mixture([each.sample for each in made]), splits, checksums, known, facts)
 
 
 def training_sizes(task: Task) -> Sizes:
@@ -107,20 +120,26 @@ def training_sizes(task: Task) -> Sizes:
     return Sizes(task.train_ways, task.train_shots or task.shots, task.train_queries)
 
 
-def labelled(task: Task, split: str, *, data_dir: str | None = None) -> datasets.Examples:
+class Labelled(NamedTuple):
+    """Examples of one or several domains, one domain after the other."""
+
+    examples: datasets.Examples
+    sizes: list[int]
+    """How many are of each domain."""
+    known: Seen
+    facts: tuple[Facts, ...]
+
+
+def labelled(task: Task, split: str, *, data_dir: str | None = None) -> Labelled:
     """A split of a task's domains with all their classes, as supervised training wants them."""
-    return labelled_parts(task, split, data_dir=data_dir)[0]
-
-
-def labelled_parts(task: Task, split: str, *, data_dir: str | None = None) -> tuple[datasets.Examples, list[int]]:
-    """`labelled`, and how many of the examples are of each domain, one domain after the other."""
     made = [kind(task).labelled(task, Place(part, split, data_dir)) for part in names.parts(task.domain)]
     joint = made[0] if len(made) == 1 else datasets.union(made, name=names.short(task.domain), split=split)
-    return joint, [len(part.inputs) for part in made]
+    known = functools.reduce(operator.or_, map(seen_of, made))
+    return Labelled(joint, [len(part.inputs) for part in made], known, tuple(map(facts_of, made)))
 
 
 def class_sizes(
-    task: Task, split: str, *, seen: frozenset[str] | None = None, data_dir: str | None = None
+    task: Task, split: str, *, seen: Seen | None = None, data_dir: str | None = None
 ) -> np.ndarray | None:
     """How many examples each class of a single domain's split has, or None where there is no end of them."""
     return kind(task).class_sizes(task, Place(task.domain, split, data_dir, seen))

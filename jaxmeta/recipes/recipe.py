@@ -66,7 +66,20 @@ class Task:
     kind: str = ""
     """pictures, tables or functions; by default what a look at the domain says."""
     target_column: str = ""
-    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last."""
+    """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
+    that alone can be it."""
+    columns: tuple[str, ...] = ()
+    """The features of a csv, by name or number; else all columns but those that number or name the rows."""
+    train_classes: tuple[str, ...] = ()
+    """Classes of a set of your own to train on, or a text file that has one a line; all: every class, of which some
+    examples are kept for validation and test; else a half of the classes."""
+    validation_classes: tuple[str, ...] = ()
+    """Classes to choose by, likewise; else a quarter."""
+    test_classes: tuple[str, ...] = ()
+    """Classes to test on, likewise; all: every class, whether it was trained on or not; else what nothing was trained
+    on."""
+    min_examples: int = 0
+    """Classes of a set of your own with fewer examples are left out."""
     criterion: CriterionName = "cross_entropy"
     """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values."""
     picture: tuple[int, int, int] = (28, 28, 1)

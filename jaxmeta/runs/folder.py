@@ -6,6 +6,7 @@ Of several processes the first writes it and holds it, and to the others writing
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -19,11 +20,14 @@ import numpy as np
 from flax import serialization
 
 from jaxmeta import checks
+from jaxmeta.datasets import npz
+from jaxmeta.recipes import Seen
 from jaxmeta.runs import processes
 from jaxmeta.types import PyTree
 
 SCHEMA = 1
 CONFIG, PARAMS, RESULTS = "config.json", "meta_params.msgpack", "results.json"
+SEEN = "seen.npz"
 LOCK, METRICS, CHECKPOINTS, TENSORBOARD = ".lock", "metrics.jsonl", "checkpoints", "tensorboard"
 MOST_CONFIG, MOST_RESULTS = 100_000, 100_000_000  # bytes that are read
 FREE = "choose another folder"
@@ -111,7 +115,7 @@ def clear(folder: pathlib.Path) -> None:
         for seed in folder.glob("seed-*/config.json"):
             check_plain(seed.parent)
             clear(seed.parent)
-        for name in (RESULTS, PARAMS, METRICS, CONFIG):
+        for name in (RESULTS, PARAMS, METRICS, SEEN, CONFIG):
             (folder / name).unlink(missing_ok=True)
         for path in (folder / CHECKPOINTS, folder / TENSORBOARD):
             if path.is_symlink():
@@ -208,6 +212,14 @@ def save_params(folder: pathlib.Path, meta_params: PyTree) -> None:
     replace(folder / PARAMS, serialization.to_bytes(jax.device_get(meta_params)))
 
 
+def save_seen(folder: pathlib.Path, seen: Seen) -> None:
+    """Writes seen.npz: fingerprints of the examples that are trained on, and the names of their classes."""
+    stream = io.BytesIO()
+    examples = np.array(sorted(seen.examples or ()), np.uint64)
+    np.savez(stream, examples=examples, classes=np.array(sorted(seen.classes), str))
+    replace(folder / SEEN, stream.getvalue())
+
+
 def check_arrays(path: pathlib.Path, like: PyTree, restored: PyTree) -> PyTree:
     """Returns what was read from a file if it has the shapes and types of `like`, or raises DataError."""
     if jax.tree.structure(like) != jax.tree.structure(restored):
@@ -250,7 +262,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
-        for name in (CONFIG, PARAMS, RESULTS, METRICS, CHECKPOINTS, TENSORBOARD, LOCK):
+        for name in (CONFIG, PARAMS, RESULTS, METRICS, SEEN, CHECKPOINTS, TENSORBOARD, LOCK):
             check_plain(self.path / name)
         content = self._config()
         self.config: dict[str, Any] = content["config"]
@@ -278,6 +290,19 @@ class RunFolder:
             return {str(name): str(value) for name, value in found.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
+
+    def seen(self) -> Seen | None:
+        """What the run was trained on, or None if it does not say; a run that has no fingerprints knows its files."""
+        if (sums := self.checksums()) is None:
+            return None
+        checksums, path = frozenset(sums.values()), self.path / SEEN
+        if not path.exists():
+            return Seen(checksums, None)
+        arrays = npz.read_arrays(path, ("examples", "classes"))
+        kinds = [(name, array.dtype.kind, array.ndim) for name, array in arrays.items()]
+        if kinds != [("examples", "u", 1), ("classes", "U", 1)]:
+            checks.fail(str(path), "fingerprints and names of classes", kinds, error=checks.DataError)
+        return Seen(checksums, frozenset(arrays["examples"].tolist()), frozenset(arrays["classes"].tolist()))
 
     def meta_params(self, like: PyTree) -> PyTree:
         """Reads the parameters.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,18 +30,22 @@ def report_row(scores: dict[str, dict[str, Any]], metric: str, **facts: Any) -> 
     return {**facts, "metric": metric, "num_tasks": num_tasks, "joint": column("joint"), "single": column("single")}
 
 
-def document(rows: list[dict[str, Any]], *, seed: int, checksums: dict[str, str]) -> dict[str, Any]:
-    """The content of results.json; it records no directory, user or host name."""
-    return {"schema": 1, "seed": seed, **provenance.record(), "data": checksums, "rows": rows}
+def document(
+    rows: list[dict[str, Any]], *, seed: int, checksums: dict[str, str], read: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """The content of results.json; it records no directory, user or host name. `read` is what was found in the data."""
+    content = {"schema": 1, "seed": seed, **provenance.record(), "data": checksums, "read": [dict(each) for each in read]}
+    return content | {"rows": rows}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Rows as text: accuracy in percent, anything else as it is; mean and 95% interval over tasks."""
-    head = ["method", "domain", "task", "queries", "norm", "steps", "joint", "single"]
+    head = ["method", "domain", "split", "task", "queries", "norm", "steps", "joint", "single"]
     lines = [
         [
             row["method"],
             row["domain"],
+            row["split"],
             f"{row['ways']}-way {row['shots']}-shot" if row["ways"] else f"{row['shots']}-shot",
             row["queries"],
             row["norm"] or "-",

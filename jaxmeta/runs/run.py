@@ -7,6 +7,7 @@ import functools
 import os
 import pathlib
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -36,15 +37,12 @@ class Run:
     meta_params: PyTree
     checksums: dict[str, str] | None
     """{file: sha256} of what was trained on; None: nobody knows."""
+    seen: recipes.Seen | None = None
+    """Which classes and examples these were; None: anything may have been."""
     folder: pathlib.Path | None = None
     data_dir: str | None = None
     fitted: Fitted | None = None
     """How the training ended, if this process trained it."""
-
-    @property
-    def seen(self) -> frozenset[str] | None:
-        """The checksums of what was trained on, None if anything may have been."""
-        return None if self.checksums is None else frozenset(self.checksums.values())
 
     def learner(self, *, ways: int | None = None, inner_steps: int | None = None) -> MetaLearner:
         """The learner in test; `ways` is what one without a head tells apart."""
@@ -63,6 +61,9 @@ class Run:
         queries: int | None = None,
         seed: int | None = None,
         target_column: str = "",
+        columns: tuple[str, ...] = (),
+        test_classes: tuple[str, ...] = (),
+        min_examples: int = 0,
         polarity: str = "",
         data_dir: str | None = None,
     ) -> Test:
@@ -81,10 +82,11 @@ class Run:
         if self.fitted is None:
             check_domain(self.recipe, domain)
         domain = task.domain if domain is None else domain
-        own = task.target_column if recipes.short(domain) == recipes.short(task.domain) else ""
-        asked = self.recipe.replace(
-            domain=domain, target_column=target_column or own, polarity=polarity or task.polarity
-        )
+        lists = {"train_classes": (), "validation_classes": (), "test_classes": test_classes}
+        own = {"target_column": target_column, "columns": tuple(columns), "min_examples": min_examples, **lists}
+        if recipes.short(domain) == recipes.short(task.domain):  # what was said of it in training goes on
+            own = {name: value or getattr(task, name) for name, value in own.items()}
+        asked = self.recipe.replace(domain=domain, polarity=polarity or task.polarity, **own)
         data_dir = self.data_dir if data_dir is None else data_dir
         drawn = scores.drawn(asked, seed=seed, num_tasks=num_tasks, **sizes, seen=self.seen, data_dir=data_dir)
         if drawn.shape.inputs != self.shape.inputs or drawn.shape.outputs != self.shape.outputs:
@@ -109,8 +111,9 @@ class Run:
           inner_steps: adaptation steps; None: the recipe's for evaluation.
           norm: another normalisation over the same parameters.
           tasks_per_chunk: tasks that a device computes side by side; 0: what is fastest and fits.
-          options: `num_tasks` (600), `ways`, `shots`, `queries` (the recipe's), `seed` of the tasks, `target_column` of
-            a csv, `polarity` of pictures, `data_dir`.
+          options: `num_tasks` (600), `ways`, `shots`, `queries` (the recipe's), `seed` of the tasks, `target_column` and
+            `columns` of a csv, `test_classes` and `min_examples` of a set of one's own, `polarity` of pictures,
+            `data_dir`.
 
         Returns:
           The rows of results.json: method, domain, split, ways, shots, queries, inner steps, norm, and of each column
@@ -178,19 +181,23 @@ class Run:
         """Rows as text."""
         return results.table(rows)
 
-    def write(self, rows: list[Row], checksums: dict[str, str] | None = None) -> pathlib.Path:
+    def write(
+        self, rows: list[Row], checksums: dict[str, str] | None = None, read: Sequence[recipes.Facts] = ()
+    ) -> pathlib.Path:
         """Writes results.json into the run's folder.
 
         Args:
           rows: of `score`.
           checksums: {file: sha256} of what was read beside the training data.
+          read: what there is to say of the data.
 
         Raises:
           ValueError: if the run has no folder.
         """
         if self.folder is None:
             checks.fail("run", "one with a folder", "one in memory alone")
-        content = results.document(rows, seed=self.recipe.seed, checksums=(self.checksums or {}) | (checksums or {}))
+        sums = (self.checksums or {}) | (checksums or {})
+        content = results.document(rows, seed=self.recipe.seed, checksums=sums, read=read)
         return write_json(self.folder / "results.json", content)
 
 
@@ -207,8 +214,7 @@ def open(folder: str | os.PathLike[str], *, data_dir: str | None = None) -> Run:
     run = RunFolder(folder)
     own = read(run)
     shape = _shape(run, own)
-    checksums = run.checksums()
-    return Run(own, shape, parameters(run, own, shape), checksums, run.path, data_dir)
+    return Run(own, shape, parameters(run, own, shape), run.checksums(), run.seen(), run.path, data_dir)
 
 
 def check_domain(recipe: Recipe, domain: str | None) -> None:

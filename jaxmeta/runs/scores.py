@@ -24,6 +24,8 @@ class Test(NamedTuple):
     checksums: dict[str, str]
     shape: Shape
     sample: tasks.Sample
+    read: tuple[recipes.Facts, ...] = ()
+    """What is to be said of their data."""
 
 
 def draw(sample: tasks.Sample, seed: int, num_tasks: int) -> Episode:
@@ -41,10 +43,10 @@ def drawn(
     ways: int,
     shots: int,
     queries: int,
-    seen: frozenset[str] | None,
+    seen: recipes.Seen | None,
     data_dir: str | None = None,
 ) -> Test:
-    """Draws the test tasks of a recipe's domain; `seen` are the checksums of what was trained on, if they are known."""
+    """Draws the test tasks of a recipe's domain; `seen` is what was trained on, if it is known."""
     task = recipe.task
     sizes = {"ways": ways, "shots": shots, "queries": queries}
     domain = recipes.domains.open(task.domain, "test", task=task, **sizes, seen=seen, data_dir=data_dir)
@@ -56,7 +58,7 @@ def drawn(
         "queries": queries,
     }
     episodes = draw(domain.sample, seed, num_tasks)
-    return Test(episodes, facts, domain.checksums, recipes.shape(recipe, domain.sample), domain.sample)
+    return Test(episodes, facts, domain.checksums, recipes.shape(recipe, domain.sample), domain.sample, domain.facts)
 
 
 def redrawn(test: Test, seed: int) -> Test:

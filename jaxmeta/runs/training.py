@@ -34,6 +34,10 @@ class Source(NamedTuple):
     checksums: dict[str, str]
     population: Callable[[int], Any] | None
     """seed -> inputs of which a pre-trained network takes its statistics; None for others."""
+    known: recipes.Seen = recipes.Seen()
+    """Which classes and examples are trained on and chosen by."""
+    read: tuple[recipes.Facts, ...] = ()
+    """What is to be said of them."""
 
 
 def opened(recipe: Recipe, *, data_dir: str | None = None) -> tuple[Recipe, Source]:
@@ -45,12 +49,19 @@ def opened(recipe: Recipe, *, data_dir: str | None = None) -> tuple[Recipe, Sour
         return _labelled(recipe, data_dir)
     domain = recipes.domains.open(task.domain, "train", task=task, data_dir=data_dir)
     validation = _validation(recipe, data_dir)
-    return recipe, Source(domain.sample, validation.sample, domain.checksums | validation.checksums, None)
+    return recipe, _source(domain, validation, None)
+
+
+def _source(domain: recipes.Domain, validation: recipes.Domain, population: Callable[[int], Any] | None) -> Source:
+    return Source(
+        domain.sample, validation.sample, domain.checksums | validation.checksums, population,
+        domain.known | validation.known, domain.facts + validation.facts,
+    )  # fmt: skip
 
 
 def _labelled(recipe: Recipe, data_dir: str | None) -> tuple[Recipe, Source]:
     task = recipe.task
-    examples, parts = recipes.domains.labelled_parts(task, "train", data_dir=data_dir)
+    examples, parts, known, read = recipes.domains.labelled(task, "train", data_dir=data_dir)
     recipe = recipe.replace(num_classes=task.num_classes or len(examples.class_names))
     if recipe.task.num_classes != len(examples.class_names):
         wanted = f"the {len(examples.class_names)} of `domain`, or 0"
@@ -60,8 +71,8 @@ def _labelled(recipe: Recipe, data_dir: str | None) -> tuple[Recipe, Source]:
     many = tasks.labelled_batches(examples, batch_size=most, parts=parts)
     sample = tasks.labelled_batches(examples, batch_size=recipe.budget.batch_size, parts=parts)
     sample = recipes.kind(task).augmented(task, sample)
-    population, validation = lambda seed: many(jax.random.key(seed)).query.inputs, _validation(recipe, data_dir)
-    return recipe, Source(sample, validation.sample, examples.checksums | validation.checksums, population)
+    domain = recipes.Domain(sample, examples.split, examples.checksums, known, read)
+    return recipe, _source(domain, _validation(recipe, data_dir), lambda seed: many(jax.random.key(seed)).query.inputs)
 
 
 def _validation(recipe: Recipe, data_dir: str | None) -> recipes.Domain:
@@ -219,8 +230,9 @@ def train(
         for seed, (path, _) in paths.items():
             if path is not None:
                 folders.save_params(path, learned[seed].meta_params)
+    seen = source.known._replace(checksums=frozenset(source.checksums.values()))
     ran = tuple(
-        Run(recipe.replace(seed=seed), shape, own.meta_params, source.checksums, paths[seed][0], data_dir, own)
+        Run(recipe.replace(seed=seed), shape, own.meta_params, source.checksums, seen, paths[seed][0], data_dir, own)
         for seed, own in learned.items()
     )
     return ran[0] if seeds is None else ran
@@ -259,6 +271,7 @@ def _folders(
         return {"config": recorded(recipe.replace(seed=seed)), "data": source.checksums}
 
     def write(place: pathlib.Path, config: dict[str, Any]) -> None:
+        folders.save_seen(place, source.known)
         content = {"schema": folders.SCHEMA, "preset": preset, "config": config}
         content |= {"shape": shape._asdict(), "data": source.checksums}
         folders.write_json(place / folders.CONFIG, content)

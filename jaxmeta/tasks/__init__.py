@@ -1,6 +1,7 @@
 """Task distributions: key -> Episode, pure and jittable."""
 
 from jaxmeta.tasks.across import across
+from jaxmeta.tasks.cells import encoded, width
 from jaxmeta.tasks.finite import few_shot, from_arrays, labelled_batches
 from jaxmeta.tasks.mixture import mixture
 from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, episodes
@@ -28,6 +29,7 @@ __all__ = [
     "augmented",
     "distinct",
     "drawn",
+    "encoded",
     "episodes",
     "few_shot",
     "flip",
@@ -46,4 +48,5 @@ __all__ = [
     "tabular_regression",
     "variable",
     "widen",
+    "width",
 ]

@@ -215,7 +215,7 @@ def _file(setting: Setting, meeting: Meeting, method: str, drawn: Drawn) -> str:
     floor = method not in source.families
     identity = {
         "source": "floor" if floor else source.identity(method),
-        "seen": sorted(source.seen() or ()),
+        "seen": sorted(seen.checksums) if (seen := source.seen()) else [],
         "target": [recipes.short(meeting.target), drawn.test and drawn.test.checksums, drawn.facts.get("split")],
         "task": [drawn.sizes, plan.num_tasks, plan.seed, plan.ways, setting.task.picture, setting.task.polarity],
         "method": method,

@@ -52,8 +52,8 @@ class Source(NamedTuple):
     families: Mapping[str, str]
     """{method: "learner" or "baseline"}"""
     ready: Callable[[str], Ready]
-    seen: Callable[[], frozenset[str] | None]
-    """The checksums of what was trained on; None: anything may have been."""
+    seen: Callable[[], recipes.Seen | None]
+    """What was trained on; None: anything may have been."""
     features: Callable[[], dict[str, Features]]
     """"untrained" and "trained" features; none where the source's examples are not known."""
     identity: Callable[[str], Any]
@@ -75,9 +75,14 @@ def all_of(setting: Setting, folder: pathlib.Path | None, watch: Watch) -> list[
     ]
     for source in _given(setting):
         alike = [other for other in found if other.name == source.name]
-        known = recipes.is_builtin(source.domain) or any(other.seen() == source.seen() for other in alike)
+        known = recipes.is_builtin(source.domain) or any(_files(other) == _files(source) for other in alike)
         found.append(source if known or not alike else source._replace(name=f"{source.name} ({len(alike) + 1})"))
     return found
+
+
+def _files(source: Source) -> frozenset[str] | None:
+    seen = source.seen()
+    return None if seen is None else seen.checksums
 
 
 def distinct(names: list[str]) -> list[str]:
@@ -145,13 +150,13 @@ def _trained(setting: Setting, name: str, domain: str, folder: pathlib.Path | No
     def identity(method_name: str) -> Any:
         found = methods.method(method_name)
         tested = training.recorded(methods.tested(found, None, setting, domain))
-        trained = sorted(seen()) if found.training is None else training_identity(found.training)
+        trained = sorted(seen().checksums) if found.training is None else training_identity(found.training)
         return [tested, setting.plan.tune_tasks, trained]
 
     @functools.cache
     def examples() -> Any:
         task = methods.plain(setting, domain).task
-        return recipes.domains.labelled(task, "train", data_dir=setting.data_dir)
+        return recipes.domains.labelled(task, "train", data_dir=setting.data_dir).examples
 
     @functools.cache
     def features() -> dict[str, Features]:
@@ -171,12 +176,16 @@ def _trained(setting: Setting, name: str, domain: str, folder: pathlib.Path | No
         return {name: Features(encode, encode(inputs)) for name, encode in encoders.items() if encode}
 
     @functools.cache
-    def seen() -> frozenset[str]:
-        if setting.kind.pretrains:
-            return frozenset(examples().checksums.values())
-        task = methods.plain(setting, domain).task
-        opened = recipes.domains.open(task.domain, "train", task=task, data_dir=setting.data_dir)
-        return frozenset(opened.checksums.values())
+    def seen() -> recipes.Seen:
+        task, options = methods.plain(setting, domain).task, {"data_dir": setting.data_dir}
+        least: dict[str, Any] = {"task": task, "ways": 2, "shots": 1, "queries": 1}
+        opened = [
+            recipes.domains.labelled(task, split, **options)
+            if setting.kind.pretrains
+            else recipes.domains.open(domain, split, **least, **options)
+            for split in ("train", "validation")
+        ]
+        return opened[0].known | opened[1].known
 
     families = {method_name: methods.method(method_name).family for method_name in plan.learners}
     return Source(name, domain, families, ready, seen, features, identity)

@@ -30,13 +30,14 @@ def write_patients(path, count=40, seed=0):
     return path
 
 
-def write_glyphs(folder, classes):
-    rng = np.random.default_rng(0)
+def write_glyphs(folder, classes, seed=0):
+    rng = np.random.default_rng(seed)
     for label in range(classes):
         (folder / f"class {label}").mkdir(parents=True)
         for index in range(5):
             pixels = np.full((10, 12), 255, np.uint8)
             pixels[label % 9, :] = rng.integers(0, 100)
+            pixels[:, 0] = 99 * seed
             Image.fromarray(pixels).save(folder / f"class {label}" / f"{index}.png")
     return folder
 
@@ -154,7 +155,7 @@ def test_pictures_of_a_person(pictures, files, tmp_path, capsys):
     again = ["evaluate", str(pictures), "--num-tasks", "4", "--out"]
     assert cli.main([*again, str(tmp_path / "a"), "--domain", str(files / "glyphs")]) == 0
     assert {row["split"] for row in rows(tmp_path / "a")} == {"test"}
-    few = write_glyphs(tmp_path / "few", 3)
+    few = write_glyphs(tmp_path / "few", 3, seed=1)
     assert cli.main([*again, str(tmp_path / "b"), "--domain", str(few), "--ways", "3"]) == 0
     assert {row["split"] for row in rows(tmp_path / "b")} == {"all"}
     table = ["--domain", str(write_patients(tmp_path / "p.csv")), "--target-column", "diagnosis"]
@@ -206,7 +207,7 @@ def test_suggested_sets_are_known_to_tensorflow_datasets():
     ("domain", "flags", "code", "message"),
     [
         ("{}/patients.csv", ["--target-column", "weight"], 1, "patients.csv: expected a target column 'weight'"),
-        ("{}/patients.csv", ["--target-column", "age"], 1, "row 2, column 1 (diagnosis): expected a finite number"),
+        ("{}/patients.csv", ["--target-column", "age"], 2, "train: few_shot: num_shots + num_queries: expected at most 1"),
         ("{}/none.csv", [], 1, "none.csv"),
         ("digits", ["--target-column", "age"], 2, "--target-column: expected a csv"),
         ("tabular,strokes", [], 2, "--domain: expected domains of one kind, got 'tabular' of tables, 'strokes' of pi"),

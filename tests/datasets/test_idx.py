@@ -7,7 +7,7 @@ import pytest
 from jaxmeta import datasets
 from jaxmeta.datasets import Form, idx
 
-PICTURES = np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4)
+PICTURES = 5 * np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4)
 LABELS = np.array([2, 0, 2], np.uint8)
 
 

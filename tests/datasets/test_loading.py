@@ -109,11 +109,11 @@ def test_own_files_are_split_by_class(tmp_path, class_folders):
 
 
 def test_other_kinds_of_files(tmp_path, refused):
-    for name in ("x.txt", "x.zip"):
+    for name, hint in (("x.txt", "as csv"), ("x.zip", "unpack it"), ("x.pkl", "not opened"), ("x.npy", "as npz"), ("x", "")):
         (tmp_path / name).write_text("")
         for read in (datasets.load, datasets.load_inputs):
-            with refused(name, "another kind"):
-                read(tmp_path / name)
+            with refused(name, "got a file", hint):
+                read(str(tmp_path / name))
 
 
 def test_a_path_may_look_like_a_name(tmp_path, monkeypatch):

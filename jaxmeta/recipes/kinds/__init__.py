@@ -3,9 +3,10 @@
 from jaxmeta.recipes.kinds.functions import FUNCTIONS
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.kinds.pictures import PICTURES
+from jaxmeta.recipes.kinds.seen import Seen
 from jaxmeta.recipes.kinds.tables import TABLES
 
-__all__ = ["KINDS", "Domain", "Given", "Kind", "Own", "Place", "Shape", "Sizes"]
+__all__ = ["KINDS", "Domain", "Given", "Kind", "Own", "Place", "Seen", "Shape", "Sizes"]
 
 # The first one that fits a domain is its kind.
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (FUNCTIONS, TABLES, PICTURES)}

@@ -71,8 +71,8 @@ def _shape(task: Task) -> Shape | None:
 
 def _read(task: Task, own: Own, ways: int) -> Given:
     del ways
-    table = datasets.load_table(own.support, target_column=own.target_column)
-    given, inputs = vectors.load_inputs(own)
+    table = datasets.load_table(own.support, target_column=own.target_column, columns=own.columns)
+    given, inputs = vectors.load_inputs(own, table.columns)
     vectors.check_width(own, table.inputs, inputs)
     return Given(Batch(jnp.asarray(table.inputs), jnp.asarray(table.targets)), given, inputs, ())
 

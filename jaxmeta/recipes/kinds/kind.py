@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxmeta import datasets, tasks
+from jaxmeta.recipes.kinds.facts import Facts
+from jaxmeta.recipes.kinds.seen import Seen
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.types import Batch, MetaLearner, Model
 
@@ -39,12 +41,8 @@ class Place(NamedTuple):
     split: str
     """"train", "validation" or "test"."""
     data_dir: str | None = None
-    seen: frozenset[str] | None = None
-    """Checksums of what was trained on: the test takes all of a user's set that is not among them. None: everything may
-    have been."""
-
-    def may_be_seen(self, checksums: Mapping[str, str]) -> bool:
-        return self.seen is None or not self.seen.isdisjoint(checksums.values())
+    seen: Seen | None = None
+    """What was trained on: the test takes all of a user's set that is not of it. None: everything may have been."""
 
 
 class Domain(NamedTuple):
@@ -53,6 +51,10 @@ class Domain(NamedTuple):
     sample: tasks.Sample
     split: str
     checksums: dict[str, str]
+    known: Seen = Seen()
+    """Of a split that is trained on or chosen by: what it shows."""
+    facts: tuple[Facts, ...] = ()
+    """What was read."""
 
 
 class Given(NamedTuple):
@@ -76,6 +78,7 @@ class Own(NamedTuple):
     target_column: str | None
     polarity: str
     data_dir: str | None
+    columns: tuple[str, ...] = ()
 
 
 class Kind(NamedTuple):

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import checks, datasets
+from jaxmeta import checks, datasets, tasks
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds.kind import Place
+from jaxmeta.recipes.kinds import facts, seen
+from jaxmeta.recipes.kinds.kind import Domain, Place
 from jaxmeta.recipes.recipe import Task
 from jaxmeta.types import Batch
 
 
 def target(task: Task, part: str) -> str | None:
     """The target column, which a csv alone has."""
-    return task.target_column or None if names.suffix(part) == ".csv" else None
+    return task.target_column or None if datasets.is_table(part) else None
+
+
+def columns(task: Task, part: str) -> tuple[str, ...]:
+    """The features, which a csv alone lets one choose."""
+    return task.columns if datasets.is_table(part) else ()
 
 
 def examples(
-    place: Place, load: Callable[[str | None], datasets.Examples], check: Callable[[np.ndarray], None]
+    task: Task, place: Place, load: Callable[[str | None], datasets.Examples], check: Callable[[np.ndarray], None]
 ) -> datasets.Examples:
     """A split of one domain of labelled examples; in training with Omniglot's rotations as classes of their own.
 
-    A user's own set has no published split. Its classes are shared out, or its rows where it has fewer classes than
-    can be; but if nothing was trained on it, the test takes all of it.
+    A user's own set has the splits that its folders or the task's lists of classes say. Else its classes are shared
+    out, or its rows where it has fewer classes than can be; but the test takes all of it that was not trained on.
 
     Args:
+      task: how classes are chosen.
       place: the domain and the split.
       load: reads a published split, or everything.
       check: raises if inputs are not as the network takes them.
@@ -41,12 +49,77 @@ def examples(
     loaded = load(published)
     check(loaded.inputs)
     try:
-        if not known and (split != "test" or place.may_be_seen(loaded.checksums)):
-            few = len(loaded.class_names) < datasets.MIN_CLASSES
-            loaded = datasets.by_example(loaded, split) if few else datasets.by_class(loaded, split)
+        if not known:
+            loaded = _of_own(task, place, _large_enough(loaded, task.min_examples))
         return datasets.rotated(loaded) if split == "train" and part == "omniglot" else loaded
     except ValueError as error:
         raise ValueError(f"`domain` {names.short(part)}, {loaded.split}: {error}") from error
+
+
+def _large_enough(loaded: datasets.Examples, least: int) -> datasets.Examples:
+    sizes = np.diff(loaded.offsets)
+    if not (small := [name for name, size in zip(loaded.class_names, sizes, strict=True) if size < least]):
+        return loaded
+    if len(small) == len(sizes):
+        checks.fail("`min_examples`", f"at most {sizes.max()}, the examples of the largest class", least)
+    note = f"{len(small)} classes of fewer than {least} examples left out: {', '.join(small[:12])}"
+    kept = datasets.select(loaded, np.flatnonzero(sizes >= least), loaded.split)
+    return kept._replace(notes=(*loaded.notes, note))
+
+
+def _of_own(task: Task, place: Place, loaded: datasets.Examples) -> datasets.Examples:
+    split = place.split
+    lists = {"train": task.train_classes, "validation": task.validation_classes, "test": task.test_classes}
+    if lists[split] == ("all",):
+        return loaded if split == "test" else datasets.by_example(loaded, split)
+    if any(lists.values()) and (lists[split] or place.seen is None or split != "test"):
+        return _listed(loaded, lists, split)
+    if split == "test" and place.seen is not None:
+        left = seen.unseen(loaded, place.seen)
+        if len(left.inputs) < len(loaded.inputs) and left.split == "test":
+            note = f"{len(loaded.class_names) - len(left.class_names)} classes left out that were trained on"
+            return left._replace(notes=(*left.notes, note)) if left.class_names != loaded.class_names else left
+        return left
+    return datasets.own(loaded, split)
+
+
+def _listed(loaded: datasets.Examples, lists: dict[str, tuple[str, ...]], split: str) -> datasets.Examples:
+    """The classes that a list names; those that no list does are shared out among the splits without one."""
+    plain = lambda name: unicodedata.normalize("NFC", name)  # noqa: E731
+    place = {plain(name): index for index, name in enumerate(loaded.class_names)}
+    if lists["train"] == ("all",):  # rows are shared out, so that every class trains
+        return datasets.by_example(loaded, split)
+    named: dict[str, str] = {}
+    for owner, classes in lists.items():
+        for name in () if classes == ("all",) else map(plain, classes):
+            if name not in place:
+                got = f"{name!r}, and not among {', '.join(loaded.class_names[:20])}"
+                checks.fail(f"`{owner}_classes`", "classes of the domain", got)
+            if named.setdefault(name, owner) != owner:
+                checks.fail(f"`{owner}_classes`", "each class in one list", f"{name!r} in that of {named[name]}, too")
+    if lists[split]:
+        return datasets.select(loaded, [place[name] for name in dict.fromkeys(map(plain, lists[split]))], split)
+    rest = [name for name in place if name not in named]
+    shares = {"train": 2, "validation": 1, "test": 1}
+    free = [owner for owner in shares if not lists[owner]]
+    total = sum(shares[owner] for owner in free)
+    sizes = {owner: len(rest) * shares[owner] // total for owner in free}
+    chosen = datasets.deal(rest, sizes)[split]
+    if not chosen:
+        checks.fail(f"`{split}_classes`", "some, since the other lists leave too few classes", f"{len(rest)} left")
+    return datasets.select(loaded, [place[rest[index]] for index in chosen], split)
+
+
+def domain(
+    place: Place, loaded: datasets.Examples, sampled: Callable[[], tasks.Sample], split: str | None = None
+) -> Domain:
+    """What is recorded of a split of examples, and the sampler of its tasks."""
+    try:
+        sample = sampled()
+    except ValueError as error:
+        raise ValueError(f"`domain` {names.short(place.part)}, {loaded.split}: {error}") from error
+    known = seen.Seen() if place.split == "test" else seen.of(loaded)
+    return Domain(sample, split or loaded.split, loaded.checksums, known, (facts.of(loaded),))
 
 
 def support(what: str, loaded: datasets.Examples, ways: int) -> Batch:

@@ -52,13 +52,14 @@ def _examples(task: Task, place: Place) -> datasets.Examples:
 
     def load(split: str | None) -> datasets.Examples:
         options: dict[str, Any] = {"data_dir": place.data_dir, "split": split}
-        if place.part in ("breast_cancer", "diabetes") or names.suffix(place.part) in (".csv", ".npz"):
-            plain = datasets.load(place.part, **options, target_column=labelled.target(task, place.part))
+        if place.part in ("breast_cancer", "diabetes") or names.suffix(place.part) in (".csv", ".tsv", ".npz"):
+            own = {"target_column": labelled.target(task, place.part), "columns": labelled.columns(task, place.part)}
+            plain = datasets.load(place.part, **options, **own)
             if plain.inputs.ndim == 2:
                 return plain
         return datasets.load(place.part, **options, form=_form(task))
 
-    return labelled.examples(place, load, _check(place.part))
+    return labelled.examples(task, place, load, _check(place.part))
 
 
 def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
@@ -71,14 +72,23 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
         sample = tasks.strokes(**options, split=place.split, size=_square(task))
         return Domain(_augmented(task, place, sample), place.split, {})
     loaded = _examples(task, place)
-    try:
+    _check_differ(place, loaded.inputs)
+
+    def sampled() -> tasks.Sample:
         large = loaded.inputs.nbytes > memory.available() // SHARE
-        sample = (tasks.streamed if large else tasks.few_shot)(loaded, **options)
-    except ValueError as error:
-        raise ValueError(f"`domain` {names.short(place.part)}, {loaded.split}: {error}") from error
+        return _augmented(task, place, (tasks.streamed if large else tasks.few_shot)(loaded, **options))
+
     # Splits of one name differ from paper to paper.
-    named = f"1100/100/423 {place.split}" if place.part == "omniglot" else loaded.split
-    return Domain(_augmented(task, place, sample), named, loaded.checksums)
+    named = f"1100/100/423 {place.split}" if place.part == "omniglot" else None
+    return labelled.domain(place, loaded, sampled, named)
+
+
+def _check_differ(place: Place, inputs: np.ndarray) -> None:
+    """Raises DataError if all pictures are blank: there is nothing to learn, and nobody would be told."""
+    looked_at = inputs[:: max(1, len(inputs) // 4096)]
+    if looked_at.min() == looked_at.max():
+        got = f"{looked_at.min()} everywhere"
+        checks.fail(f"`domain` {names.short(place.part)}", "pictures that differ", got, error=checks.DataError)
 
 
 def _augmented(task: Task, place: Place, sample: tasks.Sample) -> tasks.Sample:
@@ -154,7 +164,7 @@ def _floors(task: Task, ways: int) -> dict[str, MetaLearner]:
 
 def _read(task: Task, own: Own, ways: int) -> Given:
     form = datasets.Form(*task.picture)
-    loaded = datasets.load(own.support, data_dir=own.data_dir, form=None if names.suffix(own.support) == ".csv" else
+    loaded = datasets.load(own.support, data_dir=own.data_dir, form=None if datasets.is_table(own.support) else
                            form, target_column=own.target_column)  # fmt: skip
     _check_own(own.support, loaded.inputs)
     polarity = own.polarity
@@ -163,7 +173,7 @@ def _read(task: Task, own: Own, ways: int) -> Given:
         polarity = "invert" if datasets.bright_border(loaded.inputs) else "as_is"
     form = form._replace(polarity=polarity)
     given, inputs = datasets.load_inputs(
-        own.inputs, data_dir=own.data_dir, form=None if names.suffix(own.inputs) == ".csv" else form
+        own.inputs, data_dir=own.data_dir, form=None if datasets.is_table(own.inputs) else form
     )
     _check_own(own.inputs, inputs)
     white = jnp.result_type(float).type(255)

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxmeta import checks, datasets, tasks
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import functions, labelled, vectors
+from jaxmeta.recipes.kinds import facts, functions, labelled, seen, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Own, Place, Shape, Sizes
 from jaxmeta.recipes.learners import ENTRIES
 from jaxmeta.recipes.recipe import Task
@@ -27,7 +27,7 @@ def _has_classes(task: Task) -> bool:
 
 
 def _fits(task: Task, place: Place) -> bool:
-    if place.part in _NAMED or names.suffix(place.part) == ".csv":
+    if place.part in _NAMED or datasets.is_table(place.part):
         return True
     if not _has_classes(task):
         return place.part not in names.PROCEDURAL and place.part not in datasets.names()
@@ -45,28 +45,39 @@ def _width(task: Task, place: Place) -> int:
     if functions.FUNCTIONS.fits(task, place):
         return 0
     if not _has_classes(task):
-        return _table(task, place).inputs.shape[1]
-    inputs = _load(task, place, None).inputs
-    return inputs.shape[1] if inputs.ndim == 2 else 0
+        return _encoded_width(_table(task, place))
+    loaded = _load(task, place, None)
+    return _encoded_width(loaded) if loaded.inputs.ndim == 2 else 0
+
+
+def _num_categories(table: datasets.Examples | datasets.Table) -> list[int]:
+    return [len(column.categories) for column in table.columns] or [0] * table.inputs.shape[1]
+
+
+def _encoded_width(table: datasets.Examples | datasets.Table) -> int:
+    return tasks.width(_num_categories(table))
 
 
 def _load(task: Task, place: Place, split: str | None) -> datasets.Examples:
-    column = labelled.target(task, place.part)
-    return datasets.load(place.part, data_dir=place.data_dir, split=split, target_column=column)
+    own = {"target_column": labelled.target(task, place.part), "columns": labelled.columns(task, place.part)}
+    return datasets.load(place.part, data_dir=place.data_dir, split=split, **own)
 
 
 def _table(task: Task, place: Place) -> datasets.Table:
-    return datasets.load_table(place.part, target_column=labelled.target(task, place.part))
+    own = {"target_column": labelled.target(task, place.part), "columns": labelled.columns(task, place.part)}
+    return datasets.load_table(place.part, **own)
 
 
 def _examples(task: Task, place: Place) -> datasets.Examples:
     def check(inputs: np.ndarray) -> None:
         if inputs.ndim != 2:
             wanted = f"a table, since the network takes {task.num_features} columns"
-            checks.fail("`domain`", wanted, f"the pictures of {names.short(place.part)!r}")
-        _check_width(task, inputs.shape[1])
+            kind = "texts" if inputs.dtype.kind == "U" else "pictures"
+            checks.fail("`domain`", wanted, f"the {kind} of {names.short(place.part)!r}")
 
-    return labelled.examples(place, lambda split: _load(task, place, split), check)
+    loaded = labelled.examples(task, place, lambda split: _load(task, place, split), check)
+    _check_width(task, _encoded_width(loaded))
+    return loaded
 
 
 def _check_width(task: Task, width: int) -> None:
@@ -76,12 +87,16 @@ def _check_width(task: Task, width: int) -> None:
 
 
 def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
-    made = (_labels if _has_classes(task) else _values)(task, place, sizes)
-    return made._replace(sample=_declared(task, made.sample))
+    return (_labels if _has_classes(task) else _values)(task, place, sizes)
 
 
-def _declared(task: Task, sample: tasks.Sample) -> tasks.Sample:
-    """The one form in which tables meet: standardised by the support set alone, and as wide as the network."""
+def _declared(
+    task: Task, sample: tasks.Sample, table: datasets.Examples | datasets.Table | None = None
+) -> tasks.Sample:
+    """The one form in which tables meet: complete and standardised by the support set alone, and as wide as the
+    network."""
+    if table is not None and (any(_num_categories(table)) or np.isnan(table.inputs).any()):
+        sample = tasks.encoded(sample, _num_categories(table))
     scaled = tasks.standardize(sample)
     scaled = scaled if _has_classes(task) else tasks.standardize_targets(scaled)
     return tasks.pad_features(scaled, task.num_features)
@@ -90,43 +105,44 @@ def _declared(task: Task, sample: tasks.Sample) -> tasks.Sample:
 def _labels(task: Task, place: Place, sizes: Sizes) -> Domain:
     options = {"num_ways": sizes.ways, "num_shots": sizes.shots, "num_queries": sizes.queries}
     if place.part == "tabular":
-        return Domain(tasks.tabular(num_features=task.num_features, **options), place.split, {})
+        return Domain(_declared(task, tasks.tabular(num_features=task.num_features, **options)), place.split, {})
     if place.part in names.PROCEDURAL:
         wanted = f"a table, since the network takes {task.num_features} columns"
         checks.fail("`domain`", wanted, repr(place.part))
     loaded = _examples(task, place)
-    try:
-        return Domain(tasks.few_shot(loaded, **options), loaded.split, loaded.checksums)
-    except ValueError as error:
-        raise ValueError(f"`domain` {names.short(place.part)}, {loaded.split}: {error}") from error
+    return labelled.domain(place, loaded, lambda: _declared(task, tasks.few_shot(loaded, **options), loaded))
 
 
 def _values(task: Task, place: Place, sizes: Sizes) -> Domain:
     options = {"num_shots": sizes.shots, "num_queries": sizes.queries}
     if place.part == "tabular":
         sample = tasks.tabular_regression(num_features=task.num_features, **options)
-        return Domain(sample, place.split, {})
+        return Domain(_declared(task, sample), place.split, {})
     if functions.FUNCTIONS.fits(task, place):  # functions of several values are tables of one task each
         made = functions.FUNCTIONS.open(task, place, sizes)
         _check_width(task, jax.eval_shape(made.sample, jax.random.key(0)).support.inputs.shape[1])
-        return made
+        return made._replace(sample=_declared(task, made.sample))
     rows, table, named = _rows(task, place)
     wanted = sizes.shots + sizes.queries
     if len(rows) < wanted:
         got = f"{len(rows)} in the split {named!r}"
         checks.fail(place.part, f"at least {wanted} rows, for shots and queries", got, error=checks.DataError)
-    return Domain(tasks.from_arrays([(table.inputs[rows], table.targets[rows])], **options), named, table.checksums)
+    sample = tasks.from_arrays([(table.inputs[rows], table.targets[rows])], **options)
+    known = seen.Seen() if place.split == "test" else seen.of_table(table, rows)
+    told = (facts.of_table(table, rows, named),)
+    return Domain(_declared(task, sample, table), named, table.checksums, known, told)
 
 
 def _rows(task: Task, place: Place) -> tuple[np.ndarray, datasets.Table, str]:
     """The rows of a split, of their table, and what the split is called."""
-    if place.part != "diabetes" and names.suffix(place.part) != ".csv":
+    if place.part != "diabetes" and not datasets.is_table(place.part):
         wanted = "sinusoid, tabular, diabetes, a csv or an npz of tasks, for squared_error"
         checks.fail("`domain`", wanted, repr(place.part))
     table = _table(task, place)
-    _check_width(task, table.inputs.shape[1])
-    if place.split == "test" and not place.may_be_seen(table.checksums):
-        return np.arange(len(table.inputs)), table, "all"
+    _check_width(task, _encoded_width(table))
+    if place.split == "test" and place.seen is not None:
+        left = seen.unseen_rows(table, place.seen)
+        return left, table, "all" if len(left) == len(table.inputs) else "test rows"
     return datasets.share_rows(table.inputs)[place.split], table, f"{place.split} rows"
 
 
@@ -153,33 +169,40 @@ def _shape(task: Task) -> Shape:
 def _read(task: Task, own: Own, ways: int) -> Given:
     if not _has_classes(task):
         return _read_values(task, own)
-    loaded = datasets.load(own.support, data_dir=own.data_dir, target_column=own.target_column)
+    options = {"target_column": own.target_column, "columns": own.columns}
+    loaded = datasets.load(own.support, data_dir=own.data_dir, **options)
     if loaded.inputs.ndim != 2:
         got = f"shape {loaded.inputs.shape}"
         checks.fail(own.support, "a table, as the run was trained on", got, error=checks.DataError)
-    given, inputs = vectors.load_inputs(own)
-    support, inputs = _brought(task, own, loaded.inputs, inputs)
+    given, inputs = vectors.load_inputs(own, loaded.columns)
+    support, inputs = _brought(task, own, loaded, inputs)
     batch = labelled.support(own.support, loaded._replace(inputs=support), ways)
     return Given(batch, given, inputs, loaded.class_names)
 
 
 def _read_values(task: Task, own: Own) -> Given:
-    table = datasets.load_table(own.support, target_column=own.target_column)
-    given, inputs = vectors.load_inputs(own)
-    rows, inputs = _brought(task, own, table.inputs, inputs)
+    table = datasets.load_table(own.support, target_column=own.target_column, columns=own.columns)
+    given, inputs = vectors.load_inputs(own, table.columns)
+    rows, inputs = _brought(task, own, table, inputs)
     mean, deviation = table.targets.mean(), table.targets.std()
     targets = (table.targets - mean) / (deviation or 1)
     return Given(Batch(jnp.asarray(rows), jnp.asarray(targets)), given, inputs, (), (mean, deviation))
 
 
-def _brought(task: Task, own: Own, support: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Brings tables to the form that the run was trained on, by the moments of the support set alone."""
-    vectors.check_width(own, support, inputs)
-    if support.shape[1] > task.num_features:
+def _brought(
+    task: Task, own: Own, table: datasets.Examples | datasets.Table, inputs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Brings tables to the form that the run was trained on, by the support set alone."""
+    vectors.check_width(own, table.inputs, inputs)
+    if (width := _encoded_width(table)) > task.num_features:
         wanted = f"at most the {task.num_features} columns of the run"
-        checks.fail(own.support, wanted, support.shape[1], error=checks.DataError)
-    episode = Episode(Batch(support, jnp.zeros(len(support))), Batch(inputs, jnp.zeros(len(inputs))))
-    made = tasks.pad_features(tasks.standardize(lambda key: episode), task.num_features)(jax.random.key(0))
+        checks.fail(own.support, wanted, width, error=checks.DataError)
+    support = Batch(jnp.asarray(table.inputs), jnp.zeros(len(table.inputs)))
+    episode = Episode(support, Batch(jnp.asarray(inputs), jnp.zeros(len(inputs))))
+    sample = lambda key: episode  # noqa: E731
+    if any(_num_categories(table)) or np.isnan(table.inputs).any() or np.isnan(inputs).any():
+        sample = tasks.encoded(sample, _num_categories(table))
+    made = tasks.pad_features(tasks.standardize(sample), task.num_features)(jax.random.key(0))
     return np.asarray(made.support.inputs), np.asarray(made.query.inputs)
 
 

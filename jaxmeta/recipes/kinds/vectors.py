@@ -8,7 +8,6 @@ from typing import NoReturn
 import numpy as np
 
 from jaxmeta import baselines, checks, datasets, models
-from jaxmeta.recipes import names
 from jaxmeta.recipes.kinds.kind import Own, Shape
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -42,14 +41,13 @@ def floors(task: Task, ways: int) -> dict[str, MetaLearner]:
     }
 
 
-def load_inputs(own: Own) -> tuple[list[str], np.ndarray]:
+def load_inputs(own: Own, columns: tuple[datasets.Column, ...]) -> tuple[list[str], np.ndarray]:
     """What is to be predicted; columns of a csv go by the names that the header of a labelled csv gives them."""
-    is_table = names.suffix(own.support) == ".csv"
     return datasets.load_inputs(
         own.inputs,
         data_dir=own.data_dir,
-        target_column=own.target_column if names.suffix(own.inputs) == ".csv" else None,
-        column_names=datasets.read_table(own.support, target_column=own.target_column)[2] if is_table else None,
+        target_column=own.target_column if datasets.is_table(own.inputs) else None,
+        columns=columns if datasets.is_table(own.inputs) else (),
     )
 
 

@@ -1,0 +1,335 @@
+"""Separated text as rows of cells: what is certain is read, what is not is refused with what to do."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import io
+import itertools
+import math
+import pathlib
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, NoReturn
+
+from jaxmeta import checks
+from jaxmeta.datasets import files
+
+MISSING = frozenset({"", "na", "n/a", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "none", "?", ".", "-", "--"})
+"""How pandas, R, Excel, SQL and Weka write a cell without a value, in lower case."""
+
+TARGETS = ("label", "labels", "target", "targets", "class", "y")
+ALSO_TARGETS = ("outcome", "diagnosis", "species", "category", "class_label", "class_name", "response")
+"""Where none of `TARGETS` is in the header."""
+
+IDENTIFIERS = frozenset({"id", "ids", "idx", "index", "row", "rows", "rownames", "row.names", "rowname", "row_id", "#",
+                         "rowid", "row number", "row_number", "no.", "nr", "nr.", "uid", "uuid"})  # fmt: skip
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SEEN_ROWS = 200  # of which the separator is told
+
+_DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+# What people take for a number or a date and Python does not: 1.234,5 or 1'000 or 12% or $5 or 2020-01-31 or 12:30.
+_ALMOST = re.compile(r"[$€£]?\s*[+-]?\d[\d.,'’\s]*\s*[%$€£]?|\d{1,4}[-/.:]\d{1,2}([-/.:]\d{1,4})?([T ].*)?")
+
+Rows = list[tuple[int, list[str]]]
+"""(line number in the file, cells)"""
+
+
+class Sheet(NamedTuple):
+    """The cells of a file, stripped; those that are numbers have a decimal point."""
+
+    path: pathlib.Path
+    header: list[str] | None
+    rows: Rows
+    notes: tuple[str, ...]
+    """What was found that the reader of a table would want to know."""
+
+    @property
+    def width(self) -> int:
+        return len(self.rows[0][1])
+
+    def cells(self, column: int) -> list[str]:
+        return [cells[column] for _, cells in self.rows]
+
+    def name(self, column: int) -> str:
+        return self.header[column] if self.header else str(column + 1)
+
+    def fail(self, row: int, column: int, expected: str, got: object, hint: str = "") -> NoReturn:
+        """Raises DataError about a cell; `row` counts from 0 below the header."""
+        what = f"{self.path}, row {self.rows[row][0]}, column {column + 1}"
+        what += f" ({checks.shown(self.header[column])})" if self.header else ""
+        checks.fail(what, expected, got, hint, checks.DataError)
+
+
+def is_missing(cell: str) -> bool:
+    return cell.lower() in MISSING
+
+
+def is_number(cell: str) -> bool:
+    if "_" in cell:  # which Python takes for a separator of thousands, and people for a slip
+        return False
+    try:
+        return not math.isnan(float(cell))
+    except ValueError:
+        return False
+
+
+def is_almost_number(cell: str) -> bool:
+    """Whether a person would take for a number, an amount or a date what is none to `float`."""
+    return _ALMOST.fullmatch(cell) is not None and not is_number(cell)
+
+
+def read(path: pathlib.Path, target_column: str | None = None) -> Sheet:
+    """Reads a file of separated text.
+
+    UTF-8, or UTF-16 with a byte order mark. The separator is the one of comma, semicolon, tab and bar that gives all
+    rows as many cells. The first row is a header if it says so: by the name of a target, or by texts above numbers.
+
+    Raises:
+      DataError: if rows differ in length, or separator, header or decimal commas cannot be told for certain.
+    """
+    with files.reading(path):
+        content = path.read_bytes()
+        encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+        text = content.decode(encoding)
+    separator, text = _separator(path, text)
+    rows = [(number, [cell.strip() for cell in cells]) for number, cells in _parsed(path, text, separator)]
+    rows = [(number, [_unquoted(cell) for cell in cells]) for number, cells in rows if any(cells)]
+    header = rows.pop(0)[1] if rows and _is_header(path, rows, target_column) else None
+    if not rows:
+        checks.fail(str(path), "at least one row of numbers", "none", error=checks.DataError)
+    width = len(header or rows[0][1])
+    for number, cells in rows:
+        if len(cells) != width:
+            checks.fail(f"{path}, row {number}", f"{width} columns", len(cells), error=checks.DataError)
+    notes = () if separator == "," else (f"separated by {SEPARATORS[separator]}",)
+    return _with_decimal_points(Sheet(path, header, rows, notes))
+
+
+def _parsed(path: pathlib.Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    try:
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as error:
+        checks.fail(f"{path}, row {reader.line_num}", "comma-separated text", error, error=checks.DataError)
+
+
+def _unquoted(cell: str) -> str:
+    """Without the quotes that are left around a cell, such as Weka's single ones."""
+    quoted = len(cell) > 1 and cell[0] == cell[-1] and cell[0] in "'\""
+    return cell[1:-1].strip() if quoted else cell
+
+
+def _separator(path: pathlib.Path, text: str) -> tuple[str, str]:
+    """What separates the cells, and the text without a first line that says so, as Excel writes it."""
+    first, _, rest = text.partition("\n")
+    if (said := re.fullmatch(r"\"?sep=(.)\"?\r?", first)) and said[1] in SEPARATORS:
+        return said[1], rest
+    sample = {mark: _sample(path, text, mark) for mark in SEPARATORS if mark in text}
+    fitting = [mark for mark, rows in sample.items() if rows and len({*map(len, rows)}) == 1 and len(rows[0]) > 1]
+    if len(fitting) > 1:  # a mark that stands inside the cells of another, as a decimal comma does, is none
+        fitting = [mark for mark in fitting if mark != ","] if _are_decimal(sample, fitting) else fitting
+    if len(fitting) > 1:
+        got = " and ".join(SEPARATORS[mark] for mark in fitting)
+        hint = "put cells that hold another mark in quotes"
+        checks.fail(str(path), "one separator", f"rows that {got} split alike", hint, checks.DataError)
+    if fitting:
+        return fitting[0], text
+    return max(sample, key=lambda mark: len(sample[mark][0]) if sample[mark] else 0, default=","), text
+
+
+def _sample(path: pathlib.Path, text: str, separator: str) -> list[list[str]]:
+    try:
+        rows = (cells for _, cells in _parsed(path, text, separator))
+        return list(itertools.islice((row for row in rows if any(cell.strip() for cell in row)), SEEN_ROWS))
+    except checks.DataError:
+        return []
+
+
+def _are_decimal(sample: dict[str, list[list[str]]], fitting: list[str]) -> bool:
+    """Whether commas stand inside numbers alone where another mark separates."""
+    others = [mark for mark in fitting if mark != ","]
+    if "," not in fitting or len(others) > 1:
+        return False
+    cells = [cell.strip() for row in sample[others[0]] for cell in row if "," in cell]
+    return bool(cells) and all(_DECIMAL.fullmatch(cell) for cell in cells)
+
+
+def _is_header(path: pathlib.Path, rows: Rows, target_column: str | None) -> bool:
+    first, below = rows[0][1], [cells for _, cells in rows[1:]]
+    columns = list(itertools.zip_longest(*below, fillvalue="")) or [()] * len(first)
+    above = list(zip(first, columns, strict=False))
+    # A class may be called y: a name does not come again below it.
+    wanted = ((target_column or "").lower(), *TARGETS, *ALSO_TARGETS)
+    if any(cell.lower() in wanted and not is_number(cell) and cell not in column for cell, column in above):
+        return True
+    texts = [cell for cell in first if not is_number(cell) and not is_missing(cell)]
+    over_numbers = any(cell in texts and _is_numeric(column) and any(map(is_number, column)) for cell, column in above)
+    if not texts:
+        return _counts_columns(path, rows[0])
+    if any(is_number(cell) for cell in first):
+        return _uncertain(path, rows[0], "names and numbers") if over_numbers and below else False
+    return over_numbers or not any(cell in column for cell, column in above)
+
+
+def _counts_columns(path: pathlib.Path, row: tuple[int, list[str]]) -> bool:
+    """Whether numbers are the names 0, 1, 2 .. that pandas gives to columns without one."""
+    counts = [cell for cell in row[1] if cell]
+    if len(counts) < 3 or counts not in ([str(number + first) for number in range(len(counts))] for first in (0, 1)):
+        return False
+    return not row[1][0] or _uncertain(path, row, "numbers that count the columns")
+
+
+def _uncertain(path: pathlib.Path, row: tuple[int, list[str]], got: str) -> NoReturn:
+    wanted = "a header of names, or a row of data"
+    checks.fail(f"{path}, row {row[0]}", wanted, got, "give every column a name, or remove the row", checks.DataError)
+
+
+def _with_decimal_points(sheet: Sheet) -> Sheet:
+    """Numbers with decimal commas get points, if no number of the file has a point already."""
+    commas = {
+        column: [cell for cell in sheet.cells(column) if "," in cell]
+        for column in range(sheet.width)
+        if all(is_number(cell) or is_missing(cell) or _DECIMAL.fullmatch(cell) for cell in sheet.cells(column))
+    }
+    commas = {column: cells for column, cells in commas.items() if cells}
+    if not commas:
+        return sheet
+    for column in commas:
+        cells = sheet.cells(column)
+        mixed = [row for row, cell in enumerate(cells) if "." in cell and is_number(cell)]
+        thousands = all(_THOUSANDS.fullmatch(cell) for cell in commas[column])
+        if mixed or thousands:
+            row = mixed[0] if mixed else cells.index(commas[column][0])
+            hint = "write numbers with a decimal point and without separators of thousands"
+            sheet.fail(row, column, "decimal points", f"{cells[row]!r} among numbers with commas", hint)
+    rows = [
+        (number, [cell.replace(",", ".") if column in commas else cell for column, cell in enumerate(cells)])
+        for number, cells in sheet.rows
+    ]
+    return sheet._replace(rows=rows, notes=(*sheet.notes, "decimal commas"))
+
+
+def index_columns(sheet: Sheet, target: int | None) -> dict[int, str]:
+    """The columns that number or name the rows and say nothing of them: {column: why}.
+
+    Raises:
+      DataError: if a column without a name is no such.
+    """
+    found: dict[int, str] = {}
+    others = [column for column in range(sheet.width) if column != target]
+    for column in others:
+        name, cells = sheet.name(column), sheet.cells(column)
+        distinct = len(set(cells)) == len(cells)
+        if sheet.header and (not name or re.fullmatch(r"unnamed: \d+(_level_\d+|\.\d+)?", name.lower())):
+            if not distinct or not all(cell.isdecimal() or not is_number(cell) for cell in cells):
+                sheet.fail(0, column, "a name for every column", f"{name!r} in the header", "name it, or remove it")
+            found[column] = "numbers the rows"
+        elif sheet.header and (name.lower() in IDENTIFIERS or re.search(r"[a-z](_id|ID|Id)$|\bid$", name)):
+            found[column] = "names the rows"
+        elif len(cells) >= 10 and _counts(cells):
+            found[column] = "counts the rows"
+    # What is left of a table must be something: the only feature is one, even if it counts.
+    return found if len(found) < len(others) else {}
+
+
+def _counts(cells: Sequence[str]) -> bool:
+    if not all(cell.isascii() and cell.isdecimal() and len(cell) < 16 for cell in cells):
+        return False
+    numbers = [int(cell) for cell in cells]
+    return numbers[0] in (0, 1) and all(after - before == 1 for before, after in itertools.pairwise(numbers))
+
+
+def target(sheet: Sheet, target_column: str | None, *, is_class: bool, required: bool = True) -> int | None:
+    """Returns the column that is asked for, else the one that the header calls the target, else the last if it can be.
+
+    Args:
+      sheet: the cells.
+      target_column: a name of the header, or a number from 1.
+      is_class: whether the target is a class; else a value.
+      required: whether one must be found; else None where it is not.
+
+    Raises:
+      DataError: if there is none or more than one, or it cannot be told for certain which it is.
+    """
+    header = sheet.header or []
+    if target_column is not None:
+        found = [column for column, name in enumerate(header) if name == target_column]
+        if not found and target_column in map(str, range(1, sheet.width + 1)):
+            return int(target_column) - 1
+        if not found and required:
+            got = f"the columns {', '.join(header)}" if header else f"{sheet.width} columns without a header"
+            hint = "give a name of the header, or a number from 1"
+            checks.fail(str(sheet.path), f"a target column {target_column!r}", got, hint, checks.DataError)
+    else:
+        called = ([column for column, name in enumerate(header) if name.lower() in wanted]
+                  for wanted in (TARGETS, ALSO_TARGETS))  # fmt: skip
+        found = next(filter(None, called), [])
+    if len(found) > 1:
+        got = " and ".join(header[column] for column in found)
+        checks.fail(str(sheet.path), "one target column", got, "name it with `target_column`", checks.DataError)
+    if found or not required:
+        return found[0] if found else None
+    last = sheet.width - 1
+    if not (_could_be_class(sheet, last) if is_class else sheet.header is None):
+        kinds = "classes" if is_class else "the values to predict"
+        got = f"{sheet.name(last)!r} in the last, which may be a measurement" if header else "measurements in the last"
+        known = f"call it {', '.join(TARGETS)}, or name it with `target_column`"
+        checks.fail(str(sheet.path), f"a column of {kinds}", got, known, checks.DataError)
+    return last
+
+
+def _could_be_class(sheet: Sheet, last: int) -> bool:
+    """Whether the last column holds classes, and no other could as well."""
+    # A number among texts is a slip, of which its column tells.
+    texts = [column for column in range(sheet.width) if not any(map(is_number, sheet.cells(column)))]
+    texts = [column for column in texts if not _is_numeric(sheet.cells(column))]
+    if texts:
+        return texts == [last] or (sheet.header is None and last in texts)
+    repeated = [column for column in range(sheet.width) if _are_codes(sheet.cells(column))]
+    return last in repeated and (sheet.header is None or repeated == [last])
+
+
+def _is_numeric(cells: Sequence[str]) -> bool:
+    return all(is_number(cell) or is_missing(cell) for cell in cells)
+
+
+def _are_codes(cells: Sequence[str]) -> bool:
+    """Whether cells are whole numbers of which most come again."""
+    whole = all(cell.isdecimal() or float(cell).is_integer() for cell in cells if is_number(cell))
+    return whole and (len(cells) < 4 or len(set(cells)) <= len(cells) / 2)
+
+
+def classes(sheet: Sheet, column: int) -> list[str]:
+    """The class of each row; numbers that are equal are one class, however they are written.
+
+    Raises:
+      DataError: if a row has no class, or two classes are told apart by zeros, case or spaces alone.
+    """
+    cells = sheet.cells(column)
+    if gaps := [row for row, cell in enumerate(cells) if is_missing(cell)]:
+        hint = "remove the row, or give the class another name if it is one"
+        got = repr(cells[gaps[0]]) if cells[gaps[0]] else "an empty cell"
+        sheet.fail(gaps[0], column, "a class or value in every row", got, hint)
+    spelled = {cell: _spelling(cell) for cell in dict.fromkeys(cells)}
+    alike: dict[str, list[str]] = collections.defaultdict(list)
+    for spelling in dict.fromkeys(spelled.values()):
+        alike[" ".join((spelling.lstrip("0") or "0" if spelling.isdecimal() else spelling).casefold().split())].append(
+            spelling
+        )
+    for same in alike.values():
+        if len(same) > 1:
+            row = next(row for row, cell in enumerate(cells) if spelled[cell] == same[1])
+            got = f"{same[1]!r} beside {same[0]!r}"
+            sheet.fail(row, column, "one spelling for a class", got, "write both alike, or more unlike")
+    return [spelled[cell] for cell in cells]
+
+
+def _spelling(cell: str) -> str:
+    """A whole number without its decimal point; text in the one form of Unicode."""
+    if is_number(cell) and re.fullmatch(r"[+-]?\d+\.0*", cell):
+        return cell.partition(".")[0].lstrip("+")
+    return unicodedata.normalize("NFC", cell)

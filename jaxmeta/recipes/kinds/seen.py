@@ -1,0 +1,124 @@
+"""What a training has seen: its classes and its examples, known again however the files were saved since."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxmeta import checks, datasets
+
+SAME = 0.5  # of its classes: a set in which so many have names that are known is no set of new ones
+STRAY = 0.01  # of its examples: fewer that are known, such as blank pictures, do not make it a set that is known
+
+
+class Seen(NamedTuple):
+    """What was trained on, and chosen by."""
+
+    checksums: frozenset[str] = frozenset()
+    """Of the files."""
+    examples: frozenset[int] | None = frozenset()
+    """Fingerprints; None in runs that do not have them, of which the checksums alone are known."""
+    classes: frozenset[str] = frozenset()
+    """Names of classes that were set apart from others; none where the rows of each class were shared out."""
+
+    def __or__(self, other: object) -> Seen:
+        if not isinstance(other, Seen):
+            return NotImplemented
+        known = None if self.examples is None or other.examples is None else self.examples | other.examples
+        return Seen(self.checksums | other.checksums, known, self.classes | other.classes)
+
+
+def of(examples: datasets.Examples) -> Seen:
+    """What a training on these examples sees; classes count where the split is one of classes."""
+    classes = () if examples.split.endswith(" rows") else map(_plain, examples.class_names)
+    return Seen(frozenset(examples.checksums.values()), frozenset(fingerprints(examples).tolist()), frozenset(classes))
+
+
+def of_table(table: datasets.Table, rows: np.ndarray) -> Seen:
+    """What a training on these rows sees."""
+    prints = _prints(table.inputs[rows], table.columns)
+    return Seen(frozenset(table.checksums.values()), frozenset(prints.tolist()))
+
+
+def fingerprints(examples: datasets.Examples) -> np.ndarray:
+    """[N] uint64, equal for examples of equal content: pictures as they were decoded, rows of a table by the names of
+    their columns and categories, in whatever order."""
+    return _prints(examples.inputs, examples.columns)
+
+
+def _prints(inputs: np.ndarray, columns: Sequence[datasets.Column]) -> np.ndarray:
+    if columns:
+        inputs = np.stack(
+            [_named(inputs[:, index], column) for index, column in sorted(enumerate(columns), key=lambda each: each[1])],
+            axis=1,
+        )
+    rows = (inputs[index] for index in range(len(inputs)))
+    return np.array([_number(np.ascontiguousarray(row).tobytes()) for row in rows], np.uint64)
+
+
+def _named(cells: np.ndarray, column: datasets.Column) -> np.ndarray:
+    """The cells of a column, a category by its name, since its number hangs on which others there are."""
+    cells = cells.astype(np.float32).astype(np.float64)
+    if not column.categories:
+        return cells
+    numbers = np.array([*(_number(text.encode("utf-8", "surrogatepass")) % 2**52 for text in column.categories), 0.0])
+    return np.where(np.isnan(cells), np.nan, numbers[np.nan_to_num(cells, nan=-1).astype(int)])
+
+
+def _number(content: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def unseen(everything: datasets.Examples, seen: Seen) -> datasets.Examples:
+    """Returns what of a person's set a training has not seen, all of it if nothing.
+
+    A class is known by its examples, or by its name where that tells: if an example of the set is known, or most of its
+    names are. Where there are too few classes to share out, the rows that are known are left out instead.
+
+    Raises:
+      ValueError: if nothing is left.
+    """
+    if seen.examples is None:  # of older runs the checksums alone are known
+        same = not seen.checksums.isdisjoint(everything.checksums.values())
+        return datasets.own(everything, "test") if same else everything
+    examples = np.array(sorted(seen.examples), np.uint64)
+    known = np.isin(fingerprints(everything), examples)
+    if everything.parts is not None or len(everything.class_names) < datasets.MIN_CLASSES:
+        if not known.any():
+            return everything
+        if everything.parts is None:
+            return _left(everything, ~known, "test rows")
+        tested = datasets.own(everything, "test")
+        return _left(tested, ~np.isin(fingerprints(tested), examples), "test")
+    same = known.mean() >= STRAY or not seen.checksums.isdisjoint(everything.checksums.values())
+    named = np.array([_plain(name) in seen.classes for name in everything.class_names])
+    telling = named & np.array([not name.isdecimal() for name in everything.class_names])
+    left_out = np.add.reduceat(known, everything.offsets[:-1]) > 0
+    left_out |= named if same else telling & (telling.mean() >= SAME)
+    if not left_out.any():
+        return everything
+    return _left(everything, np.repeat(~left_out, np.diff(everything.offsets)), "test")
+
+
+def unseen_rows(table: datasets.Table, seen: Seen) -> np.ndarray:
+    """Rising indices of the rows that a training has not seen."""
+    if seen.examples is None:
+        same = not seen.checksums.isdisjoint(table.checksums.values())
+        return datasets.share_rows(table.inputs)["test"] if same else np.arange(len(table.inputs))
+    known = np.isin(_prints(table.inputs, table.columns), np.array(sorted(seen.examples), np.uint64))
+    return np.flatnonzero(~known)
+
+
+def _left(everything: datasets.Examples, keep: np.ndarray, split: str) -> datasets.Examples:
+    if not keep.any():
+        hint = "name the classes to test on with `test_classes`, all for every one"
+        checks.fail(f"{everything.name}", "something that was not trained on", "nothing that was not", hint)
+    return datasets.rows(everything, keep, split)
