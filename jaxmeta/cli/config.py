@@ -84,8 +84,8 @@ class Evaluate:
     columns: tuple[str, ...] = ()
     """The features of a csv, by name or number; else all columns but those that number or name the rows."""
     test_classes: tuple[str, ...] = ()
-    """Classes of a set of your own to test on, or a text file that has one a line; all: every one; else what nothing was
-    trained on."""
+    """Classes of a set of your own to test on, or a text file that has one a line; all: every one; else those that were
+    not trained on."""
     min_examples: int = 0
     """Classes of a set of your own with fewer examples are left out."""
     polarity: PolarityName | None = None

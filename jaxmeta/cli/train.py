@@ -27,7 +27,9 @@ def begin(options: config.Train, preset: str) -> int:
             runs.check_empty(path, again if broken else config.FREE)
     lists = {name: config.classes(getattr(options.recipe.task, name))
              for name in ("train_classes", "validation_classes", "test_classes")}  # fmt: skip
-    return _carry_out(options.recipe.replace(**lists), preset, path, options, options.seeds, "replace" if options.force else "refuse")
+    return _carry_out(
+        options.recipe.replace(**lists), preset, path, options, options.seeds, "replace" if options.force else "refuse"
+    )
 
 
 def resume(options: config.Resume) -> int:

@@ -29,7 +29,9 @@ class Examples(NamedTuple):
     name: str  # the domain, e.g. "omniglot"; for a path its last component's stem, never a directory
     split: str  # "train", "validation", "test", "train+validation", "all"; "train rows" if examples were shared out
     checksums: dict[str, str]  # {file name without directories: sha256}
-    columns: tuple[Column, ...] = ()  # the d features of a csv, in which a category stands as its number and NaN is missing
+    columns: tuple[
+        Column, ...
+    ] = ()  # the d features of a csv, in which a category stands as its number and NaN is missing
     target: str = ""  # what a csv calls the classes
     notes: tuple[str, ...] = ()  # what a reader left out or took for granted
     parts: np.ndarray | None = None  # [N] "train", "validation" or "test", where the files say which is which

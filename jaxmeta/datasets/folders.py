@@ -14,12 +14,14 @@ import numpy as np
 from jaxmeta import checks
 from jaxmeta.datasets import cache, examples, files, pictures, sheets
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm")  # fmt: skip
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm",
+            ".pnm")  # fmt: skip
 _BEGINNINGS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
 """Of pictures without a suffix that tells."""
 
-OTHERS = (".heic", ".heif", ".avif", ".svg", ".jp2", ".j2k", ".tga", ".ico", ".psd", ".eps", ".pdf", ".exr", ".hdr",
-          ".raw", ".dng", ".cr2", ".nef", ".dcm", ".nii", ".mha", ".nrrd", ".czi", ".svs", ".ndpi", ".npy", ".jxl")  # fmt: skip
+OTHERS = (".heic", ".heif", ".avif", ".svg", ".jp2", ".j2k", ".jxl", ".tga", ".ico", ".psd", ".eps", ".pdf", ".exr",
+          ".hdr", ".raw", ".dng", ".cr2", ".nef", ".dcm", ".nii", ".mha", ".nrrd", ".czi", ".svs", ".ndpi",
+          ".npy")  # fmt: skip
 """Pictures of kinds that are not read."""
 
 PARTS = {

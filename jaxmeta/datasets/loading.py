@@ -39,7 +39,7 @@ _OTHERS = {
                      ".jsonl", ".sav", ".dta", ".rds"), "save the table as csv"),
     **dict.fromkeys((".npy", ".mat", ".h5", ".hdf5"), "save it as npz: np.savez(path, images=.., labels=..)"),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".joblib"),
-                    "a pickle may run anything and is not opened: save it as npz, np.savez(path, images=.., labels=..)"),
+                    "a pickle may run anything and is not opened: np.savez(path, images=.., labels=..)"),
 }  # fmt: skip
 """What to do with a file of another kind."""
 

@@ -70,9 +70,7 @@ def by_class(
     return examples.select(everything, parts[split], split)
 
 
-def share_rows(
-    inputs: np.ndarray, sizes: Callable[[int], Mapping[str, int]] = halves
-) -> dict[str, np.ndarray]:
+def share_rows(inputs: np.ndarray, sizes: Callable[[int], Mapping[str, int]] = halves) -> dict[str, np.ndarray]:
     """Shares out rows by their contents; rows that float32 cannot tell apart stay on one side, and those of 64-bit mode
     on the side where they are without it.
 

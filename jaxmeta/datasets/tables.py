@@ -92,9 +92,7 @@ def valued(path: pathlib.Path, target_column: str | None, columns: Sequence[str]
     values = _numbers(sheet, target)[:, None]
     names = tuple(column.name for column in read.columns)
     sums = {path.name: files.checksum(path)}
-    return Table(
-        read.features, values, names, files.stem(path), sums, read.columns, sheet.name(target), read.notes
-    )
+    return Table(read.features, values, names, files.stem(path), sums, read.columns, sheet.name(target), read.notes)
 
 
 def unlabelled(
@@ -148,9 +146,7 @@ class _Read(NamedTuple):
     notes: tuple[str, ...]
 
 
-def _parts(
-    path: pathlib.Path, target_column: str | None, wanted: Sequence[str], *, is_class: bool = True
-) -> _Read:
+def _parts(path: pathlib.Path, target_column: str | None, wanted: Sequence[str], *, is_class: bool = True) -> _Read:
     sheet = sheets.read(path, target_column)
     if sheet.width < 2:
         hint = "separate the cells by commas, semicolons or tabs"
@@ -163,7 +159,9 @@ def _parts(
     else:
         left_out = sheets.index_columns(sheet, target)
         empty = [
-            column for column in range(sheet.width) if column != target and all(map(sheets.is_missing, sheet.cells(column)))
+            column
+            for column in range(sheet.width)
+            if column != target and all(map(sheets.is_missing, sheet.cells(column)))
         ]
         left_out |= dict.fromkeys(empty, "is empty")
         notes += [f"column {sheet.name(column)!r} left out, since it {why}" for column, why in left_out.items()]
@@ -171,9 +169,7 @@ def _parts(
     if not places:
         checks.fail(str(path), "features beside the target", "none", "; ".join(notes), checks.DataError)
     columns = [Column(sheet.name(place), _categories(sheet, place)) for place in places]
-    features = np.stack(
-        [_cells(sheet, place, column) for place, column in zip(places, columns, strict=True)], axis=1
-    )
+    features = np.stack([_cells(sheet, place, column) for place, column in zip(places, columns, strict=True)], axis=1)
     return _Read(sheet, target, features, tuple(columns), tuple(notes))
 
 

@@ -138,9 +138,7 @@ def labelled(task: Task, split: str, *, data_dir: str | None = None) -> Labelled
     return Labelled(joint, [len(part.inputs) for part in made], known, tuple(map(facts_of, made)))
 
 
-def class_sizes(
-    task: Task, split: str, *, seen: Seen | None = None, data_dir: str | None = None
-) -> np.ndarray | None:
+def class_sizes(task: Task, split: str, *, seen: Seen | None = None, data_dir: str | None = None) -> np.ndarray | None:
     """How many examples each class of a single domain's split has, or None where there is no end of them."""
     return kind(task).class_sizes(task, Place(task.domain, split, data_dir, seen))
 

@@ -34,7 +34,13 @@ def document(
     rows: list[dict[str, Any]], *, seed: int, checksums: dict[str, str], read: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, Any]:
     """The content of results.json; it records no directory, user or host name. `read` is what was found in the data."""
-    content = {"schema": 1, "seed": seed, **provenance.record(), "data": checksums, "read": [dict(each) for each in read]}
+    content = {
+        "schema": 1,
+        "seed": seed,
+        **provenance.record(),
+        "data": checksums,
+        "read": [dict(each) for each in read],
+    }
     return content | {"rows": rows}
 
 

@@ -84,7 +84,7 @@ class Run:
         domain = task.domain if domain is None else domain
         lists = {"train_classes": (), "validation_classes": (), "test_classes": test_classes}
         own = {"target_column": target_column, "columns": tuple(columns), "min_examples": min_examples, **lists}
-        if recipes.short(domain) == recipes.short(task.domain):  # what was said of it in training goes on
+        if recipes.short(domain) == recipes.short(task.domain):  # as it was said in training
             own = {name: value or getattr(task, name) for name, value in own.items()}
         asked = self.recipe.replace(domain=domain, polarity=polarity or task.polarity, **own)
         data_dir = self.data_dir if data_dir is None else data_dir

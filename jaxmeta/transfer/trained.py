@@ -177,7 +177,8 @@ def _trained(setting: Setting, name: str, domain: str, folder: pathlib.Path | No
 
     @functools.cache
     def seen() -> recipes.Seen:
-        task, options = methods.plain(setting, domain).task, {"data_dir": setting.data_dir}
+        task = methods.plain(setting, domain).task
+        options: dict[str, Any] = {"data_dir": setting.data_dir}
         least: dict[str, Any] = {"task": task, "ways": 2, "shots": 1, "queries": 1}
         opened = [
             recipes.domains.labelled(task, split, **options)

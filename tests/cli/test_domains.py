@@ -207,7 +207,12 @@ def test_suggested_sets_are_known_to_tensorflow_datasets():
     ("domain", "flags", "code", "message"),
     [
         ("{}/patients.csv", ["--target-column", "weight"], 1, "patients.csv: expected a target column 'weight'"),
-        ("{}/patients.csv", ["--target-column", "age"], 2, "train: few_shot: num_shots + num_queries: expected at most 1"),
+        (
+            "{}/patients.csv",
+            ["--target-column", "age"],
+            2,
+            "train: few_shot: num_shots + num_queries: expected at most 1",
+        ),
         ("{}/none.csv", [], 1, "none.csv"),
         ("digits", ["--target-column", "age"], 2, "--target-column: expected a csv"),
         ("tabular,strokes", [], 2, "--domain: expected domains of one kind, got 'tabular' of tables, 'strokes' of pi"),

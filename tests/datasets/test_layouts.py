@@ -242,7 +242,7 @@ def test_three_axes_under_inputs_may_be_anything(tmp_path, refused):
 )
 @pytest.mark.fault(promised="one line that says what was expected, what came and what to do")
 def test_the_scale_of_ones_own_arrays(array, got):
-    with pytest.raises(ValueError, match="inputs: expected pictures of uint8 in 0..255 or floats in ") as caught:
+    with pytest.raises(ValueError, match=r"inputs: expected pictures of uint8 in 0\.\.255 or floats in ") as caught:
         datasets.from_labels(array, np.arange(6) % 2, name="own")
     assert f"got {got}; give" in str(caught.value)
 

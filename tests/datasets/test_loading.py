@@ -109,7 +109,13 @@ def test_own_files_are_split_by_class(tmp_path, class_folders):
 
 
 def test_other_kinds_of_files(tmp_path, refused):
-    for name, hint in (("x.txt", "as csv"), ("x.zip", "unpack it"), ("x.pkl", "not opened"), ("x.npy", "as npz"), ("x", "")):
+    for name, hint in (
+        ("x.txt", "as csv"),
+        ("x.zip", "unpack it"),
+        ("x.pkl", "not opened"),
+        ("x.npy", "as npz"),
+        ("x", ""),
+    ):
         (tmp_path / name).write_text("")
         for read in (datasets.load, datasets.load_inputs):
             with refused(name, "got a file", hint):

@@ -53,7 +53,10 @@ def fingerprints(examples: datasets.Examples) -> np.ndarray:
 def _prints(inputs: np.ndarray, columns: Sequence[datasets.Column]) -> np.ndarray:
     if columns:
         inputs = np.stack(
-            [_named(inputs[:, index], column) for index, column in sorted(enumerate(columns), key=lambda each: each[1])],
+            [
+                _named(inputs[:, index], column)
+                for index, column in sorted(enumerate(columns), key=lambda each: each[1])
+            ],
             axis=1,
         )
     rows = (inputs[index] for index in range(len(inputs)))

@@ -1,0 +1,231 @@
+"""What was trained on is known again, however its files were saved since."""
+
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxmeta import datasets, recipes
+from jaxmeta.recipes.kinds import facts, seen
+from jaxmeta.recipes.recipe import Task
+
+PROMISE = "the test has nothing that was trained on"
+TASK = Task(picture=(6, 6, 1), ways=2, shots=1, queries=1, train_ways=2)
+
+
+def trained(path, task=TASK):
+    """What a training on a path sees, and the domain that it would be tested on at once."""
+    parts = [recipes.domains.open(str(path), split, task=task) for split in ("train", "validation")]
+    return parts[0].known | parts[1].known, recipes.domains.open(str(path), "test", task=task)
+
+
+def of_test(path, known, task=TASK):
+    return recipes.domains.open(str(path), "test", task=task, seen=known)
+
+
+def write_table(path, rows, head="age,colour,x,label", line="{age},{colour},{x},{label}", sep=",", end="\n"):
+    text = [head.replace(",", sep)] + [line.format(**row, index=index).replace(",", sep) for index, row in rows]
+    path.write_bytes((end.join(text) + end).encode())
+    return path
+
+
+def patients(seed=0, count=60):
+    rng = np.random.default_rng(seed)
+    return list(enumerate(
+        {"age": int(rng.integers(20, 90)), "colour": ("red", "green", "blue")[rng.integers(3)],
+         "x": f"{rng.normal():.4f}", "label": "ab"[index % 2]} for index in range(count)
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {"end": "\r\n"},
+        {"sep": ";"},
+        {"sep": "\t"},
+        {"head": ",age,colour,x,label", "line": "{index},{age},{colour},{x},{label}"},
+        {"head": "x,label,age,colour", "line": "{x},{label},{age},{colour}"},
+        {"head": "age,colour,x,label", "line": "{age}.0,{colour},{x}0,{label}"},
+        {"head": "age,colour,x,label", "line": "{age}, {colour}, {x},'{label}'"},
+    ],
+)
+@pytest.mark.fault(promised=PROMISE)
+def test_a_table_saved_again(tmp_path, saved):
+    known, first = trained(write_table(tmp_path / "one.csv", patients()))
+    again = of_test(write_table(tmp_path / "two.csv", patients(), **saved), known)
+    assert again.split == first.split == "test rows"
+    assert again.facts[0]["examples"] == first.facts[0]["examples"]
+
+
+@pytest.mark.parametrize("change", ["one row more", "a category more", "a row less", "shuffled", "half of it"])
+@pytest.mark.fault(promised=PROMISE)
+def test_a_table_that_changed(tmp_path, change):
+    known, first = trained(write_table(tmp_path / "one.csv", patients()))
+    own, more = patients(), patients(seed=1, count=1)
+    more[0][1]["colour"] = "amber" if change == "a category more" else "red"
+    changed = {
+        "one row more": own + more, "a category more": own + more, "a row less": own[1:], "shuffled": own[::-1],
+        "half of it": own[:30],
+    }[change]  # fmt: skip
+    again = of_test(write_table(tmp_path / "one.csv", changed), known)
+    assert again.split == "test rows"
+    left, extra = first.facts[0]["examples"], change in ("one row more", "a category more")
+    assert again.facts[0]["examples"] <= left + extra
+    loaded = datasets.load(tmp_path / "one.csv")
+    assert seen.unseen(loaded, known).split == "test rows"
+    assert not known.examples & set(seen.fingerprints(seen.unseen(loaded, known)).tolist())
+
+
+def test_another_table_of_the_same_columns_is_taken_whole(tmp_path):
+    known, _ = trained(write_table(tmp_path / "one.csv", patients()))
+    assert of_test(write_table(tmp_path / "two.csv", patients(seed=1)), known).split == "all"
+
+
+def test_values_of_a_table_saved_again(tmp_path):
+    task = Task(criterion="squared_error", shots=4, queries=2, train_queries=2)
+    lines = [f"{index % 7},{index},{index / 3}" for index in np.random.default_rng(0).permutation(60)]
+    for name, end in (("one.csv", "\n"), ("two.csv", "\r\n")):
+        (tmp_path / name).write_bytes(end.join(["a,b,y", *lines]).encode())
+    known, first = trained(tmp_path / "one.csv", task)
+    again = of_test(tmp_path / "two.csv", known, task)
+    assert (again.split, again.facts[0]["examples"]) == (first.split, first.facts[0]["examples"]) == ("test rows", 15)
+
+
+def write_pictures(path, classes=range(12), seed=0, names="class {}"):
+    rng = np.random.default_rng(seed)
+    for label in classes:
+        (path / names.format(label)).mkdir(parents=True)
+        for index in range(8):
+            Image.fromarray(rng.integers(0, 256, (6, 6), np.uint8)).save(path / names.format(label) / f"{index}.png")
+    return path
+
+
+def of(domain):
+    return domain.facts[0]["class_names"]
+
+
+@pytest.mark.parametrize(
+    "change", ["nothing", "moved", "one picture more", "one class more", "a class less", "renamed", "recoloured"]
+)
+@pytest.mark.fault(promised=PROMISE)
+def test_pictures_that_changed(tmp_path, change):
+    path = write_pictures(tmp_path / "one")
+    known, first = trained(path)
+    assert known.classes.isdisjoint(of(first))
+    if change == "moved":
+        path = shutil.move(path, tmp_path / "two")
+    if change == "one picture more":
+        Image.fromarray(np.full((6, 6), 7, np.uint8)).save(path / "class 3" / "9.png")
+    if change == "one class more":
+        write_pictures(path, [12], seed=9)
+    if change == "a class less":
+        shutil.rmtree(path / of(first)[0])
+    if change == "renamed":
+        for each in sorted(path.iterdir()):
+            each.rename(path / f"other {each.name}")
+    if change == "recoloured":  # other contents under the names that were trained on
+        shutil.rmtree(path)
+        write_pictures(path, seed=5)
+    again = of_test(path, known)
+    more, less = ["class 12"] * (change == "one class more"), change == "a class less"
+    names = [*of(first)[less:], *more]
+    assert sorted(of(again)) == sorted(f"other {name}" if change == "renamed" else name for name in names)
+    assert again.split == "test"
+    assert "classes left out that were trained on" in again.facts[0]["notes"][-1]
+
+
+def test_other_classes_are_taken_whole_and_numbers_are_no_names(tmp_path):
+    known, _ = trained(write_pictures(tmp_path / "one"))
+    assert of_test(write_pictures(tmp_path / "two", seed=1, names="kind {}"), known).split == "all"
+    known, _ = trained(write_pictures(tmp_path / "three", seed=2, names="{}"))
+    assert of_test(write_pictures(tmp_path / "four", seed=3, names="{}"), known).split == "all"
+
+
+def test_nothing_left_is_refused_unless_it_is_asked_for(tmp_path):
+    path = write_pictures(tmp_path / "one")
+    known, first = trained(path)
+    for name in of(first):
+        shutil.rmtree(path / name)
+    with pytest.raises(
+        ValueError, match="something that was not trained on, got nothing that was not; name the classes"
+    ):
+        of_test(path, known)
+    everything = of_test(path, known, Task(**{**vars(TASK), "test_classes": ("all",)}))
+    assert (everything.split, len(of(everything))) == ("all", 9)
+
+
+def test_a_run_of_before_knows_its_files_alone(tmp_path):
+    path = write_pictures(tmp_path / "one")
+    known, first = trained(path)
+    before = seen.Seen(known.checksums, None)
+    assert of(of_test(path, before)) == of(first)
+    Image.fromarray(np.full((6, 6), 7, np.uint8)).save(path / "class 3" / "9.png")
+    assert of_test(path, before).split == "all"
+
+
+@pytest.mark.parametrize(
+    ("lists", "sizes"),
+    [
+        ({"train_classes": ("class 1", "class 2", "class 3")}, (3, 4, 5)),
+        ({"test_classes": ("class 0", "class 1")}, (6, 4, 2)),
+        ({"train_classes": ("class 1", "class 2"), "validation_classes": ("class 3", "class 4")}, (2, 2, 8)),
+        ({"train_classes": ("all",)}, (12, 12, 12)),
+        ({"test_classes": ("all",)}, (8, 4, 12)),
+    ],
+)
+def test_lists_of_classes(tmp_path, lists, sizes):
+    path, task = write_pictures(tmp_path / "one"), Task(**{**vars(TASK), **lists})
+    parts = [recipes.domains.open(str(path), split, task=task) for split in ("train", "validation", "test")]
+    assert tuple(len(of(part)) for part in parts) == sizes
+    if "all" not in sum(lists.values(), ()):
+        assert len({name for part in parts for name in of(part)}) == 12
+        for name, classes in lists.items():
+            assert sorted(of(parts[("train", "validation", "test").index(name.partition("_")[0])])) == sorted(classes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"train_classes": ("class 99",)}, "`train_classes`: expected classes of the domain, got 'class 99'"),
+        (
+            {"train_classes": ("class 1", "class 2"), "test_classes": ("class 1",)},
+            "each class in one list, got 'class 1'",
+        ),
+        ({"min_examples": 9}, "`min_examples`: expected at most 8"),
+    ],
+)
+@pytest.mark.fault(promised="one line that names the field")
+def test_lists_that_do_not_fit(tmp_path, fields, words):
+    task = Task(**{**vars(TASK), **fields})
+    with pytest.raises(ValueError, match="expected") as caught:
+        recipes.domains.open(str(write_pictures(tmp_path / "one")), "train", task=task)
+    assert words in str(caught.value)
+
+
+def test_small_classes_are_left_out_and_named(tmp_path):
+    path = write_pictures(tmp_path / "one")
+    (path / "class 4" / "0.png").unlink()
+    known = recipes.domains.open(str(path), "test", task=Task(**{**vars(TASK), "min_examples": 8}), seen=seen.Seen())
+    assert len(of(known)) == 11
+    assert known.facts[0]["notes"] == ["1 classes of fewer than 8 examples left out: class 4"]
+
+
+def test_cells_are_completed_by_the_support_set(tmp_path):
+    rows = [f"{'' if index % 5 == 0 else index},{('red', 'green', 'blue')[index % 3]},{'ab'[index % 2]}"
+            for index in range(40)]  # fmt: skip
+    (tmp_path / "holes.csv").write_text("x,colour,label\n" + "\n".join(rows))
+    task = recipes.complete(Task(domain=str(tmp_path / "holes.csv"), ways=2, shots=4, queries=3))
+    assert task.num_features == 4
+    domain = recipes.domains.open(task.domain, "test", task=task, seen=seen.Seen())
+    episode = domain.sample(jax.random.key(0))
+    assert episode.support.inputs.shape == (8, 4)
+    for batch in episode:
+        assert np.isfinite(batch.inputs).all()
+    np.testing.assert_allclose(episode.support.inputs.mean(axis=0), 0, atol=1e-6)
+    said = facts.line(domain.facts[0])
+    assert said == (
+        "read holes, all: 40 rows; 2 classes of 20 (a, b); target 'label'; 2 features, 1 of them categories; "
+        "8 cells missing; numbers in 1 to 39"
+    )
