@@ -6,6 +6,8 @@ import importlib.util
 import pathlib
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from jaxmeta import report, runs, transfer
 from jaxmeta.cli import config, signals, watching
@@ -27,11 +29,11 @@ def run(options: config.Transfer, preset: str) -> int:
     failed = sum("error" in row for row in rows)
     took = f"{len(rows)} rows in {(time.perf_counter() - start) / 60:.1f} min"
     _say(took + (f", {failed} failed" if failed else ""))
-    _write(plan, path, rows)
+    _write(plan, path, rows, list(watch.read.values()))
     return int(failed > 0)
 
 
-def _write(plan: transfer.Plan, folder: pathlib.Path, rows: list[transfer.Row]) -> None:
+def _write(plan: transfer.Plan, folder: pathlib.Path, rows: list[transfer.Row], read: list[Mapping[str, Any]]) -> None:
     checksums = {name: value for row in rows for name, value in row.pop("checksums").items()}
     found = transfer.compare(rows)
     print(found)
@@ -39,7 +41,7 @@ def _write(plan: transfer.Plan, folder: pathlib.Path, rows: list[transfer.Row]) 
     runs.write_text(folder / "results.md", str(found))
     if importlib.util.find_spec("matplotlib"):
         report.transfer(rows).savefig(folder / "results.png", dpi=120)
-    content = results.document(rows, seed=plan.seed, checksums=checksums) | found.found
+    content = results.document(rows, seed=plan.seed, checksums=checksums, read=read) | found.found
     print(f"results: {runs.write_json(folder / 'results.json', content)}")
 
 

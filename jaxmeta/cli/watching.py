@@ -6,6 +6,8 @@ import contextlib
 import pathlib
 import re
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from tqdm import tqdm
 
@@ -20,6 +22,8 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     def __init__(self, stop: signals.Stop, tensorboard: pathlib.Path | None = None):
         self.stop, self.bar, self.tensorboard = stop, None, tensorboard
         self.boards: dict[str, board.Board] = {}
+        self.read: dict[str, Mapping[str, Any]] = {}
+        """{what was said of data: the facts}"""
 
     def __exit__(self, *_: object) -> None:
         for each in self.boards.values():
@@ -59,6 +63,11 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     def _note(self, event: Event) -> None:
         self._say(f"{event.label}: {event.text}" if event.num_steps else event.text)
+
+    def _read(self, event: Event) -> None:
+        if event.text not in self.read:
+            tqdm.write(checks.line(event.text))
+        self.read[event.text] = event.values
 
     def _say(self, text: str) -> None:
         tqdm.write(checks.line(text), file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxmeta.training import MetaState
 from jaxmeta.types import PyTree
@@ -16,12 +16,12 @@ class Event(NamedTuple):
 
     kind: str
     """"begin" and "end" of the training, "progress" after some updates; "train" means over the last updates,
-    "validation" scores, and "note", a text."""
+    "validation" scores, "note", a text, and "read", what there is to say of data."""
     label: str
     """Names the training to people."""
     step: int
     num_steps: int
-    values: Mapping[str, float] = {}
+    values: Mapping[str, Any] = {}
     text: str = ""
 
 

@@ -84,7 +84,7 @@ class Run:
         domain = task.domain if domain is None else domain
         lists = {"train_classes": (), "validation_classes": (), "test_classes": test_classes}
         own = {"target_column": target_column, "columns": tuple(columns), "min_examples": min_examples, **lists}
-        if recipes.short(domain) == recipes.short(task.domain):  # as it was said in training
+        if recipes.short(domain) == recipes.short(task.domain):
             own = {name: value or getattr(task, name) for name, value in own.items()}
         asked = self.recipe.replace(domain=domain, polarity=polarity or task.polarity, **own)
         data_dir = self.data_dir if data_dir is None else data_dir
@@ -111,8 +111,8 @@ class Run:
           inner_steps: adaptation steps; None: the recipe's for evaluation.
           norm: another normalisation over the same parameters.
           tasks_per_chunk: tasks that a device computes side by side; 0: what is fastest and fits.
-          options: `num_tasks` (600), `ways`, `shots`, `queries` (the recipe's), `seed` of the tasks, `target_column` and
-            `columns` of a csv, `test_classes` and `min_examples` of a set of one's own, `polarity` of pictures,
+          options: `num_tasks` (600), `ways`, `shots`, `queries` (the recipe's), `seed` of the tasks, `target_column`
+            and `columns` of a csv, `test_classes` and `min_examples` of a set of one's own, `polarity` of pictures,
             `data_dir`.
 
         Returns:

@@ -176,7 +176,7 @@ class Drawn(NamedTuple):
 def _meet(setting: Setting, meeting: Meeting, folder: pathlib.Path | None, watch: trained.Watch) -> list[Row]:
     """The rows of all methods on the tasks of one target; those that lie in the folder are not computed again."""
     plan, (source, _, target, shots) = setting.plan, meeting
-    drawn = functools.cache(lambda: _draw(setting, meeting))
+    drawn = functools.cache(lambda: _draw(setting, meeting, watch))
     rows = []
     floors = dict.fromkeys(recipes.floors(methods.plain(setting, meeting.target), plan.ways), "floor")
     for method, family in (floors | dict(source.families)).items():
@@ -234,7 +234,7 @@ def _told(row: Row) -> str:
     return f"{100 * row['single']['mean']:.1f}" if row["metric"] == "accuracy" else f"{row['single']['mean']:.3f}"
 
 
-def _draw(setting: Setting, meeting: Meeting) -> Drawn:
+def _draw(setting: Setting, meeting: Meeting, watch: trained.Watch) -> Drawn:
     plan, source, seen = setting.plan, meeting.source, meeting.source.seen()
     task, has_classes = methods.plain(setting, meeting.target).task, plan.criterion == "cross_entropy"
     class_sizes = recipes.domains.class_sizes(task, "test", seen=seen, data_dir=setting.data_dir)
@@ -245,6 +245,8 @@ def _draw(setting: Setting, meeting: Meeting) -> Drawn:
         return Drawn(sizes, smallest, None, {})
     options: dict[str, Any] = {"seen": seen, "data_dir": setting.data_dir}
     domain = recipes.domains.open(meeting.target, "test", task=task, **sizes._asdict(), **options)
+    for read in (*source.read(), *domain.facts):
+        watch.report(Event("read", "transfer", 0, 0, read, recipes.line(read)))
     sample = tasks.widen(domain.sample, plan.ways) if has_classes else domain.sample
     episodes = scores.draw(sample, TEST_SEED + plan.seed, plan.num_tasks)
     facts = {"domain": meeting.name, "split": domain.split, **sizes._asdict()}

@@ -54,6 +54,8 @@ class Source(NamedTuple):
     ready: Callable[[str], Ready]
     seen: Callable[[], recipes.Seen | None]
     """What was trained on; None: anything may have been."""
+    read: Callable[[], tuple[recipes.Facts, ...]]
+    """What there is to say of its data."""
     features: Callable[[], dict[str, Features]]
     """"untrained" and "trained" features; none where the source's examples are not known."""
     identity: Callable[[str], Any]
@@ -176,20 +178,23 @@ def _trained(setting: Setting, name: str, domain: str, folder: pathlib.Path | No
         return {name: Features(encode, encode(inputs)) for name, encode in encoders.items() if encode}
 
     @functools.cache
-    def seen() -> recipes.Seen:
+    def looked_at() -> tuple[recipes.Seen, tuple[recipes.Facts, ...]]:
         task = methods.plain(setting, domain).task
         options: dict[str, Any] = {"data_dir": setting.data_dir}
         least: dict[str, Any] = {"task": task, "ways": 2, "shots": 1, "queries": 1}
-        opened = [
+        train, validation = (
             recipes.domains.labelled(task, split, **options)
             if setting.kind.pretrains
             else recipes.domains.open(domain, split, **least, **options)
             for split in ("train", "validation")
-        ]
-        return opened[0].known | opened[1].known
+        )
+        return train.known | validation.known, train.facts + validation.facts
+
+    def seen() -> recipes.Seen:
+        return looked_at()[0]
 
     families = {method_name: methods.method(method_name).family for method_name in plan.learners}
-    return Source(name, domain, families, ready, seen, features, identity)
+    return Source(name, domain, families, ready, seen, lambda: looked_at()[1], features, identity)
 
 
 def _queries(recipe: Recipe, split: str, shots: int, queries: int, data_dir: str | None) -> int:
@@ -239,7 +244,8 @@ def _run(setting: Setting, label: str, given: runs.Run) -> Source:
     checksum = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(given.meta_params)))
     identity = [training.recorded(own), checksum.hexdigest()]
     domain = own.task.domain
-    return Source(domain, domain, {name: family}, lambda name: ready, lambda: given.seen, dict, lambda name: identity)
+    own_identity = lambda name: identity  # noqa: E731
+    return Source(domain, domain, {name: family}, lambda name: ready, lambda: given.seen, tuple, dict, own_identity)
 
 
 def _rate(setting: Setting, tested: Recipe, meta_params: PyTree, path: pathlib.Path | None) -> float:

@@ -117,7 +117,11 @@ def domain(
     try:
         sample = sampled()
     except ValueError as error:
-        raise ValueError(f"`domain` {names.short(place.part)}, {loaded.split}: {error}") from error
+        own = ("`train_shots`", "`train_queries`") if place.split == "train" else ("`shots`", "`queries`")
+        hint = f"give fewer {own[0]} or {own[1]}" if "num_queries" in str(error) else ""
+        hint += ", or `min_examples` to leave small classes out" if hint and len(loaded.class_names) > 2 else ""
+        said = f"`domain` {names.short(place.part)}, {loaded.split}: {error}"
+        raise ValueError(f"{said}; {hint}" if hint else said) from error
     known = seen.Seen() if place.split == "test" else seen.of(loaded)
     return Domain(sample, split or loaded.split, loaded.checksums, known, (facts.of(loaded),))
 
