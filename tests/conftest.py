@@ -29,13 +29,21 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "fault(promised): a fault or bad input, a row of the table of faults")
+    config.addinivalue_line("markers", "long: what `python -m pytest` leaves to `python -m pytest -m long`")
+    config.addinivalue_line(
+        "markers", "product(NAME=VALUES): a product of parameters; other values than these are long"
+    )
     if config.getoption("--faults-table") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(FaultsTable(config.getoption("--faults-table")))
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m fault selects
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items):
     for item in items:
+        if mark := item.get_closest_marker("product"):
+            given = item.callspec.params
+            if any(given[name] not in kept for name, kept in mark.kwargs.items()):
+                item.add_marker(pytest.mark.long)
         for name in PROMISES.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.fault(promised=PROMISES[name]))
         if mark := item.get_closest_marker("fault"):

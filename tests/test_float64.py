@@ -35,6 +35,7 @@ def drawn():
 
 
 @pytest.mark.parametrize("name", [*registry.LEARNERS, *registry.BASELINES])
+@pytest.mark.product(name=("maml", "protonet", "r2d2"))
 def test_a_step_and_an_evaluation(name):
     every = itertools.product(registry.MODELS, ("support", "task")) if name == "maml" else [("linen", "support")]
     for model, norm in every:
@@ -105,6 +106,7 @@ class Broken(BaseException):
     pass
 
 
+@pytest.mark.long
 def test_commands_from_the_data_to_the_table(tmp_path, monkeypatch, capsys):
     """A training that is broken off goes on to the same bits, and what is evaluated has lost none."""
     inputs = np.random.default_rng(0).normal(size=(20, 16, 2))

@@ -42,6 +42,7 @@ def test_signatures(name, model):
 
 
 @pytest.mark.parametrize(("name", "model"), PAIRS)
+@pytest.mark.product(model=("linen",))
 def test_loss_and_gradient(name, model):
     case = registry.case(name, model)
     learner = case.learner
@@ -66,6 +67,7 @@ def test_loss_and_gradient(name, model):
 
 
 @pytest.mark.parametrize(("name", "model"), PAIRS)
+@pytest.mark.product(name=("maml", "protonet", "reptile", "r2d2"), model=("linen",))
 def test_training_lowers_the_loss_without_compiling_twice(name, model):
     case = registry.case(name, model)
     trainer = meta_trainer(case.learner, optax.adam(1e-2))
@@ -99,6 +101,7 @@ def padded(batch, extra):
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize(("name", "model"), PAIRS)
+@pytest.mark.product(name=("maml", "protonet", "relation_net"), norm=("batch", "layer", "task"), model=("linen",))
 def test_single_equals_joint_for_every_norm_but_batch_and_padding_changes_nothing(name, model, norm):
     learner = registry.case(name, model, norm).learner
     meta_params = learner.init(KEY)
@@ -122,6 +125,7 @@ def test_single_equals_joint_for_every_norm_but_batch_and_padding_changes_nothin
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ["maml", "protonet"])
+@pytest.mark.product(norm=("batch", "task"))
 def test_padding_changes_no_gradient(name, norm):
     learner = registry.case(name, "linen", norm).learner
     episode = first(drawn())
@@ -135,6 +139,7 @@ def test_padding_changes_no_gradient(name, norm):
 
 
 @pytest.mark.parametrize("name", sorted(registry.WITH_STEPS))
+@pytest.mark.product(name=("maml", "reptile", "cavia"))
 def test_learners_with_inner_steps_take_the_same_options_which_act(name):
     used = set()
 

@@ -35,6 +35,7 @@ def assert_equal(found, expected):
 
 
 @pytest.mark.parametrize("name", registry.LEARNERS)
+@pytest.mark.product(name=("maml", "protonet"))
 def test_two_devices_make_the_update_of_one(name, mesh):
     learner, episodes = registry.case(name).learner, drawn()
     results = []
@@ -67,6 +68,7 @@ def test_tasks_that_do_not_divide_are_refused(mesh):
         meta_trainer(case.learner, optax.sgd(0.1), tasks_per_chunk=4, mesh=mesh).update(state, drawn(4), KEY)
 
 
+@pytest.mark.long
 def test_each_device_samples_its_own_tasks_without_communication(mesh):
     learner = protonet(models.mlp(4, 3, hidden=(5,)), criteria.cross_entropy, num_ways=3)
     sample = tasks.tabular(num_features=4, num_ways=3, num_shots=2, num_queries=1)
@@ -106,6 +108,7 @@ print(json.dumps(results(mesh)))
 """
 
 
+@pytest.mark.long
 def test_two_processes_of_two_devices_make_what_one_device_makes():
     with socket.socket() as free:
         free.bind(("localhost", 0))

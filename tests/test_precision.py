@@ -35,6 +35,7 @@ def all_float32(*trees):
 @pytest.mark.parametrize(
     ("norm", "most"), [("batch", 2), ("batch, smooth", 0.1), ("support", 2), ("layer", 0.1), ("none", 0.1)]
 )
+@pytest.mark.long
 def test_the_error_of_bfloat16(norm, most, monkeypatch):
     if "smooth" in norm:  # it is units of a ReLU that change sides which cost so much
         norm = norm.partition(",")[0]
@@ -58,6 +59,7 @@ def test_the_error_of_bfloat16(norm, most, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["protonet", "relation_net", "r2d2", "meta_sgd"])
+@pytest.mark.product(name=("protonet",))
 def test_learners_keep_float32(name):
     def build(*arguments):
         return models.in_precision(registry.linen("support", *arguments), jnp.bfloat16)

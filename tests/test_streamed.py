@@ -71,6 +71,7 @@ def test_a_mixture_of_streamed_samplers_is_refused():
         tasks.streamed(registry.pictures()._replace(inputs=jnp.ones((50, 2))), **SIZES)
 
 
+@pytest.mark.long
 def test_data_larger_than_the_memory_that_is_used(tmp_path):
     """A sparse file of 3 GB; what a process holds of it is what it drew."""
     program = f"""

@@ -13,6 +13,7 @@ KEY = jax.random.key(0)
 
 
 @pytest.mark.parametrize("name", registry.TASKS)
+@pytest.mark.product(name=("few_shot", "strokes", "from_arrays", "sinusoid"))
 def test_an_episode_is_a_function_of_seed_and_index(name):
     sample = registry.TASKS[name]()
     many = jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(6)))()
@@ -22,6 +23,7 @@ def test_an_episode_is_a_function_of_seed_and_index(name):
 
 
 @pytest.mark.parametrize("name", [*registry.TASKS, "labelled_batches"])
+@pytest.mark.product(name=("few_shot", "mixture", "sinusoid", "labelled_batches"))
 def test_a_sampler_is_a_pytree_of_its_data(name):
     make = registry.TASKS.get(name, lambda: tasks.labelled_batches(registry.pictures(), batch_size=4))
     draw, made = jax.jit(lambda *given: tasks.episodes(*given)), [make(), jax.tree.map(jnp.copy, make())]

@@ -55,6 +55,7 @@ def test_the_most_devices_that_divide_the_tasks():
     assert meshes.most(6).size == 2
 
 
+@pytest.mark.long
 def test_one_device_makes_what_two_make_and_a_resume_names_another_number(tmp_path, monkeypatch, capsys):
     if jax.device_count() != 2:
         pytest.skip("there are not two devices")

@@ -108,6 +108,7 @@ def assert_same_table(path, expected):
             np.testing.assert_allclose(row[column]["per_task"], other[column]["per_task"], rtol=1e-6, atol=2e-6)
 
 
+@pytest.mark.long
 def test_two_processes_train_and_evaluate_as_one(together, tmp_path, capsys):
     codes, _, err = finish(start([*TRAIN, "--out", "run"], tmp_path, JAX_NUM_CPU_DEVICES="4"))
     assert codes == [0], err
@@ -142,6 +143,7 @@ def test_a_signal_to_one_process_ends_all_and_the_run_goes_on_to_the_same_bits(t
 
 
 @pytest.mark.fault(promised="all processes end")
+@pytest.mark.long
 def test_a_process_that_fails_ends_all(tmp_path):
     codes, _, err = launch([*TRAIN, "--out", "run"], tmp_path, IMPATIENT, FAILED)
     assert codes == [1, 1], err

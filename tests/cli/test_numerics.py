@@ -48,6 +48,7 @@ def found(tmp_path_factory):
     return results
 
 
+@pytest.mark.long
 def test_hashes_locale_and_working_directory_change_no_bit(found):
     first, second = (found[name] for name in list(AROUND)[:2])
     np.testing.assert_equal(second, first)

@@ -15,6 +15,7 @@ TINY = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_second_command_finds_the_programs_of_the_first_and_makes_the_same_bits(tmp_path):
     environment = os.environ | {
         "JAXMETA_CACHE": str(tmp_path / "cache"),

@@ -103,6 +103,7 @@ def test_a_signal_saves_and_the_line_that_it_prints_resumes(number, unbroken, tm
 
 @pytest.mark.parametrize("moments", [(0,), (1, 2), (60, 125), (STEPS,)])
 @pytest.mark.fault(promised="the bits of an unbroken run")
+@pytest.mark.product(moments=((1, 2),))
 def test_killed_at_any_moment_it_goes_on_to_the_same_bits(moments, unbroken, tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "INTERVAL", 0.05)
     monkeypatch.setattr(fitting, "CALL", 0.002)
@@ -266,6 +267,7 @@ def test_a_real_process_leaves_in_time_and_holds_its_folder(tmp_path):
 
 
 @pytest.mark.fault(promised="the bits of an unbroken run")
+@pytest.mark.long
 def test_a_real_process_that_is_killed_goes_on_to_the_same_bits(tmp_path):
     assert faults.main(["--trials", "1", "--steps", "400", "--folder", str(tmp_path)]) == 0
     content = json.loads((tmp_path / "unbroken" / "results.json").read_text())

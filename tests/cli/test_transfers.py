@@ -169,6 +169,7 @@ def test_domains_of_two_kinds_are_refused(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_a_target_gives_what_it_has(done, tmp_path):
     pictures = np.random.default_rng(0).integers(0, 255, (14, 8, 8, 1), np.uint8)
     np.savez(tmp_path / "few.npz", images=pictures, labels=np.repeat([0, 1, 2], [4, 5, 5]))
@@ -181,6 +182,7 @@ def test_a_target_gives_what_it_has(done, tmp_path):
     assert content["rows"][0]["chance"] == pytest.approx(1 / 3)
 
 
+@pytest.mark.long
 def test_runs_of_train_take_part(done, tmp_path, capsys):
     """Each with a row of its own, and none of the preset's own methods, which nobody asked for."""
     tiny = ["--num-tasks", "4", "--validation-tasks", "4", "--queries", "3", "--num-filters", "4", "--steps", "4"]
@@ -212,6 +214,7 @@ def test_runs_of_train_take_part(done, tmp_path, capsys):
         assert next(other for other in found if other["method"] == row["method"])["single"] == row["single"]
 
 
+@pytest.mark.long
 def test_targets_of_one_name_are_two(tmp_path):
     """Cells are kept by what they are, not by the names of files."""
     for name, seed in (("A", 0), ("B", 1)):

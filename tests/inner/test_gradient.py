@@ -42,6 +42,7 @@ def test_mixed_mode_is_the_default_wherever_a_gradient_is_taken():
 
 
 @pytest.mark.parametrize("name", TAKES_GRADIENT)
+@pytest.mark.product(name=("maml", "meta_sgd"))
 def test_every_learners_meta_gradient_is_nesteds(name):
     inputs = jax.random.normal(jax.random.key(1), (12, *registry.PICTURE))
     task = Episode(*(Batch(inputs[rows], jnp.arange(6) % registry.WAYS) for rows in (slice(6), slice(6, 12))))
@@ -112,12 +113,14 @@ def assert_same(found, expected):
         assert gap(found[name], leaf) < 1e-12, name
 
 
+@pytest.mark.long
 def test_a_loss_may_read_anything_under_vmap_and_scan():
     expected = jax.jit(everything(inner.nested, side_by_side))(theta(), KEY)
     assert_same(jax.jit(everything(inner.mixed_mode, side_by_side))(theta(), KEY), expected)
     assert_same(jax.jit(everything(inner.mixed_mode, in_turn, inner.checkpointed_scan))(theta(), KEY), expected)
 
 
+@pytest.mark.long
 def test_hessian_vector_products_of_the_meta_loss():
     along = jax.tree.map(jnp.cos, theta())
 

@@ -31,6 +31,7 @@ def lively(key):
     return meta_params._replace(rule=unflatten(flat + 0.5 * jax.random.normal(key, flat.shape)))
 
 
+@pytest.mark.long
 def test_meta_gradient_against_finite_differences():
     assert_exact(build(lstm()), lively(KEY))
 

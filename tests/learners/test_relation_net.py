@@ -49,6 +49,7 @@ def test_relation_score_counts_real_rows_and_present_classes():
         criteria.relation_score(lambda x, mask=None: scores, batch._replace(targets=jnp.ones(3)), KEY)
 
 
+@pytest.mark.long
 def test_published_networks_with_queries_alone_and_padding():
     """All norms are in the protocol tests; here are the convolutions, two shots and an absent class."""
     encoder = models.conv4_maps((8, 8, 1), num_filters=2, norm="task")

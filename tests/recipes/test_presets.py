@@ -37,6 +37,7 @@ def test_transfers_name_methods_and_domains_that_there_are(name):
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name.endswith(("strokes", "sinusoid"))])
+@pytest.mark.product(name=("maml-strokes", "protonet-strokes", "reptile-strokes", "maml-sinusoid", "cavia-sinusoid"))
 def test_presets_fit_their_domain(name):
     """What a preset trains and what it tests take the tasks of its domain and share their parameters."""
     recipe = recipes.get(name).replace(num_filters=4)

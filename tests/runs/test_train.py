@@ -179,6 +179,7 @@ def of_before(run, path):
 
 
 @pytest.mark.parametrize("kind", ["waves", "glyphs", "tables"])
+@pytest.mark.product(kind=("glyphs", "waves"))
 def test_a_run_of_before_is_opened_evaluated_and_adapted(kind, request, tmp_path):
     if kind == "tables":
         tables = recipes.get("protonet-tabular").replace(steps=0, hidden=(4,), num_filters=4, queries=2)

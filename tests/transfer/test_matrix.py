@@ -18,6 +18,7 @@ def scored(rows):
     return {(row["domain"], row["shots"], row["method"]): row for row in rows}
 
 
+@pytest.mark.long
 def test_somebody_who_reproduces():
     rows = jaxmeta.transfer.matrix(sources=["strokes"], targets=["digits", "fonts"],
                                    methods=["protonet", "maml", "simple_shot"], shots=(1, 5), **TINY,
@@ -52,6 +53,7 @@ def test_tables_of_classes(tmp_path):
 
 
 @pytest.mark.parametrize(("source", "target"), [("tabular", "diabetes"), ("sinusoid", "sinusoid")])
+@pytest.mark.long
 def test_values(source, target):
     options = {"criterion": "squared_error", "shots": (10,), **TINY}
     rows = transfer.matrix([source], [target], ["maml", "from_scratch"], **options)
