@@ -70,9 +70,10 @@ def _run(arguments: list[str]) -> int:
         print(f"Learns how to adapt: few-shot, cross-domain meta-learning.\n{USAGE}")
         return 0 if arguments else 2
     options, run = parsed(arguments)
-    from jaxmeta.cli import devices
+    from jaxmeta.cli import devices, watching
+    from jaxmeta.datasets import files
 
-    with devices.joined(getattr(options, "distributed", False)):
+    with devices.joined(getattr(options, "distributed", False)), files.watched(watching.reading):
         return run(options)
 
 

@@ -83,6 +83,9 @@ class Evaluate:
     that alone can be it."""
     columns: tuple[str, ...] = ()
     """The features of a csv, by name or number; else all columns but those that number or name the rows."""
+    query_domain: str = ""
+    """The domain of the queries, if it is another than the support set's, such as another scanner or style; its classes
+    go by the same names."""
     test_classes: tuple[str, ...] = ()
     """Classes of a set of your own to test on, or a text file that has one a line; all: every one; else those that were
     not trained on."""

@@ -6,7 +6,7 @@ import contextlib
 import pathlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tqdm import tqdm
@@ -14,6 +14,15 @@ from tqdm import tqdm
 from jaxmeta import checks
 from jaxmeta.cli import board, signals
 from jaxmeta.runs import Event, processes
+
+PATIENCE = 3.0
+"""Seconds before a bar is drawn of what is read."""
+
+
+def reading(items: Iterable[Any], count: int, what: str) -> Iterable[Any]:
+    """A progress bar for reading that takes a while."""
+    every = 0.2 if sys.stderr.isatty() else 30
+    return tqdm(items, total=count, desc=checks.line(what), delay=PATIENCE, mininterval=every, leave=False)
 
 
 class Watch(contextlib.AbstractContextManager["Watch"]):

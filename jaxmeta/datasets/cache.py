@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.datasets import npz, pictures
+from jaxmeta.datasets import files, npz, pictures
 
 LARGE = 2**32  # bytes of pictures that are held in memory
 _ELSEWHERE = "JAXMETA_CACHE says where else"
@@ -49,16 +49,17 @@ def images(
     Raises:
       DataError: if pictures differ in shape, or so many do not fit into the cache's disk.
     """
+    decoded = lambda: files.told(decode(), count, f"decoding pictures, {reader}")  # noqa: E731
     shape = None if form is None else [form.height, form.width, form.channels]
     key = json.dumps([FORMAT, reader, shape, sorted(checksums.items())])
     path = folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.npz"
     if form is not None and count * math.prod((form.height, form.width, form.channels)) > LARGE:
-        return _mapped(path.with_suffix(".npy"), (count, form.height, form.width, form.channels), decode)
+        return _mapped(path.with_suffix(".npy"), (count, form.height, form.width, form.channels), decoded)
     with contextlib.suppress(checks.DataError):  # an entry that cannot be read counts as none
         kept = npz.read_arrays(path, ["images"]).get("images")
         if kept is not None and kept.dtype == np.uint8 and kept.ndim == 4 and _fits(kept, count, shape):
             return kept
-    fresh = pictures.stack(decode())
+    fresh = pictures.stack(decoded())
     with contextlib.suppress(OSError):  # a cache that cannot be written is no error
         _write(path, fresh)
     return fresh

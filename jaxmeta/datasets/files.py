@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import hashlib
 import importlib
 import os
 import pathlib
 import zipfile
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 
 from jaxmeta import checks
 
 PathLike = str | os.PathLike[str]
+T = TypeVar("T")
 
 # What unpacks to less may be packed as tightly as it likes; pictures and numbers beyond it never come near the ratio.
 FREE_BYTES, MAX_RATIO = 2**26, 200
@@ -75,6 +77,27 @@ def archive(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
                 checks.fail(str(path), "each member once", f"{member.filename!r} twice", error=checks.DataError)
             names.add(member.filename)
         yield opened
+
+
+Teller = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""(items, how many, what is done) -> the items, told of as they are taken."""
+
+_teller: contextvars.ContextVar[Teller] = contextvars.ContextVar("teller", default=lambda items, count, what: items)
+
+
+@contextlib.contextmanager
+def watched(teller: Teller) -> Iterator[None]:
+    """Has someone told of what is read, such as a progress bar: many files take a while."""
+    before = _teller.set(teller)
+    try:
+        yield
+    finally:
+        _teller.reset(before)
+
+
+def told(items: Iterable[T], count: int, what: str) -> Iterable[T]:
+    """The items; whoever watches is told of each."""
+    return _teller.get()(items, count, what)
 
 
 def check_ratio(what: object, size: int, packed: int) -> None:

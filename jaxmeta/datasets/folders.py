@@ -198,7 +198,8 @@ def picture(path: pathlib.Path, form: pictures.Form | None) -> np.ndarray:
 
 def read(path: pathlib.Path, names: list[str], form: pictures.Form | None) -> tuple[np.ndarray, str]:
     """Returns the pictures of these names and one checksum over all of their names and contents."""
-    checksums = {name: files.checksum(path / name) for name in names}
+    told = files.told(names, len(names), f"reading {path.name}")
+    checksums = {name: files.checksum(path / name) for name in told}
 
     def decode() -> cache.Decoded:
         paths = (str(path / name) for name in names)

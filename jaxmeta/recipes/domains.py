@@ -58,6 +58,7 @@ def open(
     ways: int | None = None,
     shots: int | None = None,
     queries: int | None = None,
+    query_domain: str = "",
     seen: Seen | None = None,
     data_dir: str | None = None,
 ) -> Domain:
@@ -73,6 +74,7 @@ def open(
       ways: classes per task; None: the task's, those of training in the split "train"; so are the next two.
       shots: support examples per class, per task in regression.
       queries: query examples per class, per task in regression.
+      query_domain: another domain with the same classes, of which the queries are; none: they are of the same one.
       seen: what was trained on, as `Domain.known` has it; None: everything may have been.
       data_dir: where the data sets lie; JAXMETA_DATA is the default.
 
@@ -104,6 +106,11 @@ def open(
     for name in ("train_classes", "validation_classes", "test_classes", "min_examples"):
         if getattr(task, name) and all(map(names.is_builtin, parts)):
             checks.fail(f"`{name}`", "a set of your own for `domain`", repr(name_or_path))
+    if query_domain:
+        if len(parts) > 1 or len(names.parts(query_domain)) > 1:
+            checks.fail("`query_domain`", "one domain beside one", f"{name_or_path!r} and {query_domain!r}")
+        place = Place(name_or_path, split, data_dir, seen)
+        return kind(task).across(task, place, place._replace(part=query_domain), sizes)
     made = [kind(task).open(task, Place(part, split, data_dir, seen), sizes) for part in parts]
     if len(made) == 1:
         return made[0]

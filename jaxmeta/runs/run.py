@@ -64,6 +64,7 @@ class Run:
         columns: tuple[str, ...] = (),
         test_classes: tuple[str, ...] = (),
         min_examples: int = 0,
+        query_domain: str = "",
         polarity: str = "",
         data_dir: str | None = None,
     ) -> Test:
@@ -88,7 +89,9 @@ class Run:
             own = {name: value or getattr(task, name) for name, value in own.items()}
         asked = self.recipe.replace(domain=domain, polarity=polarity or task.polarity, **own)
         data_dir = self.data_dir if data_dir is None else data_dir
-        drawn = scores.drawn(asked, seed=seed, num_tasks=num_tasks, **sizes, seen=self.seen, data_dir=data_dir)
+        drawn = scores.drawn(
+            asked, seed=seed, num_tasks=num_tasks, **sizes, seen=self.seen, query_domain=query_domain, data_dir=data_dir
+        )
         if drawn.shape.inputs != self.shape.inputs or drawn.shape.outputs != self.shape.outputs:
             wanted = f"inputs {list(self.shape.inputs)} and {self.shape.outputs} outputs, as the network has"
             got = f"{list(drawn.shape.inputs)} and {drawn.shape.outputs}"
@@ -112,7 +115,8 @@ class Run:
           norm: another normalisation over the same parameters.
           tasks_per_chunk: tasks that a device computes side by side; 0: what is fastest and fits.
           options: `num_tasks` (600), `ways`, `shots`, `queries` (the recipe's), `seed` of the tasks, `target_column`
-            and `columns` of a csv, `test_classes` and `min_examples` of a set of one's own, `polarity` of pictures,
+            and `columns` of a csv, `test_classes` and `min_examples` of a set of one's own, `query_domain`
+            of the queries where it is not that of the support sets, `polarity` of pictures,
             `data_dir`.
 
         Returns:

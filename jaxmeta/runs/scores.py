@@ -44,14 +44,17 @@ def drawn(
     shots: int,
     queries: int,
     seen: recipes.Seen | None,
+    query_domain: str = "",
     data_dir: str | None = None,
 ) -> Test:
     """Draws the test tasks of a recipe's domain; `seen` is what was trained on, if it is known."""
     task = recipe.task
     sizes = {"ways": ways, "shots": shots, "queries": queries}
-    domain = recipes.domains.open(task.domain, "test", task=task, **sizes, seen=seen, data_dir=data_dir)
+    options: dict[str, Any] = {"query_domain": query_domain, "seen": seen, "data_dir": data_dir}
+    domain = recipes.domains.open(task.domain, "test", task=task, **sizes, **options)
+    shown = recipes.short(task.domain)
     facts = {
-        "domain": recipes.short(task.domain),
+        "domain": f"{shown} to {recipes.short(query_domain)}" if query_domain else shown,
         "split": domain.split,
         "ways": ways if recipe.scoring.has_classes else 0,
         "shots": shots,

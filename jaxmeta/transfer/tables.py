@@ -70,7 +70,7 @@ def markdown(rows: Sequence[Row], found: dict[str, list[dict[str, Any]]]) -> str
         lines += [
             f"{unit}, each query alone, mean and 95% interval over {scored[0]['num_tasks']} tasks, the same for all "
             f"methods. Bold: the {'highest' if sign(scored[0]) > 0 else 'lowest'} of a column. The average is over "
-            "domains of equal ways.",
+            f"domains of equal ways. Tested on {_splits(scored)}.",
             "",
         ]
     lines += _differences(
@@ -78,6 +78,12 @@ def markdown(rows: Sequence[Row], found: dict[str, list[dict[str, Any]]]) -> str
     )
     lines += _differences("Many sources against the best of them", found["multi_source"], ("method", "domain", "shots"))
     return "\n".join(lines)
+
+
+def _splits(scored: Sequence[Row]) -> str:
+    """What of each domain was tested, as far as its sources differ."""
+    found = dict.fromkeys((row["domain"], row["split"]) for row in scored)
+    return ", ".join(f"{tables.escaped(domain)} ({tables.escaped(split)})" for domain, split in found)
 
 
 def _matrix(table: Sequence[Row], ranked: dict[str, Any] | None) -> list[str]:

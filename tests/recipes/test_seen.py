@@ -229,3 +229,33 @@ def test_cells_are_completed_by_the_support_set(tmp_path):
         "read holes, all: 40 rows; 2 classes of 20 (a, b); target 'label'; 2 features, 1 of them categories; "
         "8 cells missing; numbers in 1 to 39"
     )
+
+
+def test_queries_of_another_domain_go_by_the_names_of_classes(tmp_path):
+    ours = write_pictures(tmp_path / "ours", range(4), names="caf\u00e9 {}")
+    theirs = write_pictures(tmp_path / "theirs", range(2, 9), seed=1, names="cafe\u0301 {}")
+    domain = recipes.domains.open(str(ours), "test", task=TASK, query_domain=str(theirs), seen=seen.Seen())
+    assert [of["class_names"] for of in domain.facts] == [
+        ["caf\u00e9 2", "caf\u00e9 3"],
+        ["caf\u00e9 2", "caf\u00e9 3"],
+    ]
+    episode = domain.sample(jax.random.key(0))
+    for batch, path in zip(episode, (ours, theirs), strict=True):
+        known = {each.tobytes() for each in datasets.load(path).inputs}
+        assert {np.rint(255 * np.asarray(each)).astype(np.uint8).tobytes() for each in batch.inputs} <= known
+
+
+@pytest.mark.parametrize(
+    ("queries", "words"),
+    [
+        ("fonts", "`query_domain`: expected at least 2 classes of the support's domain, got 0 in both"),
+        ("digits,fonts", "`query_domain`: expected one domain beside one"),
+        ("nowhere.csv", "nowhere.csv"),
+    ],
+)
+@pytest.mark.fault(promised="one line that names the field")
+def test_queries_of_a_domain_that_does_not_fit(tmp_path, queries, words):
+    ours = write_pictures(tmp_path / "ours", range(4))
+    with pytest.raises(ValueError, match="expected") as caught:
+        recipes.domains.open(str(ours), "test", task=TASK, query_domain=queries, seen=seen.Seen())
+    assert words in str(caught.value)

@@ -44,6 +44,10 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
     return Domain(tasks.from_arrays((inputs[chosen], targets[chosen]), **options), place.split, checksums)
 
 
+def _across(task: Task, place: Place, other: Place, sizes: Sizes) -> NoReturn:
+    checks.fail("`query_domain`", "classes, which two domains may share", f"values of {names.short(other.part)!r}")
+
+
 def _file(path: str) -> tuple[np.ndarray, np.ndarray]:
     """A user's tasks: inputs [tasks, n, d] and targets [tasks, n, m]."""
     arrays = npz.read_arrays(pathlib.Path(path), ("inputs", "targets"))
@@ -82,6 +86,7 @@ FUNCTIONS = Kind(
     fits=_fits,
     complete=_complete,
     open=_open,
+    across=_across,
     labelled=_labelled,
     augmented=lambda task, sample: sample,
     class_sizes=_class_sizes,

@@ -91,6 +91,8 @@ class Kind(NamedTuple):
     """The task with the sizes that its domains alone can tell."""
     open: Callable[[Task, Place, Sizes], Domain]
     """Raises ValueError or DataError if the domain cannot give such tasks in the task's form."""
+    across: Callable[[Task, Place, Place, Sizes], Domain]
+    """(task, of the support, of the queries, sizes): tasks that ask about examples of another domain."""
     labelled: Callable[[Task, Place], datasets.Examples]
     """A split with all its classes, as supervised training wants it; raises ValueError where there is none."""
     augmented: Callable[[Task, tasks.Sample], tasks.Sample]

@@ -11,7 +11,7 @@ import numpy as np
 from jaxmeta import checks, datasets, tasks
 from jaxmeta.recipes import names
 from jaxmeta.recipes.kinds import facts, seen
-from jaxmeta.recipes.kinds.kind import Domain, Place
+from jaxmeta.recipes.kinds.kind import Domain, Place, Sizes
 from jaxmeta.recipes.recipe import Task
 from jaxmeta.types import Batch
 
@@ -124,6 +124,47 @@ def domain(
         raise ValueError(f"{said}; {hint}" if hint else said) from error
     known = seen.Seen() if place.split == "test" else seen.of(loaded)
     return Domain(sample, split or loaded.split, loaded.checksums, known, (facts.of(loaded),))
+
+
+def across(
+    place: Place,
+    other: Place,
+    examples: Callable[[Place], datasets.Examples],
+    sizes: Sizes,
+    declared: Callable[[tasks.Sample, datasets.Examples], tasks.Sample],
+) -> Domain:
+    """Tasks whose support set is of one domain and whose queries are of another; classes are matched by their names.
+
+    Args:
+      place: where the support sets come from.
+      other: where the queries come from.
+      examples: reads a split of either.
+      sizes: of a task.
+      declared: brings tasks to the form that the network takes.
+
+    Raises:
+      ValueError: if fewer classes are in both than a task has, or tables differ in their columns.
+    """
+    ours, theirs = examples(place), examples(other)
+    found = [{unicodedata.normalize("NFC", name): index for index, name in enumerate(part.class_names)}
+             for part in (ours, theirs)]  # fmt: skip
+    common = [name for name in found[0] if name in found[1]]
+    if len(common) < sizes.ways:
+        names_of = lambda part: ", ".join(part.class_names[:12])  # noqa: E731
+        got = f"{len(common)} in both: {names_of(ours)} and {names_of(theirs)}"
+        checks.fail("`query_domain`", f"at least {sizes.ways} classes of the support's domain", got)
+    if ours.columns != theirs.columns:
+        checks.fail("`query_domain`", "the columns and categories of the support's domain", "others")
+    ours, theirs = (
+        datasets.select(part, [own[name] for name in common], part.split)
+        for part, own in zip((ours, theirs), found, strict=True)
+    )
+    options = {"num_ways": sizes.ways, "num_shots": sizes.shots, "num_queries": sizes.queries}
+    sample = tasks.across(ours, theirs._replace(class_names=ours.class_names), **options)
+    checksums = {f"{names.short(each.part)}: {file}": value for each, part in ((place, ours), (other, theirs))
+                 for file, value in part.checksums.items()}  # fmt: skip
+    split = ",".join(dict.fromkeys((ours.split, theirs.split)))
+    return Domain(declared(sample, ours), split, checksums, facts=(facts.of(ours), facts.of(theirs)))
 
 
 def support(what: str, loaded: datasets.Examples, ways: int) -> Batch:

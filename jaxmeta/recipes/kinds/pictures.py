@@ -83,6 +83,11 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
     return labelled.domain(place, loaded, sampled, named)
 
 
+def _across(task: Task, place: Place, other: Place, sizes: Sizes) -> Domain:
+    own = lambda place: _labelled(task, place)  # noqa: E731
+    return labelled.across(place, other, own, sizes, lambda sample, _: sample)
+
+
 def _check_differ(place: Place, inputs: np.ndarray) -> None:
     """Raises DataError if all pictures are blank: there is nothing to learn, and nobody would be told."""
     looked_at = inputs[:: max(1, len(inputs) // 4096)]
@@ -192,6 +197,7 @@ PICTURES = Kind(
     fits=_fits,
     complete=_complete,
     open=_open,
+    across=_across,
     labelled=_labelled,
     augmented=augmented,
     class_sizes=_class_sizes,

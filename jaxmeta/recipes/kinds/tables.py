@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -88,6 +89,13 @@ def _check_width(task: Task, width: int) -> None:
 
 def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
     return (_labels if _has_classes(task) else _values)(task, place, sizes)
+
+
+def _across(task: Task, place: Place, other: Place, sizes: Sizes) -> Domain:
+    if not _has_classes(task):
+        return functions.FUNCTIONS.across(task, place, other, sizes)
+    own = lambda place: _examples(task, place)  # noqa: E731
+    return labelled.across(place, other, own, sizes, functools.partial(_declared, task))
 
 
 def _declared(
@@ -211,6 +219,7 @@ TABLES = functions.FUNCTIONS._replace(  # the same networks and floors
     fits=_fits,
     complete=_complete,
     open=_open,
+    across=_across,
     class_sizes=_class_sizes,
     shape=_shape,
     base=_base,
