@@ -51,19 +51,34 @@ def choice(what: str, value: Any, options: Any) -> Any:
 
 
 def picture_scale(what: str, inputs: Any) -> None:
-    """Raises ValueError if pictures [N, height, width, 1 or 3] are neither uint8 in 0..255 nor floats in [0, 1].
+    """Raises ValueError if pictures [N, height, width, 1 or 3] are neither uint8 nor floats in [0, 1] or around zero.
 
-    Floats may also have a mean of zero; other inputs are not looked at.
+    Other inputs are not looked at, nor is what uint8 holds.
     """
-    if getattr(inputs, "ndim", 0) != 4 or inputs.shape[3] not in (1, 3) or not inputs.size:
+    looked_at = _pictures(inputs)
+    if looked_at is None or looked_at.dtype == np.uint8:
         return
-    looked_at = np.asarray(inputs[:: -(-len(inputs) // 4096)])
-    low, high, hint = looked_at.min(), looked_at.max(), "give uint8 in 0..255, or floats in [0, 1]"
-    wanted = "pictures of uint8 in 0..255 or floats in [0, 1]"
-    if looked_at.dtype == np.uint8:
-        if 0 < high < 32:
-            fail(what, wanted, f"uint8 in {low}..{high}", f"give floats, such as inputs / {high}")
-    elif looked_at.dtype.kind in "biu":
-        fail(what, wanted, f"{looked_at.dtype} in {low}..{high}", hint)
-    elif looked_at.dtype.kind == "f" and low >= 0 and high > 2:
-        fail(what, wanted, f"{looked_at.dtype} in {low:g}..{high:g}", hint)
+    low, high = looked_at.min(), looked_at.max()
+    if looked_at.dtype.kind in "biu" or (looked_at.dtype.kind == "f" and low >= 0 and high > 2):
+        got = f"{looked_at.dtype} in {low:g}..{high:g}" if looked_at.dtype.kind == "f" else None
+        hint = "give uint8 in 0..255, or floats in [0, 1]"
+        fail(what, _SCALES, got or f"{looked_at.dtype} in {low}..{high}", hint)
+
+
+def picture_range(what: str, inputs: Any) -> None:
+    """Raises ValueError if pictures of uint8 use so little of 0..255 that their scale must be another."""
+    looked_at = _pictures(inputs)
+    if looked_at is not None and looked_at.dtype == np.uint8 and 0 < (high := int(looked_at.max())) < _LEAST:
+        got = f"uint8 in {looked_at.min()}..{high}"
+        fail(what, _SCALES, got, f"give floats, such as inputs / {high}")
+
+
+_SCALES = "pictures of uint8 in 0..255 or floats in [0, 1]"
+_LEAST = 32
+
+
+def _pictures(inputs: Any) -> np.ndarray | None:
+    """Some of the pictures, None if these are none."""
+    if getattr(inputs, "ndim", 0) != 4 or inputs.shape[3] not in (1, 3) or not inputs.size:
+        return None
+    return np.asarray(inputs[:: -(-len(inputs) // 4096)])

@@ -11,6 +11,9 @@ import numpy as np
 
 from jaxmeta import checks
 
+_NO_LABELS = ("", "nan", "none", "<na>", "nat", "null")
+"""What is left of a missing label once it is text."""
+
 
 class Column(NamedTuple):
     """A feature of a table."""
@@ -71,6 +74,11 @@ def from_labels(
     """
     inputs = np.asanyarray(inputs)
     checks.picture_scale("inputs", inputs)
+    checks.picture_range("inputs", inputs)
+    texts = np.unique(labels).tolist() if class_names is None and np.asarray(labels).dtype.kind == "U" else []
+    if missing := [label for label in texts if label.lower() in _NO_LABELS]:
+        hint = "remove these examples, or give class_names if it is a class"
+        checks.fail("labels", "a class for every example", repr(missing[0]), hint)
     return grouped(inputs, labels, class_names, name=name, split=split, checksums=checksums)
 
 

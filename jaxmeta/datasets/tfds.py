@@ -84,7 +84,11 @@ def load(
             reader = f"tfds {builder.info.full_name} {split_names} {keys[0]}"
             inputs = pictures.with_polarity(cache.images(reader, form, checksums, len(kept), decode), form)
         names = builder.info.features[keys[1]].names
-        return examples.grouped(inputs, labels[kept], names, name=what, split=split or "all", checksums=checksums)
+        left = len(labels) - len(kept)
+        notes = (f"{left} examples without a label left out",) if left else ()
+        return examples.grouped(
+            inputs, labels[kept], names, name=what, split=split or "all", checksums=checksums, notes=notes
+        )
 
 
 def unlabelled(name: str, data_dir: files.PathLike | None, form: pictures.Form | None) -> tuple[list[str], np.ndarray]:

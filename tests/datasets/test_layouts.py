@@ -257,6 +257,9 @@ def test_the_scale_of_ones_own_arrays(array, got):
         (np.array([b"a", b"b", b"a"]), "take labels.astype"),
         (np.array([0, 1]), r"one label for each of 3 examples, got shape \(2,\)"),
         (np.array(["a", None, "b"], object), "dtype object"),
+        (np.array(["a", "nan", "b"]), "a class for every example, got 'nan'"),
+        (np.array(["a", None, "b"]).astype(str), "a class for every example, got 'None'"),
+        (np.array(["a", "", "b"]), "a class for every example, got ''"),
     ],
 )
 @pytest.mark.fault(promised="one line that says what was expected, what came and what to do")
