@@ -163,8 +163,9 @@ def _shape(told: Any) -> jax.ShapeDtypeStruct:
 
 def _described(path: pathlib.Path, about: Any, run: Run) -> tuple[Adapted, dict[str, jax.ShapeDtypeStruct]]:
     """What the file says of itself: its state as shapes, and those of the frame's arrays."""
-    task, names, threshold = run.recipe.task, tuple(about["class_names"]), about["threshold"]
-    if bool(names) != run.recipe.scoring.has_classes or not all(isinstance(name, str) for name in names):
+    task, names, threshold = run.recipe.task, about["class_names"], about["threshold"]
+    named = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not named or bool(names) != run.recipe.scoring.has_classes:
         raise ValueError(f"classes {names}")
     if len(set(names)) < len(names) or (run.recipe.entry.has_head and len(names) > task.ways):
         raise ValueError(f"{len(names)} classes, {len(set(names))} of them different")
@@ -179,7 +180,7 @@ def _described(path: pathlib.Path, about: Any, run: Run) -> tuple[Adapted, dict[
         threshold = Threshold(_number(probability), below, known)
     mean, deviation = map(_number, about["scale"])
     steps, facts = checks.integer("inner_steps", about["inner_steps"], 0, MOST), dict(about["facts"])
-    made = Adapted(run, (), support, steps, names, (mean, deviation), Frame(facts), threshold)
+    made = Adapted(run, (), support, steps, tuple(names), (mean, deviation), Frame(facts), threshold)
     state: PyTree = jax.eval_shape(made.learner.adapt, run.meta_params, support, jax.random.key(0))
     return dataclasses.replace(made, state=state), {name: _shape(told) for name, told in about["arrays"].items()}
 
