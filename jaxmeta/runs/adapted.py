@@ -67,8 +67,7 @@ class Adapted:
         """`predict`, compiled once, for what may be wrong.
 
         Raises:
-          DataError: if the inputs are not what the network takes.
-          ArithmeticError: if an output is not finite.
+          DataError: if the inputs are not what the network takes, or an output is not finite.
           MemoryError: if they need more memory than there is.
         """
         _check_inputs("inputs", self.run, inputs)
@@ -76,7 +75,7 @@ class Adapted:
         outputs = np.asarray(memory.checked("predictions", program, *arguments))
         if bad := int((~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)).sum()):
             got, hint = f"NaN or infinity for {bad} of {len(outputs)}", "look for inputs far from the labelled examples"
-            checks.fail("predictions", "finite numbers", got, hint, ArithmeticError)
+            checks.fail("predictions", "finite numbers", got, hint, checks.DataError)
         return outputs
 
     @functools.cached_property

@@ -184,8 +184,8 @@ class Run:
           outputs [n, ...]: logits of classes, or values in the unit of the support set.
 
         Raises:
-          DataError: if the examples are not what the network takes.
-          ArithmeticError: if an output is not finite.
+          DataError: if the examples are not what the network takes, or an output is not finite.
+          ArithmeticError: if the adaptation is not finite.
           MemoryError: if they need more memory than there is.
         """
         return self.adapt(given, inner_steps=inner_steps, seed=seed).outputs(given.inputs)
