@@ -108,6 +108,22 @@ def test_an_adapted_run_predicts_without_the_labelled_examples(trained, tmp_path
         assert "known examples are, each left out once" in first[1]
 
 
+def test_missing_cells_and_categories_are_read_alike(trained, tmp_path, capsys):
+    rows = [
+        f"{index},{index % 3 if index % 4 else ''},{'red' if index % 2 else 'blue'},{index % 2}" for index in range(12)
+    ]
+    (tmp_path / "support.csv").write_text("\n".join(["key,size,colour,label", *rows]))
+    (tmp_path / "inputs.csv").write_text("colour,more,size\nred,1,2\ngreen,1,\nblue,1,0\n,1,9\n")
+    words = ["adapt", trained("proto"), "--inputs", "inputs.csv"]
+    given = ["--support", "support.csv", "--columns", "size", "colour"]
+    assert cli.main([*words, *given, "--save", "kept", "--none", "0.1"]) == 0
+    (tmp_path / "support.csv").unlink()
+    assert cli.main([*words, "--adapted", "kept", "--out", "again.csv"]) == 0
+    assert (tmp_path / "predictions.csv").read_bytes() == (tmp_path / "again.csv").read_bytes()
+    assert cli.main([*words, "--adapted", "kept", "--columns", "size", "--force"]) == 2
+    assert "--columns: expected none with --adapted" in capsys.readouterr().err
+
+
 def test_classes_by_their_probability(trained, tmp_path, capsys):
     support, inputs = write(tmp_path, "proto")
     words = ["adapt", trained("proto"), "--inputs", inputs, "--support", support]
@@ -182,7 +198,7 @@ def test_the_counts_of_many_classes_are_one_line(trained, tmp_path, capsys):
         ("proto", ["--support", "support.csv", "--none", "2"], 2, "--none: expected a share of the known examples"),
         ("proto", ["--support", "once.csv", "--none", "0.1"], 1, "the class 'x': expected at least 2 labelled"),
         ("maml", ["--support", "four.csv"], 1, "four.csv: expected at most the 3 classes of the run, got 4"),
-        ("proto", ["--support", "support.csv", "--save", "kept"], 2, "kept: expected no such file yet, got one"),
+        ("proto", ["--support", "support.csv", "--save", "kept"], 2, "got one that exists; choose another --save"),
         ("proto", ["--support", "support.csv", "--save", "./predictions.csv"], 2, "--save: expected another file"),
         ("proto", ["--support", "support.csv", "--save", "support.csv/x"], 1, "support.csv"),
         ("table of values", ["--support", "values.csv", "--top", "2"], 2, "--top: expected a run of classes"),

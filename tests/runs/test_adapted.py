@@ -164,7 +164,11 @@ def test_a_strangers_json(kept_file, tmp_path, refused):
         runs.load_adapted(resealed(path, tmp_path / "s", content=numbers[:size]), run)
 
 
-@pytest.mark.parametrize("facts", [{}, {"columns": 3}, {"columns": [1]}, {"columns": ["a"]}, {"target_column": 3}])
+@pytest.mark.parametrize(
+    "facts",
+    [{}, {"target_column": 3}]
+    + [{"columns": each} for each in (3, [1], ["a"], [["a", []]], [["a", "b"]] * 4, [["a", [1]]] * 4, [[1, []]] * 4)],
+)
 def test_a_strangers_frame(kept_file, tmp_path, refused, facts):
     run, path = kept_file
     (tmp_path / "i.csv").write_text("a,b,c,d\n1,2,3,4\n")
