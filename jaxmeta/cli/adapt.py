@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import csv
+import dataclasses
 import io
 import pathlib
 
@@ -10,36 +12,114 @@ import numpy as np
 
 from jaxmeta import checks, recipes, runs
 from jaxmeta.cli import config
+from jaxmeta.runs.adapted import NONE
 from jaxmeta.runs.run import MOST
+
+ADAPTATION = ("save", "target_column", "columns", "polarity", "inner_steps", "none", "seed")
+"""What is settled once a run has been adapted."""
+MOST_COUNTED = 20  # classes in the line that counts
 
 
 def run(options: config.Adapt) -> int:
+    _check(options)
     run, out = runs.open(options.run), pathlib.Path(options.out)
-    if out.exists() and not options.force:
-        checks.fail(str(out), "no such file yet", "one that exists", config.FREE)
-    runs.check_plain(out)
-    checks.integer("--inner-steps", options.inner_steps or 0, 0, MOST)
-    checks.integer("--seed", options.seed, 0, MOST)
-    task, column = run.recipe.task, options.target_column or None
-    own = recipes.Own(options.support, options.inputs, column, options.polarity, options.data_dir, options.columns)
-    given = recipes.kind(task).read(task, own, task.ways if run.recipe.entry.has_head else 0)
-    outputs = run.predict(given, inner_steps=options.inner_steps, seed=options.seed)
-    rows = _labels(outputs, given.class_names) if given.class_names else _values(outputs)
+    adapted, names, inputs = (_read if options.support is None else _made)(options, run)
+    _check_asked(options, adapted)
+    outputs = adapted.outputs(inputs)
+    header, rows = (_labels if adapted.class_names else _values)(options, adapted, outputs)
     stream = io.StringIO(newline="")
     writer = csv.writer(stream)
-    writer.writerow(["input", "prediction", "probability"])
-    writer.writerows([name, *row] for name, row in zip(given.names, rows, strict=True))
+    writer.writerow(["input", *header])
+    writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))
+    if options.save is not None:
+        save = pathlib.Path(options.save)
+        save.parent.mkdir(parents=True, exist_ok=True)
+        print(f"adapted: {runs.save_adapted(save, adapted)}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    print(f"results: {runs.write_text(out, stream.getvalue())}")
+    written = runs.write_text(out, stream.getvalue())
+    if (found := adapted.threshold) is not None:
+        known = f"{found.below} of {found.known} known examples are, each left out once"
+        print(f"{NONE}: what is less probable than {found.probability:.6f}, as {known}")
+    print(checks.line(_counted([row[0] for row in rows]) if adapted.class_names else _spread(outputs)))
+    print(f"results: {written}")
     return 0
 
 
-def _labels(logits: np.ndarray, class_names: tuple[str, ...]) -> list[list[str]]:
-    logits = logits[:, : len(class_names)].astype(np.float64)
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return [[class_names[row.argmax()], f"{row.max():.6f}"] for row in shares]
+def _check(options: config.Adapt) -> None:
+    """Raises ValueError for words that do not go together, before anything is read."""
+    if (options.support is None) == (options.adapted is None):
+        got = "neither" if options.support is None else "both"
+        checks.fail("adapt", "labelled examples as `support`, or a file that `save` wrote as `adapted`", got)
+    for each in dataclasses.fields(options):
+        value = getattr(options, each.name)
+        if options.support is None and each.name in ADAPTATION and value != each.default:
+            checks.fail(f"`{each.name}`", "none with `adapted`, which is settled", value, "adapt anew with `support`")
+    for name, given in (("out", options.out), ("save", options.save)):
+        if given is not None and pathlib.Path(given).exists() and not options.force:
+            hint = f"choose another `{name}`, or give --force"
+            checks.fail(given, "no such file yet", "one that exists", hint)
+        runs.check_plain(pathlib.Path(given or options.out))
+    if options.save is not None and pathlib.Path(options.save).absolute() == pathlib.Path(options.out).absolute():
+        checks.fail("`save`", "another file than `out`", options.save)
+    checks.integer("--inner-steps", options.inner_steps or 0, 0, MOST)
+    checks.integer("--seed", options.seed, 0, MOST)
+    checks.integer("--top", options.top, 1)
 
 
-def _values(outputs: np.ndarray) -> list[list[str]]:
-    return [[" ".join(f"{value:.6g}" for value in row), ""] for row in outputs]
+def _own(options: config.Adapt, labelled: str) -> recipes.Own:
+    column = options.target_column or None
+    return recipes.Own(labelled, options.inputs, column, options.polarity, options.data_dir, options.columns)
+
+
+def _made(options: config.Adapt, run: runs.Run) -> tuple[runs.Adapted, list[str], np.ndarray]:
+    task, own = run.recipe.task, _own(options, options.support or "")
+    given = recipes.kind(task).read(task, own, task.ways if run.recipe.entry.has_head else 0)
+    adapted = run.adapt(given, inner_steps=options.inner_steps, seed=options.seed, none=options.none)
+    return adapted, given.names, given.inputs
+
+
+def _read(options: config.Adapt, run: runs.Run) -> tuple[runs.Adapted, list[str], np.ndarray]:
+    task, own = run.recipe.task, _own(options, options.adapted or "")
+    adapted = runs.load_adapted(own.support, run)
+    return adapted, *recipes.kind(task).read_inputs(task, own, adapted.frame)
+
+
+def _check_asked(options: config.Adapt, adapted: runs.Adapted) -> None:
+    if adapted.class_names:
+        checks.integer("--top", options.top, 1, len(adapted.class_names), "there are no more classes")
+    elif options.top > 1 or options.probabilities:
+        name = "`top`" if options.top > 1 else "`probabilities`"
+        checks.fail(name, "a run of classes", "one of values")
+
+
+def _labels(options: config.Adapt, adapted: runs.Adapted, logits: np.ndarray) -> tuple[list[str], list[list[str]]]:
+    names, threshold = adapted.class_names, adapted.threshold
+    header = ["prediction", "probability"]
+    header += [f"{word}_{rank}" for rank in range(2, options.top + 1) for word in header]
+    header += [f"probability of {name}" for name in names] if options.probabilities else []
+    rows = []
+    for shares in runs.probabilities(logits):
+        order = np.argsort(-shares, kind="stable")[: options.top]
+        row = [text for index in order for text in (names[index], f"{shares[index]:.6f}")]
+        if threshold is not None and shares[order[0]] < threshold.probability:
+            row[0] = NONE
+        rows.append(row + [f"{share:.6f}" for share in shares] if options.probabilities else row)
+    return header, rows
+
+
+def _values(options: config.Adapt, adapted: runs.Adapted, outputs: np.ndarray) -> tuple[list[str], list[list[str]]]:
+    del options, adapted
+    return ["prediction", "probability"], [[" ".join(f"{value:.6g}" for value in row), ""] for row in outputs]
+
+
+def _counted(predictions: list[str]) -> str:
+    """How many were predicted, and how often which class."""
+    counts = collections.Counter(predictions).most_common()
+    said = [f"{count} {name}" for name, count in counts[:MOST_COUNTED]]
+    if rest := counts[MOST_COUNTED:]:
+        said.append(f"{sum(count for _, count in rest)} of {len(rest)} other classes")
+    return f"{len(predictions)} predicted: {', '.join(said)}"
+
+
+def _spread(outputs: np.ndarray) -> str:
+    return f"{len(outputs)} predicted: from {outputs.min():.6g} to {outputs.max():.6g}"

@@ -140,12 +140,16 @@ class Adapt:
 
     run: Annotated[str, tyro.conf.Positional]
     """A run folder."""
-    support: str
-    """Labelled examples: a folder of class folders of pictures, an npz, tfds:NAME, or a csv of numbers with a target
-    column."""
     inputs: str
     """What to predict: a picture, a folder of pictures, an npz, tfds:NAME or a csv, whose columns go by the names that
     the header of a labelled csv gives them, in any order and among others."""
+    support: str | None = None
+    """Labelled examples: a folder of class folders of pictures, an npz, tfds:NAME, or a csv of numbers with a target
+    column."""
+    adapted: str | None = None
+    """A file that --save wrote, in place of --support: predicts as then."""
+    save: str | None = None
+    """A file for the adapted run. Of a csv it holds the features of the labelled rows."""
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
     that alone can be it."""
@@ -157,12 +161,19 @@ class Adapt:
     """Pictures: ink turns dark strokes on light paper into what the run was trained on, bright on dark."""
     inner_steps: int | None = None
     """Adaptation steps; the run's own for evaluation is the default."""
+    top: int = 1
+    """Classes that are named for each input, the most probable first."""
+    probabilities: bool = False
+    """Add a column for the probability of each class."""
+    none: float | None = None
+    """The share of known examples that may be called `none of these`, such as 0.05: what is less probable than theirs
+    is called so. Each labelled example is left out once for it; classes need two."""
     seed: int = 0
     """Seed of whatever is random in adaptation."""
     data_dir: str | None = None
     """Where prepared tensorflow-datasets lie; JAXMETA_DATA is the default."""
     force: bool = False
-    """Overwrite the file."""
+    """Overwrite the files."""
 
 
 @dataclasses.dataclass(frozen=True)

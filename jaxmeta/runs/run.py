@@ -16,11 +16,12 @@ import numpy as np
 
 from jaxmeta import baselines, checks, memory, recipes
 from jaxmeta.recipes import Recipe, Shape
-from jaxmeta.runs import results, scores
+from jaxmeta.runs import adapted, results, scores
+from jaxmeta.runs.adapted import Adapted
 from jaxmeta.runs.events import Fitted
 from jaxmeta.runs.folder import RunFolder, write_json
 from jaxmeta.runs.scores import Row, Test
-from jaxmeta.types import Batch, MetaLearner, PyTree
+from jaxmeta.types import MetaLearner, PyTree
 
 TEST_SEED = 1_000_033
 MOST = 2**31 - 1
@@ -151,6 +152,26 @@ class Run:
             scores.trained_row(tested, self.meta_params, test, inner_steps=inner_steps),
         ]
 
+    def adapt(
+        self, given: recipes.Given, *, inner_steps: int | None = None, seed: int = 0, none: float | None = None
+    ) -> Adapted:
+        """Adapts once to labelled examples.
+
+        Args:
+          given: what the kind's `read` returned, or made by hand; its inputs are not looked at.
+          inner_steps: adaptation steps; None: the recipe's for evaluation.
+          seed: of whatever is random in adaptation.
+          none: the share of the known examples that may be called none of these, for a threshold: each is left out of
+            the support set once. None: everything is called by a class.
+
+        Raises:
+          DataError: if the examples are not what the network takes.
+          ArithmeticError: if the adaptation is not finite.
+          MemoryError: if it needs more memory than there is.
+        """
+        steps = self.recipe.adaptation.inner_steps_test if inner_steps is None else inner_steps
+        return adapted.adapt(self, given, inner_steps=steps, seed=seed, none=none)
+
     def predict(self, given: recipes.Given, *, inner_steps: int | None = None, seed: int = 0) -> np.ndarray:
         """Adapts once to labelled examples and predicts others, each alone: nothing depends on what else is asked.
 
@@ -163,23 +184,11 @@ class Run:
           outputs [n, ...]: logits of classes, or values in the unit of the support set.
 
         Raises:
-          DataError: if the examples are not what the network takes.
+          DataError: if the examples are not what the network takes, or an output is not finite.
+          ArithmeticError: if the adaptation is not finite.
           MemoryError: if they need more memory than there is.
         """
-        support, inputs, (mean, deviation) = given.support, given.inputs, given.scale
-        if support.inputs.shape[1:] != self.shape.inputs or inputs.shape[1:] != self.shape.inputs:
-            got = f"{list(support.inputs.shape[1:])} and {list(inputs.shape[1:])}"
-            wanted = f"support and inputs of shape {list(self.shape.inputs)} each, as the run was trained on"
-            checks.fail("examples", wanted, got, error=checks.DataError)
-        learner = self.learner(ways=len(given.class_names) or None, inner_steps=inner_steps)
-
-        @jax.jit
-        def predicted(meta_params: PyTree, support: Batch, inputs: jax.Array) -> jax.Array:
-            adapted = learner.adapt(meta_params, support, jax.random.key(seed))
-            return jax.lax.map(lambda row: learner.predict(meta_params, adapted, row[None])[0], inputs)
-
-        outputs = memory.checked("adaptation", predicted, self.meta_params, support, jnp.asarray(inputs))
-        return np.asarray(outputs) * deviation + mean if not given.class_names else np.asarray(outputs)
+        return self.adapt(given, inner_steps=inner_steps, seed=seed).outputs(given.inputs)
 
     def table(self, rows: list[Row]) -> str:
         """Rows as text."""

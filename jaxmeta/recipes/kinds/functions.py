@@ -12,7 +12,7 @@ import numpy as np
 from jaxmeta import checks, datasets, models, tasks
 from jaxmeta.datasets import files, npz
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import vectors
+from jaxmeta.recipes.kinds import frames, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.recipe import Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -76,9 +76,17 @@ def _shape(task: Task) -> Shape | None:
 def _read(task: Task, own: Own, ways: int) -> Given:
     del ways
     table = datasets.load_table(own.support, target_column=own.target_column, columns=own.columns)
-    given, inputs = vectors.load_inputs(own, table.columns)
+    # No row is kept: values are not scaled, and an empty table still has its width.
+    frame = frames.of_table(table._replace(inputs=table.inputs[:0]), own.target_column)
+    given, inputs = _read_inputs(task, own, frame)
+    return Given(Batch(jnp.asarray(table.inputs), jnp.asarray(table.targets)), given, inputs, (), frame=frame)
+
+
+def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], np.ndarray]:
+    table, target = frames.table(own.support, frame)
+    given, inputs = vectors.load_inputs(own._replace(target_column=target), table.columns)
     vectors.check_width(own, table.inputs, inputs)
-    return Given(Batch(jnp.asarray(table.inputs), jnp.asarray(table.targets)), given, inputs, ())
+    return given, inputs
 
 
 FUNCTIONS = Kind(
@@ -100,4 +108,5 @@ FUNCTIONS = Kind(
     base=lambda task, learner: f"{learner.replace('_', '-')}-sinusoid",
     floors=vectors.floors,
     read=_read,
+    read_inputs=_read_inputs,
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxmeta import datasets, tasks
 from jaxmeta.recipes.kinds.facts import Facts
+from jaxmeta.recipes.kinds.frames import Frame
 from jaxmeta.recipes.kinds.seen import Seen
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.types import Batch, MetaLearner, Model
@@ -68,6 +69,10 @@ class Given(NamedTuple):
     """() of a regression."""
     scale: tuple[float, float] = (0.0, 1.0)
     """Mean and deviation of the values, which the network does not see."""
+    frame: Frame = Frame()
+    """What brings other inputs to the same form."""
+    form: Callable[[tasks.Sample], tasks.Sample] = lambda sample: sample
+    """What brings a part of the support set to the form that it would have had alone."""
 
 
 class Own(NamedTuple):
@@ -119,3 +124,5 @@ class Kind(NamedTuple):
     """(task, ways) -> how far raw inputs alone go."""
     read: Callable[[Task, Own, int], Given]
     """(task, files, ways of the head or 0 for any) -> what is adapted to and predicted."""
+    read_inputs: Callable[[Task, Own, Frame], tuple[list[str], np.ndarray]]
+    """(task, files, frame of a support set) -> the names of inputs, and these as `read` would have given them."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmeta import baselines, checks, datasets, memory, models, tasks
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import labelled
+from jaxmeta.recipes.kinds import frames, labelled
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -176,14 +176,25 @@ def _read(task: Task, own: Own, ways: int) -> Given:
     if polarity == "ink":
         # Support and inputs are turned the same way: the support set's own border decides.
         polarity = "invert" if datasets.bright_border(loaded.inputs) else "as_is"
+    frame = frames.Frame({"polarity": polarity})
+    given, inputs = _read_inputs(task, own, frame)
     form = form._replace(polarity=polarity)
-    given, inputs = datasets.load_inputs(
-        own.inputs, data_dir=own.data_dir, form=None if datasets.is_table(own.inputs) else form
-    )
+    loaded = loaded._replace(inputs=datasets.with_polarity(loaded.inputs, form) / _white())
+    return Given(labelled.support(own.support, loaded, ways), given, inputs, loaded.class_names, frame=frame)
+
+
+def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], np.ndarray]:
+    polarity = frame.facts.get("polarity")
+    if polarity not in ("invert", "as_is"):  # it may be a stranger's
+        checks.fail(own.support, "the polarity of pictures", repr(polarity), error=checks.DataError)
+    form = None if datasets.is_table(own.inputs) else datasets.Form(*task.picture, polarity)
+    given, inputs = datasets.load_inputs(own.inputs, data_dir=own.data_dir, form=form)
     _check_own(own.inputs, inputs)
-    white = jnp.result_type(float).type(255)
-    loaded = loaded._replace(inputs=datasets.with_polarity(loaded.inputs, form) / white)
-    return Given(labelled.support(own.support, loaded, ways), given, inputs / white, loaded.class_names)
+    return given, inputs / _white()
+
+
+def _white() -> Any:
+    return jnp.result_type(float).type(255)
 
 
 def _check_own(path: str, inputs: np.ndarray) -> None:
@@ -211,4 +222,5 @@ PICTURES = Kind(
     base=lambda task, learner: f"{learner.replace('_', '-')}-strokes",
     floors=_floors,
     read=_read,
+    read_inputs=_read_inputs,
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmeta import checks, datasets, tasks
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import facts, functions, labelled, seen, vectors
+from jaxmeta.recipes.kinds import facts, frames, functions, labelled, seen, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Own, Place, Shape, Sizes
 from jaxmeta.recipes.learners import ENTRIES
 from jaxmeta.recipes.recipe import Task
@@ -185,7 +185,9 @@ def _read(task: Task, own: Own, ways: int) -> Given:
     given, inputs = vectors.load_inputs(own, loaded.columns)
     support, inputs = _brought(task, own, loaded, inputs)
     batch = labelled.support(own.support, loaded._replace(inputs=support), ways)
-    return Given(batch, given, inputs, loaded.class_names)
+    frame = frames.of_table(loaded, own.target_column)
+    # The moments of a part are its own; what fills missing cells is still the mean of all.
+    return Given(batch, given, inputs, loaded.class_names, frame=frame, form=tasks.standardize)
 
 
 def _read_values(task: Task, own: Own) -> Given:
@@ -194,7 +196,14 @@ def _read_values(task: Task, own: Own) -> Given:
     rows, inputs = _brought(task, own, table, inputs)
     mean, deviation = table.targets.mean(), table.targets.std()
     targets = (table.targets - mean) / (deviation or 1)
-    return Given(Batch(jnp.asarray(rows), jnp.asarray(targets)), given, inputs, (), (mean, deviation))
+    frame = frames.of_table(table, own.target_column)
+    return Given(Batch(jnp.asarray(rows), jnp.asarray(targets)), given, inputs, (), (mean, deviation), frame)
+
+
+def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], np.ndarray]:
+    table, target = frames.table(own.support, frame)
+    given, inputs = vectors.load_inputs(own._replace(target_column=target), table.columns)
+    return given, _brought(task, own, table, inputs)[1]
 
 
 def _brought(
@@ -224,4 +233,5 @@ TABLES = functions.FUNCTIONS._replace(  # the same networks and floors
     shape=_shape,
     base=_base,
     read=_read,
+    read_inputs=_read_inputs,
 )
