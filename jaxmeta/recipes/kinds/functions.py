@@ -12,7 +12,7 @@ import numpy as np
 from jaxmeta import checks, datasets, models, tasks
 from jaxmeta.datasets import files, npz
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import frames, vectors
+from jaxmeta.recipes.kinds import facts, frames, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.recipe import Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -79,7 +79,9 @@ def _read(task: Task, own: Own, ways: int) -> Given:
     # No row is kept: values are not scaled, and an empty table still has its width.
     frame = frames.of_table(table._replace(inputs=table.inputs[:0]), own.target_column)
     given, inputs = _read_inputs(task, own, frame)
-    return Given(Batch(jnp.asarray(table.inputs), jnp.asarray(table.targets)), given, inputs, (), frame=frame)
+    told = (facts.of_table(table, np.arange(len(table.inputs)), "all"),)
+    batch = Batch(jnp.asarray(table.inputs), jnp.asarray(table.targets))
+    return Given(batch, given, inputs, (), frame=frame, facts=told)
 
 
 def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], np.ndarray]:

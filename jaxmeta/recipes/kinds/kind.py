@@ -71,6 +71,8 @@ class Given(NamedTuple):
     """Mean and deviation of the values, which the network does not see."""
     frame: Frame = Frame()
     """What brings other inputs to the same form."""
+    facts: tuple[Facts, ...] = ()
+    """What was read."""
     form: Callable[[tasks.Sample], tasks.Sample] = lambda sample: sample
     """What brings a part of the support set to the form that it would have had alone."""
 

@@ -167,6 +167,13 @@ def across(
     return Domain(declared(sample, ours), split, checksums, facts=(facts.of(ours), facts.of(theirs)))
 
 
+def shown(loaded: datasets.Examples) -> datasets.Examples:
+    """What of a person's labelled examples is adapted to: the training part, where their folders say which that is."""
+    if loaded.parts is None or not (own := loaded.parts == "train").any():
+        return loaded
+    return datasets.rows(loaded, own, "train")
+
+
 def support(what: str, loaded: datasets.Examples, ways: int) -> Batch:
     """All examples of a person's own as a support set of `ways` outputs, 0: as many as there are classes."""
     num_classes = len(loaded.class_names)

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmeta import baselines, checks, datasets, memory, models, tasks
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import frames, labelled
+from jaxmeta.recipes.kinds import facts, frames, labelled
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -172,6 +172,8 @@ def _read(task: Task, own: Own, ways: int) -> Given:
     loaded = datasets.load(own.support, data_dir=own.data_dir, form=None if datasets.is_table(own.support) else
                            form, target_column=own.target_column)  # fmt: skip
     _check_own(own.support, loaded.inputs)
+    loaded = labelled.shown(loaded)
+    told = (facts.of(loaded),)
     polarity = own.polarity
     if polarity == "ink":
         # Support and inputs are turned the same way: the support set's own border decides.
@@ -180,7 +182,9 @@ def _read(task: Task, own: Own, ways: int) -> Given:
     given, inputs = _read_inputs(task, own, frame)
     form = form._replace(polarity=polarity)
     loaded = loaded._replace(inputs=datasets.with_polarity(loaded.inputs, form) / _white())
-    return Given(labelled.support(own.support, loaded, ways), given, inputs, loaded.class_names, frame=frame)
+    return Given(
+        labelled.support(own.support, loaded, ways), given, inputs, loaded.class_names, frame=frame, facts=told
+    )
 
 
 def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], np.ndarray]:

@@ -187,7 +187,8 @@ def _read(task: Task, own: Own, ways: int) -> Given:
     batch = labelled.support(own.support, loaded._replace(inputs=support), ways)
     frame = frames.of_table(loaded, own.target_column)
     # The moments of a part are its own; what fills missing cells is still the mean of all.
-    return Given(batch, given, inputs, loaded.class_names, frame=frame, form=tasks.standardize)
+    told = (facts.of(loaded),)
+    return Given(batch, given, inputs, loaded.class_names, frame=frame, facts=told, form=tasks.standardize)
 
 
 def _read_values(task: Task, own: Own) -> Given:
@@ -197,7 +198,8 @@ def _read_values(task: Task, own: Own) -> Given:
     mean, deviation = table.targets.mean(), table.targets.std()
     targets = (table.targets - mean) / (deviation or 1)
     frame = frames.of_table(table, own.target_column)
-    return Given(Batch(jnp.asarray(rows), jnp.asarray(targets)), given, inputs, (), (mean, deviation), frame)
+    told = (facts.of_table(table, np.arange(len(table.inputs)), "all"),)
+    return Given(Batch(jnp.asarray(rows), jnp.asarray(targets)), given, inputs, (), (mean, deviation), frame, told)
 
 
 def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], np.ndarray]:
