@@ -82,6 +82,11 @@ def write(here, name):
     return "support.csv", "inputs.csv"
 
 
+def told(capsys):
+    """The lines on stdout, but for what was read."""
+    return [line for line in capsys.readouterr().out.splitlines() if not line.startswith("read ")]
+
+
 def rows(path):
     with open(path, newline="") as stream:
         return list(csv.DictReader(stream))
@@ -93,10 +98,10 @@ def test_an_adapted_run_predicts_without_the_labelled_examples(trained, tmp_path
     words = ["adapt", trained(name), "--inputs", inputs]
     share = [] if "values" in name or name == "function" else ["--none", "0.2"]
     assert cli.main([*words, "--support", support, "--save", "new/kept", *share]) == 0
-    first = capsys.readouterr().out.splitlines()
+    first = told(capsys)
     (tmp_path / support).rename(tmp_path / "gone")
     assert cli.main([*words, "--adapted", "new/kept", "--out", "again.csv"]) == 0
-    again = capsys.readouterr().out.splitlines()
+    again = told(capsys)
     assert (tmp_path / "predictions.csv").read_bytes() == (tmp_path / "again.csv").read_bytes()
     assert first[0] == "adapted: new/kept"
     assert first[1:-1] == again[:-1]
@@ -142,7 +147,7 @@ def test_classes_by_their_probability(trained, tmp_path, capsys):
         assert [each for _, each in ranked] == sorted((each for _, each in ranked), reverse=True)
         assert sum(float(each) for _, each in ranked) == pytest.approx(1, abs=1e-5)
     counts = [sum(row["prediction"] == name for row in plain) for name in names]
-    said = capsys.readouterr().out.splitlines()[0]
+    said = told(capsys)[0]
     assert said.startswith("7 predicted: ")
     assert sorted(said.removeprefix("7 predicted: ").split(", ")) == sorted(
         f"{count} {name}" for count, name in zip(counts, names, strict=True) if count
@@ -154,7 +159,7 @@ def test_what_is_none_of_these(trained, tmp_path, capsys):
     words = ["adapt", trained("proto"), "--inputs", inputs, "--support", support, "--top", "2"]
     assert cli.main(words) == 0
     assert cli.main([*words, "--none", "0.5", "--out", "none.csv"]) == 0
-    out = capsys.readouterr().out.splitlines()
+    out = told(capsys)
     threshold = float(out[2].removeprefix("none of these: what is less probable than ").split(",")[0])
     assert "as 12 of 24 known examples are" in out[2]
     plain, found = rows("predictions.csv"), rows("none.csv")
@@ -171,7 +176,7 @@ def test_the_counts_of_many_classes_are_one_line(trained, tmp_path, capsys):
     lines = [f"{index * 1000},{copy},{name}" for index, name in enumerate(names) for copy in range(2)]
     (tmp_path / "many.csv").write_text("\n".join(["a,b,label", *lines]))
     assert cli.main(["adapt", trained("proto"), "--support", "many.csv", "--inputs", "many.csv"]) == 0
-    out = capsys.readouterr().out.splitlines()
+    out = told(capsys)
     assert out[0].startswith("60 predicted: ")
     assert out[0].isprintable()
     assert out[0].count(",") <= 20
