@@ -160,7 +160,7 @@ def probe(
 
     def adapt(meta_params: Pretrained, support: Batch, key: Array) -> Adapted:
         context = population_context(encoder, meta_params, meta_params.encoder, support)
-        embeddings = embed(what, encoder, meta_params.encoder, support, context)
+        embeddings = embed(what, encoder, meta_params.encoder, support, context, num_ways)
         members = memberships(support, num_ways)
         present = members.any(axis=0)
         data = support._replace(inputs=embeddings), present
