@@ -12,7 +12,7 @@ from jax.core import Tracer
 
 from jaxmeta import meshes, tree
 from jaxmeta.training import chunk_that_fits, default_chunk, map_chunks
-from jaxmeta.types import Array, Criterion, Episode, MetaLearner, PyTree, adapted_predictor
+from jaxmeta.types import Array, Criterion, Episode, MetaLearner, PyTree, adapted_predictor, scored
 
 Column = Callable[[MetaLearner], MetaLearner]
 
@@ -108,12 +108,13 @@ def _evaluate(learner, criterion, columns, tasks_per_chunk, mesh, meta_params, e
     def one(meta_params: PyTree, episode: Episode, key: Array) -> dict[str, dict[str, Array]]:
         adapt_key, query_key = jax.random.split(key)
         adapted = learner.adapt(meta_params, episode.support, adapt_key)
-        return {
-            name: dict(
-                criterion(adapted_predictor(column(learner).predict, meta_params, adapted), episode.query, query_key)[1]
-            )
-            for name, column in columns
-        }
+
+
+        def metrics(column: Column) -> dict[str, Array]:
+            predictor = adapted_predictor(column(learner).predict, meta_params, adapted)
+            return scored("criterion", criterion(predictor, episode.query, query_key))[1]
+
+        return {name: metrics(column) for name, column in columns}
 
     def scores(meta_params: PyTree, episodes: Episode, keys: Array) -> dict[str, dict[str, Array]]:
         score = jax.vmap(functools.partial(one, meta_params))

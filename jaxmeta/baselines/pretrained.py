@@ -12,7 +12,7 @@ import optax
 from jaxmeta import checks, inner
 from jaxmeta.criteria import silence_absent
 from jaxmeta.learners.support import embed, memberships
-from jaxmeta.types import Array, Batch, Criterion, Episode, Init, Loss, MetaLearner, Metrics, Model, PyTree
+from jaxmeta.types import Array, Batch, Criterion, Episode, Init, Loss, MetaLearner, Metrics, Model, PyTree, scored
 
 
 class Population(NamedTuple):
@@ -120,7 +120,7 @@ def pretraining(encoder: Model, head: Head, criterion: Criterion, num_classes: i
             embeddings = encoder.apply(meta_params.encoder, inputs, mask)
             return head.apply(meta_params.classifier, embeddings)
 
-        return criterion(predictor, episode.query, key)
+        return scored("criterion", criterion(predictor, episode.query, key))
 
     return init, loss
 
