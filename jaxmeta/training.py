@@ -14,7 +14,8 @@ import numpy as np
 import optax
 
 from jaxmeta import checks, memory, meshes, tasks, tree
-from jaxmeta.inner.loop import transformation, updated
+from jaxmeta.inner.guards import updated
+from jaxmeta.inner.loop import transformation
 from jaxmeta.types import Array, MetaLearner, Metrics, PyTree, scored
 
 
@@ -60,8 +61,8 @@ def meta_trainer(
       MetaTrainer(init, update). The metrics are the learner's, averaged over tasks, and "gradient_norm".
 
     Raises:
-      TypeError: if outer_optimizer is no Optax transformation; or, once it is called, if it needs to be given more, such
-        as the `value_fn` of a line search.
+      TypeError: if outer_optimizer is no Optax transformation; or, once it is called, if it needs to be given more,
+        such as the `value_fn` of a line search.
       ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
 
     Example:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import re
 from typing import Any
 
 import jax
@@ -38,6 +40,35 @@ def start(optimizer: optax.GradientTransformationExtraArgs, params: PyTree, key:
     return jax.tree.map(lambda leaf: _folded(leaf, own) if _is_key(leaf) else leaf, state)
 
 
+def updated(
+    what: str,
+    optimizer: optax.GradientTransformationExtraArgs,
+    gradients: PyTree,
+    state: PyTree,
+    params: PyTree,
+    value: Array,
+) -> tuple[PyTree, PyTree]:
+    """An optimizer's update, which is given `value` and `grad` if it takes them.
+
+    Raises:
+      TypeError: if it needs to be given more.
+    """
+    extra = {"value": value, "grad": gradients}
+    taken = inspect.signature(optimizer.update).parameters
+    if not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+        extra = {name: given for name, given in extra.items() if name in taken}
+    try:
+        return optimizer.update(gradients, state, params, **extra)
+    except TypeError as error:
+        missing = re.search(r"(\S+)\(\) missing \d+ required .*arguments?: (.*)", str(error))
+        if not missing:
+            raise
+        wanted = "an optimizer that needs no more than value and grad"
+        got = f"{missing[1].split('.')[0]}, which needs {missing[2]}"
+        hint = "take one without a line search or other evaluations of its own"
+        raise TypeError(checks.line(f"{what}: expected {wanted}, got {got}; {hint}")) from error
+
+
 def _is_key(leaf: Any) -> bool:
     """Whether it is a random key, one of the old kind included: two numbers of 32 bits."""
     dtype = getattr(leaf, "dtype", None)
@@ -57,7 +88,8 @@ def _folded(key: Array, data: Array) -> Array:
 def _check_update(
     optimizer: optax.GradientTransformationExtraArgs, structure: Any, shapes: tuple, has_key: bool
 ) -> None:
-    params = structure.unflatten([jnp.zeros(shape, dtype) for shape, dtype in shapes])
+    with jax.ensure_compile_time_eval():
+        params = structure.unflatten([jnp.zeros(shape, dtype) for shape, dtype in shapes])
 
     def odd_part(params: PyTree) -> PyTree:
         """Half the difference of the updates of a gradient and its opposite: noise and weight decay cancel."""
@@ -66,7 +98,7 @@ def _check_update(
 
     try:
         traced = jax.make_jaxpr(odd_part)(params)
-    except TypeError:
+    except Exception:
         return  # what it lacks is said where it is called
     if not has_key and primitives(traced) & _NOISE:
         checks.fail(
@@ -86,8 +118,11 @@ def _check_update(
             return jnp.array([jnp.all(slope > 0.99) if slope.size else False for slope in slopes])
 
         found = ascents(params)
-    # Of a rate that is traced, as in a grid of rates, nothing is known before the program runs.
-    if not isinstance(found, Tracer) and found.any() and not found.all():
+        # Of a rate that is traced, as in a grid of rates, nothing is known before the program runs.
+        if isinstance(found, Tracer):
+            return
+        found = np.asarray(found)
+    if found.any() and not found.all():
         names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
         checks.fail(
             "inner optimizer",
@@ -142,10 +177,9 @@ def _is_finite(
         changes, state, params = _updates(optimizer, gradients, params, value)
         return changes, _updates(optimizer, gradients, params, value, state)[0]
 
-    leaves = [jnp.ones(shape, dtype) for shape, dtype in shapes]
-
     def point(factors: Array) -> PyTree:
         """Ones times the two factors [num_leaves, 2] of each leaf, of its first rows and of the others."""
+        leaves = [jnp.ones(shape, dtype) for shape, dtype in shapes]
         made = [
             leaf * (factors[index, 0] if not leaf.ndim else _halves(len(leaf), factors[index], leaf.ndim))
             for index, leaf in enumerate(leaves)
@@ -189,7 +223,7 @@ def _updates(
     state: PyTree = None,
 ) -> tuple[PyTree, PyTree, PyTree]:
     state = optimizer.init(params) if state is None else state
-    changes, state = optimizer.update(gradients, state, params, value=jnp.asarray(value), grad=gradients)
+    changes, state = updated("inner optimizer", optimizer, gradients, state, params, jnp.asarray(value))
     return changes, state, optax.apply_updates(params, changes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -12,7 +11,7 @@ import optax
 
 from jaxmeta import checks, tree
 from jaxmeta.inner.gradient import Gradient, InnerLoss, mixed_mode
-from jaxmeta.inner.guards import differentiable, start
+from jaxmeta.inner.guards import differentiable, start, updated
 from jaxmeta.inner.scan import Scan
 from jaxmeta.types import Array, Metrics, PyTree, scored
 
@@ -139,27 +138,3 @@ def transformation(what: str, optimizer: Any) -> optax.GradientTransformationExt
     if not all(callable(getattr(optimizer, name, None)) for name in ("init", "update")):
         checks.fail(what, "an Optax transformation, such as optax.sgd(0.1)", repr(optimizer), error=TypeError)
     return optax.with_extra_args_support(optimizer)
-
-
-def updated(
-    what: str,
-    optimizer: optax.GradientTransformationExtraArgs,
-    gradients: PyTree,
-    state: PyTree,
-    params: PyTree,
-    value: Array,
-) -> tuple[PyTree, PyTree]:
-    """An optimizer's update, which is given `value` and `grad`.
-
-    Raises:
-      TypeError: if it needs to be given more.
-    """
-    try:
-        return optimizer.update(gradients, state, params, value=value, grad=gradients)
-    except TypeError as error:
-        if missing := re.search(r"(\S+)\(\) missing \d+ required .*arguments?: (.*)", str(error)):
-            wanted = "an optimizer that needs no more than value and grad"
-            hint = "wrap it so that it has its own, or take one without a line search or further evaluations"
-            got = f"{missing[1].split('.')[0]}, which needs {missing[2]}"
-            raise TypeError(f"{what}: expected {wanted}, got {got}; {hint}") from error
-        raise
