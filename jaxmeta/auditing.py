@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks, proofs, tasks
-from jaxmeta.types import Array, Criterion, MetaLearner, PyTree
+from jaxmeta.evaluation import judge_labels
+from jaxmeta.types import Array, Batch, Criterion, MetaLearner, PyTree
 
 WORDS: Mapping[str, tuple[str, ...]] = {
     "gradient": ("exact", "first_order", "surrogate"),
@@ -111,7 +112,7 @@ def audit(
       A Report. A promise is broken if another word was found.
 
     Raises:
-      ValueError: for a check or a word that does not exist.
+      ValueError: for a check or a word that does not exist, or if labels are out of range.
 
     Example:
       >>> import jax, jaxmeta
@@ -126,11 +127,20 @@ def audit(
     if callable(episodes):
         sample: Any = episodes
         episodes = jax.jit(lambda: tasks.episodes(sample, sample_key, jnp.arange(_NUM_EPISODES)))()
+    meta_params = learner.init(init_key)
+
+    def outcome(meta_params: PyTree, episode: Any, key: Array) -> tuple[PyTree, Mapping[str, Array]]:
+        metrics = learner.loss(meta_params, episode, key)[1]
+        if not isinstance(episode.support, Batch):
+            return None, metrics
+        adapted = learner.adapt(meta_params, episode.support, key)
+        return learner.predict(meta_params, adapted, episode.query.inputs, episode.query.mask), metrics
+
+    judge_labels("audit", outcome, meta_params, episodes, key)
     findings = {
         "compilations": proofs.compilations(learner, episodes, key),
         "memory": proofs.memory(make, episodes, key),
     }
-    meta_params = learner.init(init_key)
     # Double precision, so that what is compared is the mathematics and not the order of summation.
     with jax.enable_x64(True):
         subject = proofs.subject(learner, criterion, meta_params, episodes, key)

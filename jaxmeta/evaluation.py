@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from jaxmeta import meshes, tree
+from jaxmeta import labels, meshes, tree
 from jaxmeta.training import chunk_that_fits, default_chunk, map_chunks
-from jaxmeta.types import Array, Criterion, Episode, MetaLearner, PyTree, adapted_predictor
+from jaxmeta.types import Array, Criterion, Episode, MetaLearner, PyTree, adapted_predictor, scored
 
 Column = Callable[[MetaLearner], MetaLearner]
 
@@ -70,10 +70,12 @@ def evaluate(
       {column: {metric: [num_tasks]}}.
 
     Raises:
-      ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
+      ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device; or if
+        labels that are not traced are out of range.
       MemoryError: if the memory does not suffice for one task at a time, unless tasks_per_chunk is given.
     """
     static, given = (learner, criterion, tuple(columns.items())), (meta_params, episodes, key)
+    judge_labels("evaluate", functools.partial(_score, learner, criterion), meta_params, episodes, key)
     if tasks_per_chunk is None:
         # What is still being computed would count against what is free.
         leaves, structure = jax.tree.flatten(jax.block_until_ready(given))
@@ -82,6 +84,35 @@ def evaluate(
             _default(episodes, mesh) if traced else _fitting(static, mesh, structure, *map(_shape, leaves))
         )
     return _evaluate(*static, tasks_per_chunk, mesh, *given)
+
+
+Outcome = Callable[[PyTree, Episode, Array], tuple[PyTree, Mapping[str, Array]]]
+"""(meta_params, episode, key) -> (outputs of the queries, metrics)"""
+
+
+def judge_labels(what: str, outcome: Outcome, meta_params: PyTree, episodes: PyTree, key: Array) -> None:
+    """Raises ValueError if labels of episodes with a task axis are out of range, as far as they are known.
+
+    How many classes there are is what `classes` says, else the width of the outputs that a criterion with an accuracy
+    takes for logits.
+    """
+    batches = [batch for batch in episodes if labels.is_labelled(batch)] if isinstance(episodes, Episode) else []
+    width = None
+    if any(batch.classes is None for batch in batches):
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf)[1:], jnp.result_type(leaf)), episodes)
+        outputs, metrics = jax.eval_shape(outcome, meta_params, shapes, key)
+        if "accuracy" not in metrics:
+            return
+        width = outputs.shape[-1] if getattr(outputs, "ndim", 0) == 2 else None
+    if batches:
+        labels.judge_batches(what, episodes, width)
+
+
+def _score(learner, criterion, meta_params: PyTree, episode: Episode, key: Array):
+    adapted = learner.adapt(meta_params, episode.support, key)
+    predictor = adapted_predictor(learner.predict, meta_params, adapted)
+    _, metrics = scored("criterion", criterion(predictor, episode.query, key))
+    return predictor(episode.query.inputs, episode.query.mask), metrics
 
 
 def _default(episodes: Episode, mesh: jax.sharding.Mesh | None) -> int:
@@ -108,12 +139,12 @@ def _evaluate(learner, criterion, columns, tasks_per_chunk, mesh, meta_params, e
     def one(meta_params: PyTree, episode: Episode, key: Array) -> dict[str, dict[str, Array]]:
         adapt_key, query_key = jax.random.split(key)
         adapted = learner.adapt(meta_params, episode.support, adapt_key)
-        return {
-            name: dict(
-                criterion(adapted_predictor(column(learner).predict, meta_params, adapted), episode.query, query_key)[1]
-            )
-            for name, column in columns
-        }
+
+        def metrics(column: Column) -> dict[str, Array]:
+            predictor = adapted_predictor(column(learner).predict, meta_params, adapted)
+            return scored("criterion", criterion(predictor, episode.query, query_key))[1]
+
+        return {name: metrics(column) for name, column in columns}
 
     def scores(meta_params: PyTree, episodes: Episode, keys: Array) -> dict[str, dict[str, Array]]:
         score = jax.vmap(functools.partial(one, meta_params))

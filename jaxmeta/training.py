@@ -14,7 +14,9 @@ import numpy as np
 import optax
 
 from jaxmeta import checks, memory, meshes, tasks, tree
-from jaxmeta.types import Array, MetaLearner, Metrics, PyTree
+from jaxmeta.inner.guards import updated
+from jaxmeta.inner.loop import transformation
+from jaxmeta.types import Array, MetaLearner, Metrics, PyTree, scored
 
 
 class MetaState(NamedTuple):
@@ -48,7 +50,8 @@ def meta_trainer(
 
     Args:
       learner: what is meta-trained.
-      outer_optimizer: any Optax transformation.
+      outer_optimizer: any Optax transformation; its update is given `value`, the mean loss before it, and `grad`, its
+        gradient, if it takes extra arguments.
       tasks_per_chunk: how many tasks a device computes side by side; the gradient is accumulated over chunks and
         equals the unchunked one. None: what `default_chunk` says, whatever memory there is; `fitting_chunk` looks, and
         `fastest_chunk` measures.
@@ -58,6 +61,8 @@ def meta_trainer(
       MetaTrainer(init, update). The metrics are the learner's, averaged over tasks, and "gradient_norm".
 
     Raises:
+      TypeError: if outer_optimizer is no Optax transformation; or, once it is called, if it needs to be given more,
+        such as the `value_fn` of a line search.
       ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
 
     Example:
@@ -76,20 +81,25 @@ def meta_trainer(
       (3, 10)
     """
 
+    optimizer = transformation("meta_trainer: outer_optimizer", outer_optimizer)
+
     def init(key: Array) -> MetaState:
         meta_params = learner.init(key)
-        state = MetaState(meta_params, outer_optimizer.init(meta_params), jnp.zeros((), jnp.int32))
+        state = MetaState(meta_params, optimizer.init(meta_params), jnp.zeros((), jnp.int32))
         return state if mesh is None else jax.device_put(state, meshes.everywhere(mesh))
 
-    def gradient(meta_params: PyTree, episodes: PyTree, keys: Array) -> tuple[PyTree, Metrics]:
+    def task_loss(*task: PyTree) -> tuple[Array, Metrics]:
+        return scored("learner's loss", learner.loss(*task))
+
+    def gradient(meta_params: PyTree, episodes: PyTree, keys: Array) -> tuple[tuple[Array, Metrics], PyTree]:
         num_tasks = tree.leading_axis(episodes)
 
-        def chunk_gradient(chunk: tuple[PyTree, Array]) -> tuple[PyTree, Metrics]:
+        def chunk_gradient(chunk: tuple[PyTree, Array]) -> tuple[tuple[Array, Metrics], PyTree]:
             def loss(meta_params: PyTree) -> tuple[Array, Metrics]:
-                losses, metrics = jax.vmap(learner.loss, (None, 0, 0))(meta_params, *chunk)
+                losses, metrics = jax.vmap(task_loss, (None, 0, 0))(meta_params, *chunk)
                 return losses.sum() / num_tasks, jax.tree.map(lambda leaf: leaf.sum(axis=0) / num_tasks, metrics)
 
-            return jax.grad(loss, has_aux=True)(meta_params)
+            return jax.value_and_grad(loss, has_aux=True)(meta_params)
 
         chunk = default_chunk(episodes) if tasks_per_chunk is None else tasks_per_chunk
         return sum_over_chunks(chunk_gradient, (episodes, keys), chunk)
@@ -98,8 +108,10 @@ def meta_trainer(
 
     def update(state: MetaState, episodes: PyTree, key: Array) -> tuple[MetaState, Metrics]:
         keys = jax.random.split(key, tree.leading_axis(episodes))
-        gradient, metrics = mean_gradient(state.meta_params, episodes, keys)
-        updates, optimizer_state = outer_optimizer.update(gradient, state.optimizer_state, state.meta_params)
+        (loss, metrics), gradient = mean_gradient(state.meta_params, episodes, keys)
+        updates, optimizer_state = updated(
+            "meta_trainer: outer_optimizer", optimizer, gradient, state.optimizer_state, state.meta_params, loss
+        )
         meta_params = optax.apply_updates(state.meta_params, updates)
         return MetaState(meta_params, optimizer_state, state.step + 1), {
             **metrics,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmeta import checks
 from jaxmeta.types import Array, PyTree
@@ -25,7 +26,7 @@ def leading_axis(tree: PyTree) -> int:
     Raises:
       ValueError: if there is no leaf, a leaf has no axis, or the sizes differ.
     """
-    sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(tree)}
+    sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(tree)}
     if len(sizes) != 1 or () in sizes:
         raise ValueError(f"expected leaves that share one leading axis, got {sorted(sizes)}")
     return int(sizes.pop()[0])

@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta import checks
 
 Array = jax.Array
 PyTree = Any
 Metrics = Mapping[str, Array]
+_NUMBERS = (jax.Array, np.ndarray, np.generic, int, float)
 
 
 class Batch(NamedTuple):
@@ -77,6 +82,35 @@ class Criterion(Protocol):
     def __call__(self, predictor: Predictor, data: Any, key: Array, /) -> tuple[Array, Metrics]: ...
 
 
+def scored(what: str, result: Any) -> tuple[Array, dict[str, Array]]:
+    """What a criterion or a loss returned, (scalar, metrics), or an error that says what it should have.
+
+    Raises:
+      TypeError: if it is no pair of a float and a dict of numbers.
+      ValueError: if the loss is no scalar.
+    """
+    wanted = 'a scalar loss and a dict of metrics, (loss, {"loss": loss})'
+    if not isinstance(result, tuple | list) or len(result) != 2 or not isinstance(result[1], Mapping):
+        got = [_form(each) for each in result] if isinstance(result, tuple | list) else _form(result)
+        checks.fail(what, wanted, " and ".join(got) or "nothing" if isinstance(got, list) else got, error=TypeError)
+    loss, metrics = result
+    for name, value in {"the loss": loss, **metrics}.items():
+        if value is None or not all(isinstance(leaf, _NUMBERS) for leaf in jax.tree.leaves(value)):
+            checks.fail(what, wanted, f"{_form(value)} for {name}", error=TypeError)
+    if jnp.shape(loss):
+        checks.fail(what, wanted, f"a loss of shape {jnp.shape(loss)}", "take its mean over the rows")
+    if not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
+        checks.fail(what, wanted, f"a loss of {jnp.result_type(loss)}", "it has no gradient", TypeError)
+    return loss, dict(metrics)
+
+
+def _form(value: Any) -> str:
+    """What a value is, without what stands in it: a traced one has no numbers, and says so at length."""
+    if isinstance(value, jax.Array):
+        return f"an array of shape {value.shape}"
+    return "None" if value is None else type(value).__name__
+
+
 class Adapt(Protocol):
     def __call__(self, meta_params: PyTree, support: PyTree, key: Array) -> PyTree: ...
 
@@ -117,7 +151,8 @@ def query_loss(adapt: Adapt, predict: Predict, criterion: Criterion) -> Loss:
     def loss(meta_params: PyTree, episode: Episode, key: Array) -> tuple[Array, Metrics]:
         adapt_key, query_key = jax.random.split(key)
         adapted = adapt(meta_params, episode.support, adapt_key)
-        return criterion(adapted_predictor(predict, meta_params, adapted), episode.query, query_key)
+        result = criterion(adapted_predictor(predict, meta_params, adapted), episode.query, query_key)
+        return scored("criterion", result)
 
     return loss
 

@@ -148,3 +148,133 @@ def test_the_networks_of_relation_net(downsampling):
     rest = {"stride": 2, "max_pool": 1}[downsampling]
     assert params["Dense_0"]["kernel"].shape == (rest * rest * 64, 8)
     assert jax.eval_shape(relation.apply, params, jnp.zeros((3, 7, 7, 128))).shape == (3, 1)
+
+
+class Attention(nn.Module):
+    """Its mask says which positions may be looked at."""
+
+    @nn.compact
+    def __call__(self, x, mask=None):
+        return nn.Dense(2)(nn.MultiHeadDotProductAttention(num_heads=2, qkv_features=4)(x, mask=mask).mean(axis=1))
+
+
+class Counted(nn.Module):
+    """Its mask says which rows there are, and its mean takes all of them."""
+
+    @nn.compact
+    def __call__(self, x, mask=None):
+        x = x if mask is None else jnp.where(mask[:, None], x, 0)
+        return nn.Dense(2, kernel_init=nn.initializers.zeros)(x - x.mean(axis=0))
+
+
+@pytest.mark.parametrize(("module", "shape"), [(Attention(), (1, 6, 3)), (Attention(), (5, 5, 3)), (Counted(), (2, 3))])
+@pytest.mark.fault(promised="refused when the model is made")
+def test_a_mask_that_is_not_the_rows(module, shape):
+    with pytest.raises(ValueError, match=r"expected a `mask` \[n\].*rename the argument"):
+        models.from_linen(module, jax.ShapeDtypeStruct(shape, jnp.float32))
+
+
+class Attending(nnx.Module):
+    def __init__(self, rngs):
+        self.inside = nnx.MultiHeadAttention(2, 3, 4, decode=False, rngs=rngs)
+
+    def __call__(self, x, mask=None):
+        return self.inside(x, mask=mask).mean(axis=1)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        models.from_nnx(Attending),
+        models.from_functions(
+            lambda key: jnp.ones(3), lambda p, x, mask=None: (x if mask is None else x.cumsum(0)) @ p
+        ),
+    ],
+)
+@pytest.mark.fault(promised="refused once a mask comes, of whose shape nothing is known before")
+def test_a_mask_that_is_not_the_rows_is_found_when_it_comes(model):
+    x = jnp.ones((5, 5, 3))
+    params = model.init(KEY)
+    model.apply(params, x)
+    with pytest.raises(ValueError, match=r"expected a `mask` \[n\].*rename the argument"):
+        jax.jit(jax.vmap(model.apply, (None, 0, 0)))(params, x[None], jnp.ones((1, 5), bool))
+
+
+class Frozen(nnx.Variable):
+    pass
+
+
+class Holding(nnx.Module):
+    """A layer and something beside it."""
+
+    def __init__(self, rngs, kind):
+        self.kind, self.layer = kind, nnx.Linear(3, 3, rngs=rngs)
+        if kind in ("frozen", "counter"):
+            self.more = Frozen(jax.random.normal(rngs.params(), (3,)))
+        if kind in ("dropout off", "dropout of nothing"):
+            rate = 0.5 if kind == "dropout off" else 0.0
+            self.more = nnx.Dropout(rate, deterministic=kind == "dropout off", rngs=rngs)
+        if kind == "kept averages":
+            self.more = nnx.BatchNorm(3, use_running_average=True, rngs=rngs)
+        if kind in ("noise", "unused key"):
+            self.more = rngs
+
+    def __call__(self, x):
+        x = self.layer(x)
+        if self.kind == "frozen":
+            return x * self.more[...]
+        if self.kind == "counter":
+            self.more[...] = self.more[...] + 1
+        if self.kind in ("noise", "unused key"):
+            noise = jax.random.normal(self.more.params(), x.shape)
+            return x + noise if self.kind == "noise" else x
+        return self.more(x) if callable(getattr(self, "more", None)) and self.kind != "counter" else x
+
+
+@pytest.mark.parametrize("kind", ["frozen", "dropout off", "dropout of nothing", "kept averages", "unused key"])
+def test_what_a_call_does_not_change_is_carried_along(kind):
+    model = models.from_nnx(lambda rngs: Holding(rngs, kind))
+    params, x = model.init(KEY), jax.random.normal(KEY, (4, 3))
+    assert "more" not in params or kind == "kept averages"
+    outputs = jax.jit(model.apply)(params, x)
+    np.testing.assert_allclose(outputs, model.apply(params, x), rtol=1e-5, atol=1e-6)
+    gradient = jax.grad(lambda params: jnp.square(model.apply(params, x)).sum())(params)
+    assert jax.tree.structure(gradient) == jax.tree.structure(params)
+
+
+@pytest.mark.parametrize(("kind", "named"), [("counter", "changes of more"), ("noise", "random.*more/default")])
+@pytest.mark.fault(promised="refused by name")
+def test_what_a_call_changes_is_refused(kind, named):
+    model = models.from_nnx(lambda rngs: Holding(rngs, kind))
+    params = model.init(KEY)
+    with pytest.raises(ValueError, match=named):
+        jax.jit(model.apply)(params, jnp.ones((4, 3)))
+
+
+def test_a_recurrent_cell_draws_a_key_for_a_carry_of_zeros():
+    model = models.from_nnx(lambda rngs: nnx.RNN(nnx.OptimizedLSTMCell(3, 4, rngs=rngs)))
+    assert model.apply(model.init(KEY), jnp.ones((2, 5, 3))).shape == (2, 5, 4)
+
+
+class Projecting(nn.Module):
+    """A fixed random projection, and perhaps a counter of calls."""
+
+    counts: str = ""
+
+    @nn.compact
+    def __call__(self, x):
+        fixed = self.variable("constants", "fixed", lambda: jax.random.normal(self.make_rng("params"), (3, 4)))
+        if self.counts:
+            calls = self.variable("counters", self.counts, lambda: jnp.zeros(()))
+            calls.value += 1
+        return nn.Dense(2)(x @ fixed.value)
+
+
+def test_a_linen_constant_is_the_same_whatever_the_key():
+    model = models.from_linen(Projecting(), jnp.ones((1, 3)))
+    params = model.init(KEY)
+    assert set(params) == {"Dense_0"}
+    np.testing.assert_array_equal(params["Dense_0"]["kernel"], model.init(KEY)["Dense_0"]["kernel"])
+    assert model.apply(params, jnp.ones((2, 3))).shape == (2, 2)
+    with pytest.raises(ValueError, match="changes of counters/calls"):
+        models.from_linen(Projecting("calls"), jnp.ones((1, 3)))

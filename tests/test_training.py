@@ -8,7 +8,7 @@ import optax
 import pytest
 import registry
 
-from jaxmeta import criteria, evaluate, maml, meta_trainer, models, tasks, training
+from jaxmeta import criteria, evaluate, imaml, maml, meta_trainer, models, reptile, tasks, training
 
 KEY = jax.random.key(0)
 
@@ -106,6 +106,87 @@ def test_an_update_that_is_not_finite_is_refused(broken):
         assert (state.step, state.meta_params.tolist()) == (step, [params, params])
         assert metrics["finite"].tolist() == finite
         assert np.isfinite(metrics["loss"]).tolist() == (finite if broken == "loss" else [True] * 5)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.chain(optax.adam(1e-2), optax.contrib.reduce_on_plateau()),
+        optax.polyak_sgd(1e-2),
+        optax.contrib.momo(1e-2),
+    ],
+    ids=["plateau", "polyak", "momo"],
+)
+def test_an_outer_optimizer_is_given_the_loss(optimizer):
+    learner, sample = small()
+    trainer = meta_trainer(learner, optimizer, tasks_per_chunk=1)
+    run = jax.jit(training.many_updates(trainer, num_tasks=2, num_updates=3))
+    state, metrics = run(trainer.init(KEY), sample, KEY)
+    assert np.isfinite(metrics["loss"]).all()
+    assert state.step == 3
+
+
+def test_value_and_grad_are_the_objectives_own():
+    """Not the metric's: Reptile's objective is a distance, its metric the support loss."""
+    learner = reptile(models.mlp(1, 1, hidden=(8,)), criteria.squared_error, optax.sgd(0.01), num_steps=2)
+
+    def update(gradients, state, params=None, *, value, grad):
+        return jax.tree.map(jnp.zeros_like, gradients), (value, jax.tree.map(jnp.subtract, gradients, grad))
+
+    episodes = draw_six(small()[1])
+    found = meta_trainer(learner, optax.GradientTransformationExtraArgs(lambda params: (), update))
+    state, _ = jax.jit(found.update)(found.init(KEY), episodes, KEY)
+    losses = jax.vmap(learner.loss, (None, 0, 0))(state.meta_params, episodes, jax.random.split(KEY, 6))[0]
+    np.testing.assert_allclose(state.optimizer_state[0], losses.mean(), rtol=1e-5)
+    assert not any(leaf.any() for leaf in jax.tree.leaves(state.optimizer_state[1]))
+
+
+@pytest.mark.fault(promised="one line that says what is missing")
+def test_an_outer_optimizer_that_needs_more():
+    learner, sample = small()
+    trainer = meta_trainer(learner, optax.lbfgs())
+    with pytest.raises(TypeError, match=r"outer_optimizer: expected .*value and grad, got .*needs 'value_fn'"):
+        trainer.update(trainer.init(KEY), draw_six(sample), KEY)
+    with pytest.raises(TypeError, match="expected an Optax transformation"):
+        meta_trainer(learner, optax.linear_schedule(1, 0, 3))
+
+
+RESULTS = {
+    "an array of shape": lambda loss: loss,
+    "a loss of shape": lambda loss: (loss[None], {"loss": loss}),
+    "a loss of int32": lambda loss: (loss.astype(int), {"loss": loss}),
+    "array of shape .* and an array": lambda loss: (loss, loss),
+    "NoneType|None": lambda loss: (loss, None),
+    "str for name": lambda loss: (loss, {"loss": loss, "name": "mine"}),
+}
+
+
+@pytest.mark.parametrize("got", RESULTS)
+@pytest.mark.fault(promised="one line that says what a criterion returns")
+def test_a_criterion_that_returns_something_else(got):
+    def wrong(predictor, batch, key):
+        return RESULTS[got](criteria.squared_error(predictor, batch, key)[0])
+
+    learner, sample = small()
+    episodes, model = draw_six(sample), models.mlp(1, 1, hidden=(8,))
+    meta_params = learner.init(KEY)
+    makers = (
+        lambda: maml(model, wrong, optax.sgd(0.1), num_steps=1),
+        lambda: maml(model, criteria.squared_error, optax.sgd(0.1), num_steps=1, outer_criterion=wrong),
+        lambda: imaml(model, wrong, optax.sgd(0.1), num_steps=1, regularization=1.0),
+        lambda: reptile(model, wrong, optax.sgd(0.1), num_steps=1),
+    )
+    calls = [lambda: evaluate(learner, wrong, meta_params, episodes, KEY)]
+    calls += [lambda make=make: update(meta_trainer(make(), optax.sgd(0.1))) for make in makers]
+    for call in calls:
+        with pytest.raises((TypeError, ValueError), match=f"criterion: expected a scalar loss.*, got .*{got}") as found:
+            call()
+        assert "Tracer" not in str(found.value)
+        assert len(str(found.value).splitlines()) == 1
+
+
+def update(trainer):
+    return trainer.update(trainer.init(KEY), draw_six(small()[1]), KEY)
 
 
 @contextlib.contextmanager

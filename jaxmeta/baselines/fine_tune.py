@@ -99,7 +99,7 @@ def fine_tune(
     def adapt(meta_params: Pretrained, support: Batch, key: Array) -> Adapted:
         # Without the source's context, the rows of the support set are their own moments.
         context = meta_params.population.context if meta_params.population else ()
-        embeddings = embed("fine_tune", encoder, meta_params.encoder, support, context)
+        embeddings = embed("fine_tune", encoder, meta_params.encoder, support, context, num_ways)
         members = memberships(support, num_ways)
         present = members.any(axis=0)
         network = Network(meta_params.encoder, head.start(embeddings, members))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxmeta import checks, inner
 from jaxmeta.criteria import silence_absent
+from jaxmeta.learners.support import memberships, unless_mislabelled
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, PyTree, query_loss
 
 _NEWTON_STEPS = 12
@@ -64,7 +65,8 @@ def logistic_regression(criterion: Criterion, *, num_ways: int, penalty: float =
             # The weights lie in the span of the rows: fewer unknowns, and the same square.
             basis, coordinates = jnp.linalg.qr(rows.T)
             rows = coordinates.T
-        members = jax.nn.one_hot(support.targets, num_ways, dtype=rows.dtype) * real[:, None]
+        rows = unless_mislabelled("logistic_regression", rows, support, num_ways)
+        members = memberships(support, num_ways).astype(rows.dtype)
         present = members.sum(axis=0) > 0
         strength = jnp.where(present.sum() == 2, 2 * penalty, penalty)
 
@@ -91,7 +93,9 @@ def logistic_regression(criterion: Criterion, *, num_ways: int, penalty: float =
             lower = jax.vmap(lambda size: loss(move(size)))(sizes) <= loss(model) * (1 + 1e-5)
             return move(sizes[jnp.argmax(lower)]), None
 
-        start = Linear(jnp.zeros((rows.shape[1], num_ways), rows.dtype), jnp.zeros(num_ways, rows.dtype))
+        # Conjugate gradients take no step at all where there is a NaN, and zeros would pass for a fit.
+        zero = jnp.where(jnp.isfinite(rows).all(), 0, jnp.nan).astype(rows.dtype)
+        start = Linear(jnp.full((rows.shape[1], num_ways), zero), jnp.full(num_ways, zero))
         fitted, _ = jax.lax.scan(step, start, length=_NEWTON_STEPS)
         return Classifier(fitted.weights if basis is None else basis @ fitted.weights, fitted.bias, present)
 

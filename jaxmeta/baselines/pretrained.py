@@ -12,7 +12,7 @@ import optax
 from jaxmeta import checks, inner
 from jaxmeta.criteria import silence_absent
 from jaxmeta.learners.support import embed, memberships
-from jaxmeta.types import Array, Batch, Criterion, Episode, Init, Loss, MetaLearner, Metrics, Model, PyTree
+from jaxmeta.types import Array, Batch, Criterion, Episode, Init, Loss, MetaLearner, Metrics, Model, PyTree, scored
 
 
 class Population(NamedTuple):
@@ -120,7 +120,7 @@ def pretraining(encoder: Model, head: Head, criterion: Criterion, num_classes: i
             embeddings = encoder.apply(meta_params.encoder, inputs, mask)
             return head.apply(meta_params.classifier, embeddings)
 
-        return criterion(predictor, episode.query, key)
+        return scored("criterion", criterion(predictor, episode.query, key))
 
     return init, loss
 
@@ -160,7 +160,7 @@ def probe(
 
     def adapt(meta_params: Pretrained, support: Batch, key: Array) -> Adapted:
         context = population_context(encoder, meta_params, meta_params.encoder, support)
-        embeddings = embed(what, encoder, meta_params.encoder, support, context)
+        embeddings = embed(what, encoder, meta_params.encoder, support, context, num_ways)
         members = memberships(support, num_ways)
         present = members.any(axis=0)
         data = support._replace(inputs=embeddings), present

@@ -45,6 +45,9 @@ def nearest_neighbour(criterion: Criterion) -> MetaLearner:
         rows, known = inputs.reshape(len(inputs), -1), adapted.inputs.reshape(len(adapted.inputs), -1)
         distances = jnp.square(rows[:, None] - known[None]).sum(axis=-1)
         distances = distances if adapted.mask is None else jnp.where(adapted.mask[None], distances, jnp.inf)
-        return adapted.targets[jnp.argmin(distances, axis=1)]
+        nearest = adapted.targets[jnp.argmin(distances, axis=1)]
+        # The argmin of NaN is a row as good as any.
+        lost = jnp.isnan(distances).any(axis=1).reshape(-1, *(1,) * (nearest.ndim - 1))
+        return jnp.where(lost, jnp.nan, nearest)
 
     return MetaLearner(lambda key: {}, adapt, predict, query_loss(adapt, predict, criterion))

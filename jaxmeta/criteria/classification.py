@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import checks
+from jaxmeta import checks, labels
 from jaxmeta.tree import masked_mean
 from jaxmeta.types import Array, Batch, Metrics, Predictor
 
@@ -18,22 +18,23 @@ def cross_entropy(predictor: Predictor, batch: Batch, key: Array) -> tuple[Array
 
     Args:
       predictor: maps inputs [n, ...] to logits [n, num_ways].
-      batch: targets [n] are integers in [0, num_ways).
+      batch: targets [n] are integers in [0, num_ways); another in a row that is not padding makes both results NaN.
       key: not used.
 
     Returns:
-      The mean over rows, and {"loss": the same, "accuracy": a fraction}.
+      The mean over rows, and {"loss": the same, "accuracy": a fraction, NaN where logits are not finite}.
 
     Raises:
-      ValueError: if the logits are not [n, num_ways], or not as many as the episode has classes.
+      ValueError: if the logits are not [n, num_ways] or the targets not [n], or there are not as many logits as the
+        episode has classes.
       TypeError: if the targets are no integers.
     """
     del key
-    logits, chosen = _logits("cross_entropy", predictor, batch)
+    logits, chosen, unknown = _logits("cross_entropy", predictor, batch)
     # The log-probability of the target class by a mask: a gather's second derivative is a slow scatter on CPU.
     losses = jax.nn.logsumexp(logits, axis=-1) - jnp.where(chosen, logits, 0).sum(axis=-1)
-    loss = masked_mean(losses, batch.mask)
-    return loss, {"loss": loss, "accuracy": _accuracy(logits, batch)}
+    loss = masked_mean(losses * labels.nan_where(unknown, losses.dtype), batch.mask)
+    return loss, {"loss": loss, "accuracy": _accuracy(logits, unknown, batch)}
 
 
 def relation_score(predictor: Predictor, batch: Batch, key: Array) -> tuple[Array, Metrics]:
@@ -43,14 +44,15 @@ def relation_score(predictor: Predictor, batch: Batch, key: Array) -> tuple[Arra
 
     Args:
       predictor: maps inputs [n, ...] to raw scores [n, num_ways]; `relation_net` has them.
-      batch: targets [n] are integers in [0, num_ways).
+      batch: targets [n] are integers in [0, num_ways); another in a row that is not padding makes both results NaN.
       key: not used.
 
     Returns:
-      The mean over pairs, and {"loss": the same, "accuracy": a fraction}.
+      The mean over pairs, and {"loss": the same, "accuracy": a fraction, NaN where scores are not finite}.
 
     Raises:
-      ValueError: if the scores are not [n, num_ways], or not as many as the episode has classes.
+      ValueError: if the scores are not [n, num_ways] or the targets not [n], or there are not as many scores as the
+        episode has classes.
       TypeError: if the targets are no integers.
 
     References:
@@ -58,26 +60,35 @@ def relation_score(predictor: Predictor, batch: Batch, key: Array) -> tuple[Arra
       in its reference code).
     """
     del key
-    scores, chosen = _logits("relation_score", predictor, batch)
+    scores, chosen, unknown = _logits("relation_score", predictor, batch)
     errors = jnp.square(jax.nn.sigmoid(scores) - chosen)
+    errors = errors * labels.nan_where(unknown, errors.dtype)[:, None]
     counted = jnp.ones(errors.shape, bool) if batch.classes is None else batch.classes
     counted = counted if batch.mask is None else counted & batch.mask[:, None]
     loss = masked_mean(errors.ravel(), counted.ravel())
-    return loss, {"loss": loss, "accuracy": _accuracy(scores, batch)}
+    return loss, {"loss": loss, "accuracy": _accuracy(scores, unknown, batch)}
 
 
-def _logits(what: str, predictor: Predictor, batch: Batch) -> tuple[Array, Array]:
-    """Returns the logits with absent classes silenced, and which of them are the targets', [n, num_ways] bool."""
+def _logits(what: str, predictor: Predictor, batch: Batch) -> tuple[Array, Array, Array]:
+    """Returns the logits with absent classes silenced, which of them are the targets', and rows whose target is none.
+
+    The second is [n, num_ways] bool, the third [n] bool.
+    """
     logits, targets = predictor(batch.inputs, batch.mask), batch.targets
-    if not jnp.issubdtype(targets.dtype, jnp.integer):
-        checks.fail(what, "integer targets", targets.dtype, error=TypeError)
-    if logits.ndim != 2 or targets.shape != logits.shape[:1]:
-        checks.fail(what, "logits [n, num_ways] for targets [n]", f"{logits.shape} for {targets.shape}")
-    return silence_absent(logits, batch.classes), jax.nn.one_hot(targets, logits.shape[-1], dtype=bool)
+    if getattr(logits, "ndim", None) != 2:
+        got = f"shape {logits.shape}" if hasattr(logits, "shape") else type(logits).__name__
+        checks.fail(what, "logits [n, num_ways] for targets [n]", got)
+    labels.check_form(what, targets, len(logits))
+    num_ways = logits.shape[1]
+    chosen = jax.nn.one_hot(targets, num_ways, dtype=bool)
+    return silence_absent(logits, batch.classes), chosen, labels.unknown(targets, num_ways, batch.mask)
 
 
-def _accuracy(logits: Array, batch: Batch) -> Array:
-    return masked_mean(jnp.argmax(logits, axis=-1) == batch.targets, batch.mask)
+def _accuracy(logits: Array, unknown: Array, batch: Batch) -> Array:
+    right = jnp.argmax(logits, axis=-1) == batch.targets
+    # The argmax of NaN is a class as good as any.
+    scored = jnp.isfinite(logits).all(axis=-1) & ~unknown
+    return masked_mean(jnp.where(scored, right, jnp.nan), batch.mask)
 
 
 def silence_absent(logits: Array, classes: Array | None) -> Array:

@@ -3,8 +3,9 @@
 from jaxmeta.inner.closed_form import ridge
 from jaxmeta.inner.gradient import Gradient, InnerLoss, check_gradient, first_order, mixed_mode, nested
 from jaxmeta.inner.implicit import implicit
-from jaxmeta.inner.loop import Select, Steered, Trace, minibatch, select_first, steer, steered, unroll
+from jaxmeta.inner.loop import Select, Trace, minibatch, select_first, unroll
 from jaxmeta.inner.scan import Scan, checkpointed_scan
+from jaxmeta.inner.steering import Steered, steer, steered
 
 __all__ = [
     "Gradient",

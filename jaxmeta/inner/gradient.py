@@ -95,7 +95,7 @@ def _forward_mode(function: Callable[..., PyTree], at: tuple[PyTree, ...], along
     try:
         traced, run = _trace(lambda *given: jax.jvp(function, *given)[1], at, along)
         # JAX puts this placeholder where a custom_vjp has no jvp, and complains once it compiles.
-        if "custom_lin" in _primitives(traced):
+        if "custom_lin" in primitives(traced):
             raise TypeError("can't apply forward-mode differentiation (jvp) to a custom_vjp function")
     except (TypeError, NotImplementedError) as error:
         checks.fail(
@@ -108,10 +108,10 @@ def _forward_mode(function: Callable[..., PyTree], at: tuple[PyTree, ...], along
     return run(traced.consts, at, along)
 
 
-def _primitives(traced: Any) -> set[str]:
+def primitives(traced: Any) -> set[str]:
     """The names of all primitives in a jaxpr and in those inside it."""
     inside = [leaf for equation in traced.eqns for leaf in jax.tree.leaves(equation.params) if hasattr(leaf, "eqns")]
-    return {equation.primitive.name for equation in traced.eqns}.union(*map(_primitives, inside))
+    return {equation.primitive.name for equation in traced.eqns}.union(*map(primitives, inside))
 
 
 def check_gradient(loss: InnerLoss, params: PyTree, data: PyTree, key: Array) -> float:

@@ -11,7 +11,7 @@ from jaxmeta import checks
 from jaxmeta.inner.gradient import InnerLoss, nested
 from jaxmeta.inner.loop import Select, Solve, Trace, select_first, transformation, unroll
 from jaxmeta.inner.scan import Scan
-from jaxmeta.types import Array, Metrics, PyTree
+from jaxmeta.types import Array, Metrics, PyTree, scored
 
 
 def implicit(
@@ -56,7 +56,7 @@ def implicit(
 
     def held(params: PyTree, data: tuple[PyTree, PyTree], key: Array) -> tuple[Array, Metrics]:
         data, anchor = data
-        value, metrics = loss(params, data, key)
+        value, metrics = scored("criterion", loss(params, data, key))
         gaps = jax.tree.map(lambda a, b: jnp.square(a - b).sum(), params, anchor)
         return value + regularization / 2 * jax.tree.reduce(jnp.add, gaps), metrics
 

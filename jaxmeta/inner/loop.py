@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.core import Tracer
 
 from jaxmeta import checks, tree
 from jaxmeta.inner.gradient import Gradient, InnerLoss, mixed_mode
+from jaxmeta.inner.guards import differentiable, start, updated
 from jaxmeta.inner.scan import Scan
-from jaxmeta.types import Array, Metrics, PyTree
+from jaxmeta.types import Array, Metrics, PyTree, scored
 
 
 class Trace(NamedTuple):
@@ -34,38 +33,6 @@ Select = Callable[[PyTree, Array, Array], PyTree]
 
 class Solve(Protocol):
     def __call__(self, params: PyTree, data: PyTree, key: Array) -> tuple[PyTree, Trace]: ...
-
-
-class Steered(NamedTuple):
-    """Params with the meta-knowledge that says how to update them; what `steer` makes updates of."""
-
-    params: PyTree
-    """What the steps change."""
-    by: PyTree
-    """Learned rates, the parameters of a learned update rule, ...: the same before and after every step."""
-
-
-def steer(
-    init: Callable[[Steered], PyTree], update: Callable[[PyTree, PyTree, Steered, Array], tuple[PyTree, PyTree]]
-) -> optax.GradientTransformationExtraArgs:
-    """Makes an optimizer over `Steered` whose updates of the params depend on meta-knowledge, which gets a gradient.
-
-    Args:
-      init: (steered) -> state.
-      update: (gradients of the params, state, steered, loss) -> (updates of the params, state).
-    """
-
-    def updates(gradients: Steered, state: PyTree, params: Steered, *, value: Array, **extra: Any) -> Any:
-        del extra
-        changes, state = update(gradients.params, state, params, value)
-        return Steered(changes, jax.tree.map(jnp.zeros_like, params.by)), state
-
-    return optax.GradientTransformationExtraArgs(init, updates)  # pyright: ignore[reportArgumentType]
-
-
-def steered(loss: InnerLoss) -> InnerLoss:
-    """The inner loss of the params of a `Steered`."""
-    return lambda given, data, key: loss(given.params, data, key)
 
 
 def unroll(
@@ -112,7 +79,7 @@ def unroll(
     """
     num_steps = checks.integer("unroll: num_steps", num_steps, 0)
     optimizer = transformation("unroll: optimizer", optimizer)
-    value_and_gradient = gradient(loss)
+    value_and_gradient = gradient(lambda *given: scored("criterion", loss(*given)))
 
     def solve(params: PyTree, data: PyTree, key: Array) -> tuple[PyTree, Trace]:
         def step(carry: tuple[PyTree, PyTree], index: Array) -> tuple[tuple[PyTree, PyTree], Trace]:
@@ -120,11 +87,12 @@ def unroll(
             select_key, loss_key = jax.random.split(jax.random.fold_in(key, index))
             chosen = data if select is None else select(data, select_key, index)
             (value, metrics), gradients = value_and_gradient(params, chosen, loss_key)
-            updates, state = optimizer.update(_differentiable(optimizer, gradients), state, params, value=value)
+            given = differentiable(optimizer, gradients, params)
+            updates, state = updated("inner optimizer", optimizer, given[0], state, given[1], value)
             params = optax.apply_updates(params, updates)
             return (params, state), Trace(value, metrics, () if observe is None else observe(params))
 
-        (params, _), trace = scan(step, (params, optimizer.init(params)), jnp.arange(num_steps))
+        (params, _), trace = scan(step, (params, start(optimizer, params, key)), jnp.arange(num_steps))
         return params, trace
 
     return solve
@@ -170,47 +138,3 @@ def transformation(what: str, optimizer: Any) -> optax.GradientTransformationExt
     if not all(callable(getattr(optimizer, name, None)) for name in ("init", "update")):
         checks.fail(what, "an Optax transformation, such as optax.sgd(0.1)", repr(optimizer), error=TypeError)
     return optax.with_extra_args_support(optimizer)
-
-
-def _differentiable(optimizer: optax.GradientTransformationExtraArgs, gradients: PyTree) -> PyTree:
-    """The identity, which refuses to be differentiated if the optimiser's derivative at a zero gradient is not finite.
-
-    One unit that no example activates is enough for a zero gradient, so this is the rule and not the exception.
-    """
-
-    @jax.custom_jvp
-    def guard(gradients: PyTree) -> PyTree:
-        return gradients
-
-    @guard.defjvp
-    def guard_jvp(primals: tuple[PyTree], tangents: tuple[PyTree]) -> tuple[PyTree, PyTree]:
-        leaves, structure = jax.tree.flatten(primals[0])
-        if not _finite_at_zero(optimizer, structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)):
-            checks.fail(
-                "inner optimizer",
-                "a finite derivative of its update at a zero gradient (meta-gradients go through it)",
-                "one that is not finite",
-                "use optax.adam(..., eps_root=1e-10)",
-            )
-        return primals[0], tangents[0]
-
-    return guard(gradients)
-
-
-@functools.lru_cache(maxsize=64)
-def _finite_at_zero(optimizer: optax.GradientTransformationExtraArgs, structure: Any, shapes: tuple) -> bool:
-    with jax.ensure_compile_time_eval():
-        zeros = structure.unflatten([jnp.zeros(shape, dtype) for shape, dtype in shapes])
-        ones = jax.tree.map(jnp.ones_like, zeros)
-
-        @jax.jit
-        def derivative(zeros: PyTree, ones: PyTree) -> Array:
-            def update(gradients: PyTree) -> PyTree:
-                return optimizer.update(gradients, optimizer.init(zeros), zeros, value=jnp.zeros(()))[0]
-
-            _, tangents = jax.jvp(update, (zeros,), (ones,))
-            return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tangents)]))
-
-        found = derivative(zeros, ones)
-        # Of a rate that is traced, as in a grid of rates, nothing is known before the program runs.
-        return isinstance(found, Tracer) or bool(found)

@@ -20,6 +20,7 @@ from jaxmeta.types import (
     Model,
     PyTree,
     adapted_predictor,
+    scored,
 )
 
 
@@ -121,9 +122,8 @@ def maml_plus_plus(
 
         def query(steered: inner.Steered) -> tuple[Array, Metrics]:
             adapted = finish(steered.params, episode.support)
-            return (outer_criterion or criterion)(
-                adapted_predictor(predict, meta_params, adapted), episode.query, query_key
-            )
+            predictor = adapted_predictor(predict, meta_params, adapted)
+            return scored("criterion", (outer_criterion or criterion)(predictor, episode.query, query_key))
 
         solve = unroll(observe=query)
         _, trace = solve(inner.Steered(*meta_params), episode.support, adapt_key)

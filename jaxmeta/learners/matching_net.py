@@ -71,7 +71,7 @@ def matching_net(encoder: Model, criterion: Criterion, *, num_ways: int) -> Meta
     def adapt(meta_params: MetaParams, support: Batch, key: Array) -> Adapted:
         del key
         context = encoder.context(meta_params.encoder, support)
-        embeddings = embed("matching_net", encoder, meta_params.encoder, support, context)
+        embeddings = embed("matching_net", encoder, meta_params.encoder, support, context, num_ways)
         return Adapted(_unit(embeddings), memberships(support, num_ways), context)
 
     def predict(meta_params: MetaParams, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Array:

@@ -49,7 +49,7 @@ def protonet(encoder: Model, criterion: Criterion, *, num_ways: int) -> MetaLear
     def adapt(meta_params: PyTree, support: Batch, key: Array) -> Adapted:
         del key
         context = encoder.context(meta_params, support)
-        embeddings = embed("protonet", encoder, meta_params, support, context)
+        embeddings = embed("protonet", encoder, meta_params, support, context, num_ways)
         members = memberships(support, num_ways).astype(embeddings.dtype)
         counts = members.sum(axis=0)
         prototypes = members.T @ embeddings / jnp.maximum(counts, 1)[:, None]

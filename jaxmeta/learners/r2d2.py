@@ -71,7 +71,7 @@ def r2d2(encoder: Model, criterion: Criterion, *, num_ways: int) -> MetaLearner:
     def adapt(meta_params: MetaParams, support: Batch, key: Array) -> Adapted:
         del key
         context = encoder.context(meta_params.encoder, support)
-        embeddings = embed("r2d2", encoder, meta_params.encoder, support, context)
+        embeddings = embed("r2d2", encoder, meta_params.encoder, support, context, num_ways)
         members = memberships(support, num_ways)
         rows = jnp.where(members.any(axis=1, keepdims=True), embeddings, 0)
         weights = inner.ridge(rows, members.astype(rows.dtype), jnp.exp(meta_params.log_ridge))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxmeta import checks
 from jaxmeta.criteria import silence_absent
-from jaxmeta.learners.support import memberships
+from jaxmeta.learners.support import memberships, unless_mislabelled
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss
 
 
@@ -69,8 +69,10 @@ def relation_net(encoder: Model, relation: Model, criterion: Criterion, *, num_w
         del key
         context = encoder.context(meta_params.encoder, support)
         maps = encoder.apply(meta_params.encoder, support.inputs, support.mask, context)
-        if maps.ndim != 4:
-            checks.fail("relation_net: encoder", "feature maps [n, h, w, c]", f"shape {maps.shape}")
+        if getattr(maps, "ndim", None) != 4:
+            got = f"shape {maps.shape}" if hasattr(maps, "shape") else type(maps).__name__
+            checks.fail("relation_net: encoder", "feature maps [n, h, w, c]", got)
+        maps = unless_mislabelled("relation_net", maps, support, num_ways)
         members = memberships(support, num_ways)
         sums, present = jnp.einsum("nk,nhwc->khwc", members.astype(maps.dtype), maps), members.any(axis=0)
         pairs, real = _pairs(maps, support.mask, sums, present)

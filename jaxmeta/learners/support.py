@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 
-from jaxmeta import checks
+from jaxmeta import checks, labels
 from jaxmeta.types import Array, Batch, Model, PyTree
 
 
 def memberships(support: Batch, num_ways: int) -> Array:
-    """[n, num_ways] bool, which class a support example belongs to; none if it is padding."""
+    """[n, num_ways] bool, which class a support example belongs to: none if it is padding, all if its label is none.
+
+    What is unknown of one class is unknown of all of them; `unless_mislabelled` says so in numbers.
+    """
     members = jax.nn.one_hot(support.targets, num_ways, dtype=bool)
-    return members if support.mask is None else members & support.mask[:, None]
+    members = members if support.mask is None else members & support.mask[:, None]
+    return members | labels.unknown(support.targets, num_ways, support.mask)[:, None]
 
 
-def embed(what: str, encoder: Model, params: PyTree, support: Batch, context: PyTree) -> Array:
-    """The support set's embeddings [n, dim].
+def unless_mislabelled(what: str, outputs: Array, support: Batch, num_ways: int) -> Array:
+    """An encoder's outputs [n, ...], NaN in a real row whose label is out of range.
+
+    Raises:
+      ValueError: if the targets are not [n].
+      TypeError: if they are no integers.
+    """
+    labels.check_form(f"{what}: support set", support.targets, len(outputs))
+    rows = labels.nan_where(labels.unknown(support.targets, num_ways, support.mask), outputs.dtype)
+    return outputs * jnp.expand_dims(rows, range(1, outputs.ndim))
+
+
+def embed(what: str, encoder: Model, params: PyTree, support: Batch, context: PyTree, num_ways: int) -> Array:
+    """The support set's embeddings [n, dim], NaN where a label is not in [0, num_ways).
 
     Raises:
       ValueError: if the encoder's outputs have another shape.
     """
     embeddings = encoder.apply(params, support.inputs, support.mask, context)
-    if embeddings.ndim != 2:
-        checks.fail(what, "embeddings [n, dim]", embeddings.shape, "flatten the encoder's outputs")
-    return embeddings
+    if getattr(embeddings, "ndim", None) != 2:
+        got = getattr(embeddings, "shape", type(embeddings).__name__)
+        checks.fail(what, "embeddings [n, dim]", got, "flatten the encoder's outputs")
+    return unless_mislabelled(what, embeddings, support, num_ways)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import jax
 from flax.errors import InvalidRngError
 
 from jaxmeta import checks
+from jaxmeta.models.rowmask import check_mask, checked_once
 from jaxmeta.types import Array, Batch, Model, PyTree, no_context
 
 STATELESS = "models hold no running averages; use jaxmeta.models.Norm, or another norm without state"
@@ -26,8 +28,11 @@ def from_functions(
 
     Args:
       init: (key) -> params.
-      apply: (params, inputs), and (.., mask) or (.., mask, context) if it names them.
+      apply: (params, inputs), and (.., mask) or (.., mask, context) if it names them; the mask is the rows'.
       context: (params, support) -> context.
+
+    Raises:
+      ValueError: once the model is given a mask, if `apply` takes it for something else.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -42,23 +47,59 @@ def from_functions(
         given = {"mask": mask, "context": context}
         return apply(params, inputs, **{name: given[name] for name in names})
 
-    return Model(init, full_apply, context)
+    model = Model(init, full_apply, context)
+    return checked_once("from_functions", model) if "mask" in names else model
 
 
 def from_linen(module: nn.Module, example_inputs: PyTree) -> Model:
     """Makes a Model of a linen module.
 
     The module's variables are the collection "params" and, if it has one, "context": written when absent (from a
-    support set), read when given. `mask` is passed on if the module's `__call__` names it.
+    support set), read when given. What stands in other collections is a constant of the model, made with
+    `jax.random.key(0)`. `mask` is passed on if the module's `__call__` names it.
 
     Args:
-      module: called as module(inputs) or module(inputs, mask=...).
+      module: called as module(inputs) or module(inputs, mask=...), where mask [n] says which rows are no padding.
       example_inputs: inputs [n, ...], or their shapes, to initialise with.
 
     Raises:
-      ValueError: if the module has other collections (running averages) or dropout.
+      ValueError: if a call changes the module's other collections (running averages) or draws random numbers
+        (dropout), or if its `mask` is something else, such as an attention mask.
     """
-    masked = "mask" in inspect.signature(type(module).__call__).parameters
+    model = linen_model(module, example_inputs)
+    if _takes_mask(module):
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), example_inputs)
+        leaves, structure = jax.tree.flatten(like)
+        known = (module, structure, *leaves)
+        if _is_hashable(known):
+            _check_once(*known)
+        else:
+            _check_once.__wrapped__(*known)
+    return model
+
+
+@functools.lru_cache(maxsize=256)
+def _check_once(module: nn.Module, structure: Any, *shapes: jax.ShapeDtypeStruct) -> None:
+    """Kept, since two modules of the same fields are the same to a mask."""
+    like = structure.unflatten(shapes)
+    check_mask(f"from_linen: {type(module).__name__}", linen_model(module, like), like)
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _takes_mask(module: nn.Module) -> bool:
+    return "mask" in inspect.signature(type(module).__call__).parameters
+
+
+def linen_model(module: nn.Module, example_inputs: PyTree) -> Model:
+    """`from_linen` of a module whose `mask` is known to be the rows'."""
+    masked, name = _takes_mask(module), f"from_linen: {type(module).__name__}"
 
     def call(variables: PyTree, inputs: PyTree, mask: Array | None, **options: Any) -> Any:
         return module.apply(variables, inputs, **({"mask": mask} if masked else {}), **options)
@@ -68,24 +109,37 @@ def from_linen(module: nn.Module, example_inputs: PyTree) -> Model:
         return module.init(key, inputs)
 
     shapes = jax.eval_shape(variables, jax.random.key(0))
-    try:
-        jax.eval_shape(lambda given, inputs: call(given, inputs, None, mutable=True), shapes, example_inputs)
-    except InvalidRngError as error:
-        raise ValueError(
-            f"from_linen: {type(module).__name__} asks for random numbers when applied; {NO_NOISE}"
-        ) from error
-    if extra := sorted(set(shapes) - {"params", "context"}):
-        checks.fail(
-            f"from_linen: {type(module).__name__}", 'the collections "params" and "context" alone', extra, STATELESS
+    others = sorted(set(shapes) - {"params", "context"})
+    changed: list[str] = []
+
+    def try_call(given: PyTree, inputs: PyTree) -> PyTree:
+        outputs, after = call(given, inputs, None, mutable=True)
+        was = jax.tree_util.tree_leaves_with_path({other: given[other] for other in others})
+        now = dict(jax.tree_util.tree_leaves_with_path({other: after.get(other, {}) for other in others}))
+        changed.extend(
+            jax.tree_util.keystr(path, simple=True, separator="/") for path, leaf in was if now.get(path) is not leaf
         )
+        return outputs
+
+    try:
+        jax.eval_shape(try_call, shapes, example_inputs)
+    except InvalidRngError as error:
+        raise ValueError(f"{name} asks for random numbers when applied; {NO_NOISE}") from error
+    if changed:
+        checks.fail(name, "a module that a call does not change", f"changes of {', '.join(changed)}", STATELESS)
+    constants: PyTree = {}
+    if others:
+        with jax.ensure_compile_time_eval():
+            constants = jax.jit(lambda key: {other: variables(key)[other] for other in others})(jax.random.key(0))
 
     def init(key: Array) -> PyTree:
         return variables(key).get("params", {})
 
     def apply(params: PyTree, inputs: PyTree, mask: Array | None = None, context: PyTree = ()) -> PyTree:
-        return call({"params": params, **({"context": context} if context else {})}, inputs, mask)
+        return call({"params": params, **constants, **({"context": context} if context else {})}, inputs, mask)
 
     def context(params: PyTree, support: Batch) -> PyTree:
-        return call({"params": params}, support.inputs, support.mask, mutable=["context"])[1]["context"]
+        given = {"params": params, **constants}
+        return call(given, support.inputs, support.mask, mutable=["context"])[1]["context"]
 
     return Model(init, apply, context if "context" in shapes else no_context)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks
-from jaxmeta.models.adapters import from_linen
+from jaxmeta.models.adapters import linen_model
 from jaxmeta.models.conditioning import FiLM
 from jaxmeta.models.convolution import Conv, max_pool
 from jaxmeta.models.normalization import NORMS, Norm
@@ -127,7 +127,7 @@ def mlp(
     """
     num_inputs = checks.integer("mlp: num_inputs", num_inputs, 1)
     num_outputs = checks.integer("mlp: num_outputs", num_outputs, 1)
-    return from_linen(MLP(num_outputs, tuple(hidden), activation), jax.ShapeDtypeStruct((1, num_inputs), jnp.float32))
+    return linen_model(MLP(num_outputs, tuple(hidden), activation), jax.ShapeDtypeStruct((1, num_inputs), jnp.float32))
 
 
 def conv4(
@@ -158,7 +158,7 @@ def conv4(
     if num_outputs is not None:
         num_outputs = checks.integer("conv4: num_outputs", num_outputs, 1)
     module = Conv4(num_outputs, num_filters, norm, downsampling)
-    return from_linen(module, jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))
+    return linen_model(module, jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))
 
 
 def conv4_maps(
@@ -184,7 +184,7 @@ def conv4_maps(
     """
     num_filters = _checked("conv4_maps", input_shape, num_filters, norm, downsampling, halvings=2)
     module = Conv4Maps(num_filters, norm, downsampling)
-    return from_linen(module, jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))
+    return linen_model(module, jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))
 
 
 def relation_module(
@@ -215,7 +215,7 @@ def relation_module(
     hidden = checks.integer("relation_module: hidden", hidden, 1)
     height, width, channels = map_shape
     pairs = jax.ShapeDtypeStruct((1, height, width, 2 * channels), jnp.float32)
-    return from_linen(RelationModule(num_filters, hidden, norm, downsampling), pairs)
+    return linen_model(RelationModule(num_filters, hidden, norm, downsampling), pairs)
 
 
 def film_conv4(
@@ -250,7 +250,7 @@ def film_conv4(
     num_outputs = checks.integer("film_conv4: num_outputs", num_outputs, 1)
     vectors = (1, checks.integer("film_conv4: num_context_params", num_context_params, 1))
     shapes = tuple(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((1, *input_shape), vectors))
-    return from_linen(FiLMConv4(num_outputs, num_filters, norm, downsampling), shapes)
+    return linen_model(FiLMConv4(num_outputs, num_filters, norm, downsampling), shapes)
 
 
 def _checked(

@@ -9,10 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.interpreters import partial_eval as pe
 
 from jaxmeta import checks
 from jaxmeta.models.adapters import NO_NOISE, STATELESS
 from jaxmeta.models.normalization import NORMS, standardize
+from jaxmeta.models.rowmask import checked_once
 from jaxmeta.types import Array, Batch, Model, PyTree, no_context
 
 
@@ -49,38 +51,78 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     """Makes a Model of an nnx module.
 
     The module's variables are `nnx.Param` and, if it has some, `models.Context`, which hold None until the module
-    writes them from a support set. `mask` is passed on if the module's `__call__` names it.
+    writes them from a support set. Variables of other types are constants of the model, made with `nnx.Rngs(0)`. `mask`
+    is passed on if the module's `__call__` names it.
 
     Args:
-      make: (rngs) -> module.
+      make: (rngs) -> module, called as module(inputs) or module(inputs, mask=...), where mask [n] says which rows are
+        no padding.
 
     Raises:
-      ValueError: if the module has other variables (running averages, dropout's random state).
+      ValueError: if a call would change a constant (running averages) or its outputs depend on random numbers
+        (dropout), or if its `mask` is something else; once the model is called, where the module itself does not tell.
     """
     graph, shapes, empty, rest = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, Context, ...)
+    whole = nnx.merge(graph, shapes, empty, rest)
+    for path, part in nnx.iter_modules(whole):
+        name = "/".join(map(str, path)) or type(part).__name__
+        if isinstance(part, nnx.BatchNorm) and not part.use_running_average:
+            checks.fail("from_nnx", "a module that a call does not change", f"running averages at {name}", STATELESS)
+        if isinstance(part, nnx.Dropout) and not part.deterministic and part.rate > 0:
+            checks.fail("from_nnx", "outputs that depend on no random numbers", f"dropout at {name}", NO_NOISE)
+    masked = "mask" in inspect.signature(type(whole).__call__).parameters
     if jax.tree.leaves(rest):
-        kinds = sorted({type(leaf).__name__ for _, leaf in nnx.to_flat_state(rest)})
-        hint = NO_NOISE if any("Rng" in kind for kind in kinds) else STATELESS
-        checks.fail("from_nnx", "the variable types Param and Context alone", kinds, hint)
-    masked = "mask" in inspect.signature(type(nnx.merge(graph, shapes, empty, rest)).__call__).parameters
+        with jax.ensure_compile_time_eval():
+            rest = jax.jit(lambda: nnx.split(make(nnx.Rngs(0)), nnx.Param, Context, ...)[3])()
 
-    def bind(params: PyTree, context: PyTree) -> Any:
+    def bind(params: PyTree, context: PyTree, constants: PyTree) -> Any:
         state = nnx.clone(shapes)
         nnx.replace_by_pure_dict(state, params)
-        return nnx.merge(graph, state, context or empty, rest, copy=True)
+        return nnx.merge(graph, state, context or empty, constants, copy=True)
 
     def call(module: Any, inputs: PyTree, mask: Array | None) -> PyTree:
         return module(inputs, mask=mask) if masked else module(inputs)
+
+    def checked_call(params: PyTree, context: PyTree, inputs: PyTree, mask: Array | None) -> tuple[Any, PyTree]:
+        module = bind(params, context, rest)
+        before = _others(module)
+        outputs = call(module, inputs, mask)
+        changed = [path for path, leaf in _others(module).items() if before.get(path) is not leaf]
+        random = [path for path in changed if path in _random(module)]
+        if other := sorted(set(changed) - set(random)):
+            checks.fail("from_nnx", "a module that a call does not change", f"changes of {', '.join(other)}", STATELESS)
+        if random:
+            # A key that is drawn and not used, as for a carry of zeros, is the same in every call.
+            traced = jax.make_jaxpr(lambda constants: call(bind(params, context, constants), inputs, mask))(rest)
+            used = pe.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))[1]
+            names = [_name(path) for path, _ in nnx.to_flat_state(rest)]
+            if drawn := [name for name, use in zip(names, used, strict=True) if use and name in _random(module)]:
+                got = f"some of {', '.join(drawn)}"
+                checks.fail("from_nnx", "outputs that depend on no random numbers", got, NO_NOISE)
+        return module, outputs
 
     def init(key: Array) -> PyTree:
         return nnx.to_pure_dict(nnx.state(make(nnx.Rngs(key)), nnx.Param))
 
     def apply(params: PyTree, inputs: PyTree, mask: Array | None = None, context: PyTree = ()) -> PyTree:
-        return call(bind(params, context), inputs, mask)
+        return checked_call(params, context, inputs, mask)[1]
 
     def context(params: PyTree, support: Batch) -> PyTree:
-        module = bind(params, ())
-        call(module, support.inputs, support.mask)
-        return nnx.state(module, Context)
+        return nnx.state(checked_call(params, (), support.inputs, support.mask)[0], Context)
 
-    return Model(init, apply, context if nnx.to_flat_state(empty) else no_context)
+    model = Model(init, apply, context if nnx.to_flat_state(empty) else no_context)
+    return checked_once("from_nnx", model) if masked else model
+
+
+def _others(module: Any) -> dict[str, Any]:
+    """The values of a module's variables that are neither Param nor Context, by path."""
+    state = nnx.split(module, (nnx.Param, Context), ...)[2]
+    return {_name(path): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
+
+
+def _random(module: Any) -> set[str]:
+    return {_name(path) for path, _ in nnx.to_flat_state(nnx.state(module, nnx.RngState))}
+
+
+def _name(path: Any) -> str:
+    return "/".join(map(str, path))

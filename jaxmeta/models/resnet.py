@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks
-from jaxmeta.models.adapters import from_linen
+from jaxmeta.models.adapters import linen_model
 from jaxmeta.models.convolution import Conv, max_pool
 from jaxmeta.models.normalization import NORMS, Norm
 from jaxmeta.types import Array, Model
@@ -73,4 +73,4 @@ def resnet12(
         checks.fail("resnet12: input_shape", f"(height, width, channels), at least {least} x {least}", input_shape)
     if num_outputs is not None:
         num_outputs = checks.integer("resnet12: num_outputs", num_outputs, 1)
-    return from_linen(ResNet12(num_outputs, widths, norm), jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))
+    return linen_model(ResNet12(num_outputs, widths, norm), jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))

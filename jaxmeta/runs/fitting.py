@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import checks, meshes, tasks, training
+from jaxmeta import checks, labels, meshes, tasks, training
 from jaxmeta.runs import processes
 from jaxmeta.runs.events import DivergedError, Event, Fitted, Report, Scores, Stopped, silent
 from jaxmeta.runs.stores import Store, nowhere
-from jaxmeta.types import PyTree
+from jaxmeta.types import Episode, PyTree
 
 LINE = 50
 """Updates between two lines of metrics, and the most in a call."""
@@ -76,6 +76,7 @@ def fit(
     Raises:
       DivergedError: if an update was not finite; the state before it is saved.
       Stopped: if `stop` asked for it; the state is saved.
+      ValueError: if labels of the first episode are negative, or beyond the classes that it says it has.
       DataError: if the store holds another training, or something damaged.
 
     Example:
@@ -132,6 +133,7 @@ def fit_together(
     first = [trainer.init(init_key) for init_key, _ in keys]
     if not num_steps:
         return [Fitted(jax.device_get(state.meta_params), state, None, 0) for state in first]
+    _judge_labels(sample, keys[0][1])
     sharding = None if mesh is None else meshes.everywhere(mesh)
     with contextlib.ExitStack() as held:
         for each in trainings:
@@ -157,6 +159,13 @@ def fit_together(
         finally:
             tell("end")
     return [each.fitted() for each in now]
+
+
+def _judge_labels(sample: tasks.Sample, key: jax.Array) -> None:
+    """Raises ValueError if labels of an episode are negative, or beyond the classes that it says it has."""
+    shapes = jax.eval_shape(sample, key)
+    if isinstance(shapes, Episode) and any(map(labels.is_labelled, shapes)):
+        labels.judge_batches("fit", tasks.drawn(sample, key, jnp.arange(1)), None)
 
 
 _Update = Callable[[list[training.MetaState], list[int]], tuple[list[training.MetaState], list[dict[str, np.ndarray]]]]

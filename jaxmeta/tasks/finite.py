@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import checks, tree
+from jaxmeta import checks, labels, tree
 from jaxmeta.tasks.sampling import Sample, distinct, gathered, labelled_rows, static
 from jaxmeta.types import Array, Batch, Episode, PyTree
 
@@ -146,20 +146,23 @@ class _LabelledBatches:
         return Episode((), Batch(gathered(self.inputs, rows), self.targets[rows]))
 
 
-def from_arrays(tasks: Any, *, num_shots: int, num_queries: int) -> Sample:
+def from_arrays(tasks: Any, *, num_shots: int, num_queries: int, num_ways: int | None = None) -> Sample:
     """Episodes of a finite list of tasks that a user has as arrays.
 
     Args:
       tasks: a list of (inputs [n_i, ...], targets [n_i, ...]), whose sizes n_i may differ; or one pair of stacked
-        arrays, inputs [num_tasks, n, ...] and targets [num_tasks, n, ...].
+        arrays, inputs [num_tasks, n, ...] and targets [num_tasks, n, ...]. Integers [n] are labels; the values of a
+        regression are floats.
       num_shots: support examples per task.
       num_queries: query examples per task; support and query share none.
+      num_ways: the labels are 0 .. num_ways - 1; None: as many as there are different ones in all tasks.
 
     Returns:
       sample: key -> Episode of one task drawn at random.
 
     Raises:
-      ValueError: if shapes do not fit, or a task has fewer examples than shots + queries.
+      ValueError: if shapes do not fit, a task has fewer examples than shots + queries, or labels are not 0 ..
+        num_ways - 1.
 
     Example:
       >>> import jax, numpy as np
@@ -183,9 +186,22 @@ def from_arrays(tasks: Any, *, num_shots: int, num_queries: int) -> Sample:
         if sizes[index] < count:
             wanted = f"at least {num_shots} + {num_queries} examples"
             checks.fail(f"from_arrays: task {index}", wanted, int(sizes[index]))
+    _check_labels([targets for _, targets in pairs], num_ways)
     starts = jnp.asarray(np.concatenate([[0], np.cumsum(sizes)[:-1]]), jnp.int32)
     examples = jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)), *pairs)
     return _FromArrays(Batch(*examples), starts, jnp.asarray(sizes), num_shots, count)
+
+
+def _check_labels(targets: Sequence[Any], num_ways: int | None) -> None:
+    if num_ways is not None:
+        num_ways = checks.integer("from_arrays: num_ways", num_ways, 2)
+    elif not all(isinstance(each, np.ndarray) and each.ndim == 1 and each.dtype.kind in "iu" for each in targets):
+        return
+    for index, each in enumerate(targets):
+        labels.check_form(f"from_arrays: targets of task {index}", each, len(each))
+    together = np.concatenate(targets)
+    hint = "" if num_ways else ", num_ways= says how many there are if some are missing"
+    labels.judge("from_arrays: targets", together, None, num_ways or len(np.unique(together)), labels.RELABEL + hint)
 
 
 def _forms(*parts: Any) -> tuple[Any, ...]:

@@ -36,3 +36,10 @@ def test_a_padded_neighbour_is_none():
 def test_shapes_that_would_broadcast():
     with pytest.raises(ValueError, match="the targets' shape"):
         criteria.squared_error(lambda x, mask=None: x[:, 0], Batch(jnp.ones((3, 2)), jnp.ones((3, 1))), KEY)
+
+
+def test_a_neighbour_of_what_is_not_a_number():
+    support = Batch(jnp.array([[0.0], [5.0]]), jnp.array([[1.0], [2.0]]))
+    learner = baselines.nearest_neighbour(criteria.squared_error)
+    found = learner.predict({}, learner.adapt({}, support, KEY), jnp.array([[jnp.nan], [4.0]]))
+    np.testing.assert_array_equal(found, [[jnp.nan], [2.0]])

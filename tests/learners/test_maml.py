@@ -89,6 +89,118 @@ def test_an_optimizer_without_derivative_at_zero_is_refused_only_when_differenti
     meta_gradient(fomaml(network(), criteria.cross_entropy, optimizer, num_steps=1), params)
 
 
+ZEROS = {
+    "adaptive clipping": optax.chain(optax.adaptive_grad_clip(0.01), optax.sgd(0.1)),
+    "factored": optax.adafactor(0.1),
+    "block clipping": optax.chain(optax.clip_by_block_rms(1.0), optax.sgd(0.1)),
+    "trust ratio": optax.lamb(0.1),
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+@pytest.mark.fault(promised="refused, where biases start from zero")
+def test_an_optimizer_without_derivative_where_params_are_zero(name):
+    learner = maml(models.mlp(2, 3, hidden=(4,)), criteria.cross_entropy, ZEROS[name], num_steps=1)
+    with pytest.raises(
+        ValueError, match="expected a finite derivative of its update where gradients or params are zero"
+    ):
+        jax.grad(learner.loss, has_aux=True)(learner.init(KEY), labelled(), KEY)
+
+
+FINITE = {
+    "global clipping": optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1)),
+    "decay where masked": optax.chain(
+        optax.masked(optax.add_decayed_weights(0.1), lambda p: is_matrix(p)), optax.sgd(0.1)
+    ),
+    "some frozen": optax.partition({"a": optax.sgd(0.1), "b": optax.set_to_zero()}, lambda p: named(p)),
+    "two rates": optax.partition({"a": optax.sgd(0.1), "b": optax.sgd(0.01)}, lambda p: named(p)),
+    "plateau": optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau()),
+    "noise": optax.chain(optax.sgd(0.1), optax.add_noise(0.1, 0.5, 0)),
+}
+
+
+def is_matrix(params):
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def named(params):
+    return jax.tree.map(lambda leaf: "a" if leaf.ndim > 1 else "b", params)
+
+
+def labelled():
+    batch = Batch(jax.random.normal(KEY, (6, 2)), jnp.arange(6) % 3)
+    return Episode(batch, batch)
+
+
+@pytest.mark.parametrize("name", FINITE)
+def test_an_optimizer_with_a_derivative(name):
+    learner = maml(models.mlp(2, 3, hidden=(4,)), criteria.cross_entropy, FINITE[name], num_steps=2)
+    gradient, _ = jax.jit(jax.grad(learner.loss, has_aux=True))(learner.init(KEY), labelled(), KEY)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+PASSING = {
+    "masked": optax.masked(optax.sgd(0.1), is_matrix),
+    "clipped before": optax.chain(optax.clip_by_global_norm(1.0), optax.masked(optax.sgd(0.1), is_matrix)),
+    "clipped after": optax.chain(optax.masked(optax.sgd(0.1), is_matrix), optax.clip(1.0)),
+    "a rate for some": optax.chain(optax.scale_by_adam(eps_root=1e-10), optax.masked(optax.scale(-0.1), is_matrix)),
+    "identity": optax.partition({"a": optax.sgd(0.1), "b": optax.identity()}, named),
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+@pytest.mark.fault(promised="refused, with what adapts a part")
+def test_gradients_that_are_passed_on(name):
+    learner = maml(models.mlp(2, 3, hidden=(4,)), criteria.cross_entropy, PASSING[name], num_steps=1)
+    with pytest.raises(ValueError, match=r"the gradient itself at .*bias.*partial_maml"):
+        learner.adapt(learner.init(KEY), labelled().support, KEY)
+
+
+def old_noise(size):
+    """Noise by a key of the old kind."""
+
+    def update(gradients, state, params=None):
+        key, now = jax.random.split(state["key"])
+        noise = lambda leaf: leaf + size * jax.random.normal(now, leaf.shape, leaf.dtype)  # noqa: E731
+        return jax.tree.map(noise, gradients), {"key": key}
+
+    return optax.GradientTransformation(lambda params: {"key": jax.random.PRNGKey(0)}, update)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [FINITE["noise"], optax.noisy_sgd(0.1, key=0), optax.chain(optax.sgd(0.1), old_noise(0.1))],
+    ids=["add_noise", "noisy_sgd", "old key"],
+)
+def test_every_task_has_its_own_noise(optimizer):
+    learner = maml(models.mlp(2, 3, hidden=(4,)), criteria.cross_entropy, optimizer, num_steps=1)
+    params, keys = learner.init(KEY), jax.random.split(KEY, 2)
+    adapt = jax.jit(jax.vmap(lambda key: learner.adapt(params, labelled().support, key).params))
+    first, second = (adapt(each) for each in (keys, keys))
+    for leaf, again in zip(*map(jax.tree.leaves, (first, second)), strict=True):
+        np.testing.assert_array_equal(leaf, again)
+        assert (leaf[0] != leaf[1]).all()
+
+
+@pytest.mark.fault(promised="refused: all tasks would have the same noise")
+def test_noise_of_a_key_that_is_closed_over():
+    def update(gradients, count, params=None):
+        key = jax.random.fold_in(jax.random.key(0), count)
+        return jax.tree.map(lambda leaf: -leaf + jax.random.normal(key, leaf.shape), gradients), count + 1
+
+    optimizer = optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
+    learner = maml(models.mlp(2, 3, hidden=(4,)), criteria.cross_entropy, optimizer, num_steps=1)
+    with pytest.raises(ValueError, match="keeps its random key in its state"):
+        learner.adapt(learner.init(KEY), labelled().support, KEY)
+
+
+@pytest.mark.fault(promised="one line that says what is missing")
+def test_an_inner_optimizer_that_needs_more():
+    learner = maml(models.mlp(2, 3, hidden=(4,)), criteria.cross_entropy, optax.lbfgs(), num_steps=1)
+    with pytest.raises(TypeError, match=r"inner optimizer: expected .*value and grad, got .*needs 'value_fn'"):
+        learner.adapt(learner.init(KEY), labelled().support, KEY)
+
+
 def test_the_slots_of_unroll():
     loss = lambda params, data, key: (jnp.sum((params - data) ** 2), {"gap": jnp.abs(params - data).sum()})  # noqa: E731
     solve = inner.unroll(

@@ -1,0 +1,237 @@
+"""What an inner optimizer must not do unnoticed, found by trying it once on made-up gradients."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.core import Tracer
+
+from jaxmeta import checks
+from jaxmeta.inner.gradient import primitives
+from jaxmeta.inner.steering import Steered
+from jaxmeta.types import Array, PyTree
+
+_NOISE = {"random_bits", "threefry2x32", "random_wrap", "rng_bit_generator"}
+_TINY = 1e-3  # a gradient that no clipping changes
+
+
+def start(optimizer: optax.GradientTransformationExtraArgs, params: PyTree, key: Array) -> PyTree:
+    """An optimizer's first state, whose random keys, if it has some, are the task's own.
+
+    Raises:
+      ValueError: if the optimizer draws noise from a key that is not in its state, which would be the same in every
+        task; or if its update is the gradient itself on some leaves, as `optax.masked` leaves it where it masks.
+    """
+    state = optimizer.init(params)
+    keys = list(filter(_is_key, jax.tree.leaves(state)))
+    leaves, structure = jax.tree.flatten(params)
+    if not isinstance(params, Steered):
+        _check_update(optimizer, structure, _shapes(leaves), bool(keys))
+    if not keys:
+        return state
+    own = jax.random.bits(key)
+    return jax.tree.map(lambda leaf: _folded(leaf, own) if _is_key(leaf) else leaf, state)
+
+
+def updated(
+    what: str,
+    optimizer: optax.GradientTransformationExtraArgs,
+    gradients: PyTree,
+    state: PyTree,
+    params: PyTree,
+    value: Array,
+) -> tuple[PyTree, PyTree]:
+    """An optimizer's update, which is given `value` and `grad` if it takes them.
+
+    Raises:
+      TypeError: if it needs to be given more.
+    """
+    extra = {"value": value, "grad": gradients}
+    taken = inspect.signature(optimizer.update).parameters
+    if not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+        extra = {name: given for name, given in extra.items() if name in taken}
+    try:
+        return optimizer.update(gradients, state, params, **extra)
+    except TypeError as error:
+        missing = re.search(r"(\S+)\(\) missing \d+ required .*arguments?: (.*)", str(error))
+        if not missing:
+            raise
+        wanted = "an optimizer that needs no more than value and grad"
+        got = f"{missing[1].split('.')[0]}, which needs {missing[2]}"
+        hint = "take one without a line search or other evaluations of its own"
+        raise TypeError(checks.line(f"{what}: expected {wanted}, got {got}; {hint}")) from error
+
+
+def _is_key(leaf: Any) -> bool:
+    """Whether it is a random key, one of the old kind included: two numbers of 32 bits."""
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is None:
+        return False
+    return jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) or (dtype == jnp.uint32 and leaf.shape == (2,))
+
+
+def _folded(key: Array, data: Array) -> Array:
+    if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
+        fold = lambda key: jax.random.fold_in(key, data)  # noqa: E731
+        return fold(key) if key.ndim == 0 else jax.vmap(fold)(key.ravel()).reshape(key.shape)
+    return jax.random.key_data(jax.random.fold_in(jax.random.wrap_key_data(key), data))
+
+
+@functools.lru_cache(maxsize=256)
+def _check_update(
+    optimizer: optax.GradientTransformationExtraArgs, structure: Any, shapes: tuple, has_key: bool
+) -> None:
+    with jax.ensure_compile_time_eval():
+        params = structure.unflatten([jnp.zeros(shape, dtype) for shape, dtype in shapes])
+
+    def odd_part(params: PyTree) -> PyTree:
+        """Half the difference of the updates of a gradient and its opposite: noise and weight decay cancel."""
+        ahead, back = (_updates(optimizer, _waves(params, sign * _TINY), params)[0] for sign in (1, -1))
+        return jax.tree.map(lambda a, b: (a - b) / 2, ahead, back)
+
+    try:
+        traced = jax.make_jaxpr(odd_part)(params)
+    except Exception:
+        return  # what it lacks is said where it is called
+    if not has_key and primitives(traced) & _NOISE:
+        checks.fail(
+            "inner optimizer",
+            "one that keeps its random key in its state, where every task's own is put",
+            "one that draws noise from a key that all tasks share",
+            "use optax.add_noise, or keep the key in the state",
+        )
+    if len(shapes) < 2:
+        return
+    with jax.ensure_compile_time_eval():
+
+        @jax.jit
+        def ascents(params: PyTree) -> Array:
+            waves, changes = (jax.tree.leaves(each) for each in (_waves(params, _TINY), odd_part(params)))
+            slopes = [change * jnp.sign(wave) / jnp.abs(wave) for wave, change in zip(waves, changes, strict=True)]
+            return jnp.array([jnp.all(slope > 0.99) if slope.size else False for slope in slopes])
+
+        found = ascents(params)
+        # Of a rate that is traced, as in a grid of rates, nothing is known before the program runs.
+        if isinstance(found, Tracer):
+            return
+        found = np.asarray(found)
+    if found.any() and not found.all():
+        names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+        checks.fail(
+            "inner optimizer",
+            "updates that go down the gradient",
+            f"the gradient itself at {', '.join(name for name, up in zip(names, found, strict=True) if up)}",
+            "optax.masked passes on what it masks: partial_maml(.., adapts=) adapts some leaves, and "
+            "optax.partition with optax.set_to_zero() freezes some",
+        )
+
+
+def differentiable(
+    optimizer: optax.GradientTransformationExtraArgs, gradients: PyTree, params: PyTree
+) -> tuple[PyTree, PyTree]:
+    """The identity, which refuses to be differentiated where the optimizer's own derivative is not finite.
+
+    One unit that no example activates is enough for a zero gradient, and a bias starts from zero, so these are the rule
+    and not the exception.
+    """
+    return _guarded(optimizer, "gradients", gradients, params), _guarded(optimizer, "params", params, params)
+
+
+def _guarded(optimizer: optax.GradientTransformationExtraArgs, with_respect_to: str, given: PyTree, params: PyTree):
+    @jax.custom_jvp
+    def guard(given: PyTree) -> PyTree:
+        return given
+
+    @guard.defjvp
+    def guard_jvp(primals: tuple[PyTree], tangents: tuple[PyTree]) -> tuple[PyTree, PyTree]:
+        leaves, structure = jax.tree.flatten(primals[0])
+        # Learned rates are not zero as gradients and biases are.
+        steering = len(jax.tree.leaves(params.by)) if isinstance(params, Steered) else 0
+        if not _is_finite(optimizer, with_respect_to, structure, _shapes(leaves), steering):
+            hint = "adam wants eps_root=1e-10; others, such as adaptive clipping and trust ratios, imaml or reptile"
+            checks.fail(
+                "inner optimizer",
+                "a finite derivative of its update where gradients or params are zero (meta-gradients go through it)",
+                f"one that is not finite with respect to the {with_respect_to}",
+                hint,
+            )
+        return primals[0], tangents[0]
+
+    return guard(given)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_finite(
+    optimizer: optax.GradientTransformationExtraArgs, with_respect_to: str, structure: Any, shapes: tuple, steering: int
+) -> bool:
+    """Whether the derivatives of two steps are finite where some gradients or params are zero."""
+
+    def steps(gradients: PyTree, params: PyTree, value: Array) -> PyTree:
+        changes, state, params = _updates(optimizer, gradients, params, value)
+        return changes, _updates(optimizer, gradients, params, value, state)[0]
+
+    def point(factors: Array) -> PyTree:
+        """Ones times the two factors [num_leaves, 2] of each leaf, of its first rows and of the others."""
+        leaves = [jnp.ones(shape, dtype) for shape, dtype in shapes]
+        made = [
+            leaf * (factors[index, 0] if not leaf.ndim else _halves(len(leaf), factors[index], leaf.ndim))
+            for index, leaf in enumerate(leaves)
+        ]
+        return structure.unflatten([leaf.astype(one.dtype) for leaf, one in zip(made, leaves, strict=True)])
+
+    def is_finite(factors: tuple[Array, Array]) -> Array:
+        changes, pull = jax.vjp(steps, *map(point, factors), jnp.ones(()))
+        slopes = pull(jax.tree.map(jnp.ones_like, changes))
+        slopes = jax.tree.leaves(slopes[0] if with_respect_to == "gradients" else slopes[1:])
+        return jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in slopes if _is_inexact(leaf)]).all()
+
+    # Every other leaf is zero, or half of the rows of the only one: all zeros at once are the loss's minimum.
+    count = len(shapes)
+    some = np.tile(np.arange(count)[:, None] % 2, 2) if count > 1 else np.array([[0, 1]])
+    some[count - steering :] = 1
+    other = 1 - some
+    other[count - steering :] = 1
+    ones = np.ones_like(some)
+    pairs = [(g, p) for half in (some, other) for g, p in ((half, half), (ones, half), (half, ones))]
+    with jax.ensure_compile_time_eval():
+        points = tuple(jnp.array(each, float) for each in zip(*pairs, strict=True))
+        found = jax.jit(lambda points: jax.lax.map(is_finite, points).all())(points)
+        # Of a rate that is traced, as in a grid of rates, nothing is known before the program runs.
+        return isinstance(found, Tracer) or bool(found)
+
+
+def _halves(length: int, factors: Array, ndim: int) -> Array:
+    return jnp.expand_dims(jnp.where(jnp.arange(length) < (length + 1) // 2, *factors), range(1, ndim))
+
+
+def _is_inexact(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def _updates(
+    optimizer: optax.GradientTransformationExtraArgs,
+    gradients: PyTree,
+    params: PyTree,
+    value: Any = 1.0,
+    state: PyTree = None,
+) -> tuple[PyTree, PyTree, PyTree]:
+    state = optimizer.init(params) if state is None else state
+    changes, state = updated("inner optimizer", optimizer, gradients, state, params, jnp.asarray(value))
+    return changes, state, optax.apply_updates(params, changes)
+
+
+def _waves(params: PyTree, size: float) -> PyTree:
+    """Gradients that differ from number to number, and are never zero."""
+    wave = lambda leaf: (size * (1.5 + jnp.cos(jnp.arange(leaf.size)))).reshape(leaf.shape).astype(leaf.dtype)  # noqa: E731
+    return jax.tree.map(wave, params)
+
+
+def _shapes(leaves: list[Array]) -> tuple:
+    return tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)

@@ -1,0 +1,100 @@
+"""Class labels: whole numbers from 0 to num_ways - 1, one for each row; whatever else comes is refused or becomes NaN.
+
+A label out of range has no column of its own among the logits. It would select none, and its row would vanish from a
+class mean or earn an ever better loss. Where values are known they are refused, and where they are traced the row is
+NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from jaxmeta import checks
+from jaxmeta.types import Array, Batch, PyTree
+
+RELABEL = "np.unique(targets, return_inverse=True)[1] makes labels from 0 on; values of a regression are floats"
+
+
+def check_form(what: str, targets: Any, num_rows: int) -> None:
+    """Raises in one line unless targets are integers [num_rows].
+
+    Raises:
+      ValueError: if they have another shape, such as one-hot rows.
+      TypeError: if they are no array, or of another dtype.
+    """
+    if not hasattr(targets, "dtype"):
+        checks.fail(what, f"integer targets [{num_rows}]", type(targets).__name__, error=TypeError)
+    shape, whole = tuple(targets.shape), jnp.issubdtype(targets.dtype, jnp.integer)
+    if shape != (num_rows,):
+        makes = ""
+        if len(shape) == 2 and shape[0] == num_rows:
+            makes = "targets.argmax(axis=-1) makes labels of one-hot rows"
+            if shape[1] == 1:
+                makes = "targets.ravel() has one label a row" + ("" if whole else ", with .astype(int)")
+        got = f"shape {shape}" + ("" if whole else f" of {targets.dtype}")
+        checks.fail(what, f"integer targets [n] for {num_rows} rows", got, makes)
+    if not whole:
+        hint = "targets.astype(int) makes labels of whole numbers"
+        checks.fail(what, "integer targets", targets.dtype, hint, TypeError)
+
+
+def unknown(targets: Array, num_ways: int, mask: Array | None) -> Array:
+    """[n] bool, the real rows whose target is none of 0 .. num_ways - 1; padding may hold anything."""
+    out = (targets < 0) | (targets >= num_ways)
+    return out if mask is None else out & mask
+
+
+def nan_where(rows: Array, dtype: Any) -> Array:
+    """NaN where rows is True and 1 elsewhere: a factor, so that the gradient is NaN as well, or the same to the bit."""
+    return jnp.where(rows, jnp.nan, 1).astype(dtype)
+
+
+def judge(what: str, targets: Any, mask: Any, num_ways: int | None, hint: str = RELABEL) -> None:
+    """Raises ValueError if the values of real rows are out of range; values that are not known are left alone.
+
+    Args:
+      what: names the targets in the error.
+      targets: [..., n] integers.
+      mask: of the same shape, False marks padding; None: all rows are real.
+      num_ways: the labels are less; None: they are not negative.
+      hint: what to do.
+    """
+    if not (_known(targets) and (mask is None or _known(mask))):
+        return
+    targets = np.asarray(targets)
+    real = targets if mask is None else targets[np.asarray(mask)]
+    if real.size and (real.min() < 0 or (num_ways is not None and real.max() >= num_ways)):
+        wanted = "labels from 0 on" if num_ways is None else f"labels from 0 to {num_ways - 1}"
+        checks.fail(what, wanted, f"labels from {real.min()} to {real.max()}", hint)
+
+
+def judge_batches(what: str, episodes: PyTree, num_ways: int | None) -> None:
+    """Judges the batches of an episode, or of episodes with a task axis, by what `classes` says, else by num_ways.
+
+    What is no label, such as values or tokens, is not judged.
+    """
+    for name, batch in zip(getattr(episodes, "_fields", ()), episodes, strict=False):
+        if is_labelled(batch):
+            width = num_ways if batch.classes is None else batch.classes.shape[-1]
+            judge(f"{what}: targets of the {name} set", batch.targets, batch.mask, width)
+
+
+def is_labelled(batch: Any) -> bool:
+    """Whether it is a Batch, or several, with one integer for each row."""
+    if not isinstance(batch, Batch):
+        return False
+    dtype, shape = getattr(batch.targets, "dtype", np.dtype(float)), np.shape(batch.targets)
+    if not jnp.issubdtype(dtype, jnp.integer) or not shape:
+        return False
+    # One number for each row has as many axes as the mask, and one fewer than the classes.
+    rows = [np.shape(leaf)[: len(shape)] for leaf in jax.tree.leaves(batch.inputs)]
+    return all(row == shape for row in rows)
+
+
+def _known(values: Any) -> bool:
+    return not isinstance(values, Tracer) and getattr(values, "is_fully_addressable", True)
