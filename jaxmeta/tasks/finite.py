@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxmeta import checks, labels, tree
 from jaxmeta.tasks.sampling import Sample, distinct, gathered, labelled_rows, static
@@ -75,10 +76,16 @@ class _FewShot:
 
 
 def as_arrays(inputs: Any) -> PyTree:
-    """Inputs [N, ...], one array or a pytree of them, on the device; JAX has no texts, so those raise ValueError."""
+    """Inputs [N, ...], one array or a pytree of them, on the device.
+
+    Raises:
+      ValueError: if there are texts, which JAX does not have, or pictures on another scale than [0, 1] or uint8.
+    """
     for leaf in jax.tree.leaves(inputs):
         if isinstance(leaf, str) or np.dtype(getattr(leaf, "dtype", float)).kind in "USO":
             checks.fail("examples", "numbers", "texts", "bring them to token ids or embeddings first")
+        if not isinstance(leaf, Tracer):
+            checks.picture_scale("examples", leaf)
     return jax.tree.map(jnp.asarray, inputs)
 
 
@@ -147,7 +154,7 @@ class _LabelledBatches:
 
 
 def from_arrays(tasks: Any, *, num_shots: int, num_queries: int, num_ways: int | None = None) -> Sample:
-    """Episodes of a finite list of tasks that a user has as arrays.
+    """Episodes of a finite list of tasks that a user has as arrays. Pictures stored as uint8 come out in [0, 1].
 
     Args:
       tasks: a list of (inputs [n_i, ...], targets [n_i, ...]), whose sizes n_i may differ; or one pair of stacked
@@ -186,6 +193,8 @@ def from_arrays(tasks: Any, *, num_shots: int, num_queries: int, num_ways: int |
         if sizes[index] < count:
             wanted = f"at least {num_shots} + {num_queries} examples"
             checks.fail(f"from_arrays: task {index}", wanted, int(sizes[index]))
+        for leaf in jax.tree.leaves(inputs):
+            checks.picture_scale(f"from_arrays: task {index}, inputs", leaf)
     _check_labels([targets for _, targets in pairs], num_ways)
     starts = jnp.asarray(np.concatenate([[0], np.cumsum(sizes)[:-1]]), jnp.int32)
     examples = jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)), *pairs)
@@ -224,7 +233,9 @@ class _FromArrays:
         task = jax.random.randint(task_key, (), 0, len(self.starts))
         rows = self.starts[task] + distinct(example_key, self.sizes[task], self.count)
         parts = rows[: self.num_shots], rows[self.num_shots :]
-        return Episode(*(jax.tree.map(lambda leaf, part=part: leaf[part], self.examples) for part in parts))
+        inputs, targets = self.examples.inputs, self.examples.targets
+        chosen = lambda part: jax.tree.map(lambda leaf: leaf[part], targets)  # noqa: E731
+        return Episode(*(Batch(gathered(inputs, part), chosen(part)) for part in parts))
 
 
 def _pairs(tasks: Any) -> Sequence[tuple[Any, Any]]:

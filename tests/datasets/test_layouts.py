@@ -1,12 +1,14 @@
 """Folders as people have them, and pictures on another scale: taken for what they are, or refused by name."""
 
+import types
 import unicodedata
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxmeta import datasets
+from jaxmeta import datasets, tasks
 from jaxmeta.datasets import Form
 
 READ = "read, and what was passed over or taken for granted is said"
@@ -245,6 +247,28 @@ def test_the_scale_of_ones_own_arrays(array, got):
     with pytest.raises(ValueError, match=r"inputs: expected pictures of uint8 in 0\.\.255 or floats in ") as caught:
         datasets.from_labels(array, np.arange(6) % 2, name="own")
     assert f"got {got}; give" in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "bool", "float32", "uint16"])
+@pytest.mark.fault(promised="one line that says what was expected, what came and what to do")
+def test_the_scale_of_examples_and_tasks_of_ones_own(dtype):
+    pictures = (255 * INK[..., None]).astype(dtype)
+    own = types.SimpleNamespace(inputs=pictures, offsets=np.array([0, 3, 6]))
+    sizes = {"num_shots": 1, "num_queries": 1}
+    for make in (
+        lambda: tasks.few_shot(own, num_ways=2, **sizes),
+        lambda: tasks.labelled_batches(own, batch_size=2),
+        lambda: tasks.from_arrays([(pictures, np.arange(6) % 2)] * 2, **sizes),
+    ):
+        with pytest.raises(ValueError, match="expected pictures of uint8"):
+            make()
+
+
+def test_tasks_of_ones_own_pictures_come_out_as_floats():
+    pictures = 255 * INK[None, ..., None].astype(np.uint8)
+    sample = tasks.from_arrays((pictures, np.arange(6)[None] % 2), num_shots=3, num_queries=3)
+    inputs = sample(jax.random.key(0)).support.inputs
+    assert float(inputs.max()) == 1
 
 
 @pytest.mark.parametrize(
