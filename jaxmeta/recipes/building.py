@@ -45,8 +45,9 @@ def check(recipe: Recipe) -> None:
         if not 0 < flat[name] < float("inf"):
             checks.fail(f"`{name}`", "a positive number", flat[name])
     checks.integer("`num_features`", task.num_features, 0, 65_536)
-    if not 0 <= recipe.outer.clip < float("inf"):
-        checks.fail("`clip`", "a number of at least 0", recipe.outer.clip)
+    for name in ("clip", "clip_norm"):
+        if not 0 <= flat[name] < float("inf"):
+            checks.fail(f"`{name}`", "a number of at least 0", flat[name])
     datasets.check_form(datasets.Form(*task.picture))
     name, has_classes = recipe.adaptation.learner, recipe.scoring.has_classes
     if name == "from_scratch" and recipe.budget.steps:
@@ -63,7 +64,8 @@ def outer_optimizer(recipe: Recipe) -> optax.GradientTransformation:
     outer = recipe.outer
     schedule = _SCHEDULES[outer.schedule](outer.learning_rate, max(recipe.budget.steps, 1))
     optimizer = _OUTER[outer.outer_optimizer](schedule)
-    return optax.chain(optax.clip(outer.clip), optimizer) if outer.clip else optimizer
+    cuts = [cut(most) for cut, most in ((optax.clip, outer.clip), (optax.clip_by_global_norm, outer.clip_norm)) if most]
+    return optax.chain(*cuts, optimizer) if cuts else optimizer
 
 
 def inner_optimizer(recipe: Recipe, rate: float | Array) -> optax.GradientTransformation:

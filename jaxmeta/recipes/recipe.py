@@ -105,6 +105,8 @@ class Outer:
     """How the outer rate changes over the steps; halving: by a half every 2,000 steps."""
     clip: float = 0.0
     """The largest entry of the outer gradient, beyond which it is cut; 0: any."""
+    clip_norm: float = 0.0
+    """The largest norm of the whole outer gradient, beyond which it is shortened and keeps its direction; 0: any."""
     on_divergence: Literal["stop", "skip"] = "stop"
     """What becomes of an update that is not finite: it stops the training, or is left out."""
 
