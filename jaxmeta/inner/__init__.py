@@ -2,7 +2,7 @@
 
 from jaxmeta.inner.closed_form import ridge
 from jaxmeta.inner.gradient import Gradient, InnerLoss, check_gradient, first_order, mixed_mode, nested
-from jaxmeta.inner.implicit import implicit
+from jaxmeta.inner.implicit import implicit, implicit_loss
 from jaxmeta.inner.loop import Select, Steered, Trace, minibatch, select_first, steer, steered, unroll
 from jaxmeta.inner.scan import Scan, checkpointed_scan
 
@@ -17,6 +17,7 @@ __all__ = [
     "checkpointed_scan",
     "first_order",
     "implicit",
+    "implicit_loss",
     "minibatch",
     "mixed_mode",
     "nested",
