@@ -31,7 +31,7 @@ _INNER: dict[str, Callable[[Any], optax.GradientTransformation]] = {
 _LOWEST = {
     "ways": 2, "shots": 1, "queries": 1, "train_ways": 2, "train_shots": 0, "train_queries": 1,
     "steps": 0, "tasks_per_step": 1, "tasks_per_chunk": 0, "inner_batch_size": 0, "inner_steps": 0,
-    "inner_steps_test": 0, "num_context_params": 1, "num_classes": 0, "batch_size": 1, "num_tasks": 2,
+    "inner_steps_test": 0, "cg_steps": 1, "num_context_params": 1, "num_classes": 0, "batch_size": 1, "num_tasks": 2,
     "validation_tasks": 2, "num_filters": 1, "seed": 0,
 }  # fmt: skip
 
@@ -48,6 +48,8 @@ def check(recipe: Recipe) -> None:
     for name in ("clip", "clip_norm"):
         if not 0 <= flat[name] < float("inf"):
             checks.fail(f"`{name}`", "a number of at least 0", flat[name])
+    if not 0 <= recipe.adaptation.inner_tolerance < 1:
+        checks.fail("`inner_tolerance`", "a part of at least 0 and less than 1", recipe.adaptation.inner_tolerance)
     datasets.check_form(datasets.Form(*task.picture))
     name, has_classes = recipe.adaptation.learner, recipe.scoring.has_classes
     if name == "from_scratch" and recipe.budget.steps:
@@ -141,6 +143,8 @@ def _made(
             "num_classes": lambda: recipe.task.num_classes,
             "batch_size": lambda: batch_size,
             "regularization": lambda: own.regularization,
+            "tolerance": lambda: own.inner_tolerance,
+            "num_cg_steps": lambda: own.cg_steps,
             "num_context_params": lambda: own.num_context_params,
             "condition": lambda: kind.condition,
         }

@@ -33,6 +33,10 @@ class Adaptation:
     """reptile: support examples of an adaptation step in training; 0: all."""
     regularization: float = 1.0
     """imaml: how strongly adaptation is held to the initialisation."""
+    inner_tolerance: float = 0.0
+    """imaml: adaptation ends once its objective's gradient is this part of what it was; 0: after all steps."""
+    cg_steps: int = 5
+    """imaml: at most so many conjugate-gradient steps for the meta-gradient."""
     num_context_params: int = 50
     """cavia: how many parameters are a task's own."""
     inner_steps: int = 1
