@@ -191,7 +191,8 @@ class Run:
         if self.folder is None:
             checks.fail("run", "one with a folder", "one in memory alone")
         content = results.document(rows, seed=self.recipe.seed, checksums=(self.checksums or {}) | (checksums or {}))
-        return write_json(self.folder / "results.json", content)
+        training = {} if self.fitted is None else {"training": results.training(self.fitted)}
+        return write_json(self.folder / "results.json", content | training)
 
 
 def open(folder: str | os.PathLike[str], *, data_dir: str | None = None) -> Run:
