@@ -65,9 +65,7 @@ def measure(recipe: Recipe, num_tasks: int) -> dict[str, Any]:
 def learned(row: dict[str, Any]) -> bool:
     """Whether the training of every seed went to its end and its error was halved, or a quarter of it gone."""
     accuracy = row["metric"] == "accuracy"
-    error = {
-        name: [1 - score if accuracy else score for score in row[name]] for name in ("untrained", "best", "last")
-    }
+    error = {name: [1 - score if accuracy else score for score in row[name]] for name in ("untrained", "best", "last")}
     most = [(0.75 if accuracy else 0.5) * each for each in error["untrained"]]
     ends = (error[name][seed] <= most[seed] for name in ("best", "last") for seed in range(len(most)))
     return not row["diverged"] and all(ends)
@@ -85,11 +83,12 @@ def page(results: dict[str, Any]) -> str:
 
     rows = [line(name, results["rows"][name]) for name in presets() if name in results["rows"]]
     missing = [name for name in presets() if name not in results["rows"]]
+    machines = "; ".join(sorted({row["machine"] for row in results["rows"].values()}))
     return f"""{tables.markdown(head, rows)}
 
-{SEEDS} seeds in one program, {results["num_tasks"]} test tasks each, every query alone: squared error, or accuracy in % on strokes and
-classes of tables. Best: the meta_params that validation kept; last: those of the last step; untrained: the mean of the
-seeds. {"; ".join(sorted({row["machine"] for row in results["rows"].values()}))}.
+{SEEDS} seeds in one program, {results["num_tasks"]} test tasks each, every query alone: squared error, or accuracy in
+% on strokes and classes of tables. Best: the meta_params that validation kept; last: those of the last step; untrained:
+the mean of the seeds. {machines}.
 {f"Not run yet: {', '.join(missing)}." if missing else "That is every preset that needs no download."}
 """
 

@@ -303,7 +303,13 @@ class _Notes:
     @classmethod
     def read(cls, place: str, content: dict[str, Any]) -> _Notes:
         """Takes what JSON held, or raises DataError."""
-        kinds: dict[str, Any] = {"scores": (dict, type(None)), "last": (dict, type(None)), "since": dict, "about": dict, "seconds": (int, float)}
+        kinds: dict[str, Any] = {
+            "scores": (dict, type(None)),
+            "last": (dict, type(None)),
+            "since": dict,
+            "about": dict,
+            "seconds": (int, float),
+        }
         kinds |= {"best": int, "validated": int, "skipped": int, "end": int}
         if content.keys() != kinds.keys() or not all(isinstance(content[name], kinds[name]) for name in kinds):
             checks.fail(place, "the notes of a training", ", ".join(content), error=checks.DataError)
@@ -354,22 +360,24 @@ class _Training:
         return int(self.state.step)
 
     def fitted(self, far: Callable[[Scores, Scores], bool]) -> Fitted:
-        notes = self.notes
-        best, last = notes.scores, notes.last
+        best, last, state = self.notes.scores, self.notes.last, self.state
         if best is None:
-            return Fitted(
-                jax.device_get(self.state.meta_params), self.state, None, self.step, last, None, self.diverged
-            )
-        collapsed = None
-        if last is not None and (not np.isfinite(list(last.values())).all() or far(last, best)):
-            was, now = (", ".join(f"{name} {value:.4f}" for name, value in each.items()) for each in (best, last))
-            collapsed = (
-                f"the training collapsed: at step {notes.validated:,} {now} on validation tasks, far worse than at step "
-                f"{notes.best:,}, whose parameters are kept: {was}; try `clip_norm`, a lower `learning_rate` or a "
-                "falling `schedule`"
-            )
+            params = jax.device_get(state.meta_params)
+            return Fitted(params, state, None, self.step, last, None, self.diverged)
+        collapsed = self._collapsed(best, last or best, far)
+        if collapsed is not None:
             self.tell("note", text=collapsed)
-        return Fitted(self.best, self.state, best, notes.best, last, collapsed, self.diverged)
+        return Fitted(self.best, state, best, self.notes.best, last, collapsed, self.diverged)
+
+    def _collapsed(self, best: Scores, last: Scores, far: Callable[[Scores, Scores], bool]) -> str | None:
+        if np.isfinite(list(last.values())).all() and not far(last, best):
+            return None
+        was, now = (", ".join(f"{name} {value:.4f}" for name, value in scores.items()) for scores in (best, last))
+        return (
+            f"the training collapsed: at step {self.notes.validated:,} {now} on validation tasks, far from what it was "
+            f"at step {self.notes.best:,}, whose parameters are kept: {was}; try `clip_norm`, a lower `learning_rate` "
+            "or a falling `schedule`"
+        )
 
     def tell(self, kind: str, values: Mapping[str, float] | None = None, text: str = "") -> None:
         self.report(Event(kind, self.label, self.step, self.num_steps, values or {}, text))
