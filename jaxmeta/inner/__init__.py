@@ -1,6 +1,7 @@
 """The adaptation loop."""
 
 from jaxmeta.inner.closed_form import ridge
+from jaxmeta.inner.descent import descent
 from jaxmeta.inner.gradient import Gradient, InnerLoss, check_gradient, first_order, mixed_mode, nested
 from jaxmeta.inner.implicit import implicit, implicit_loss
 from jaxmeta.inner.loop import Select, Steered, Trace, minibatch, select_first, steer, steered, unroll
@@ -15,6 +16,7 @@ __all__ = [
     "Trace",
     "check_gradient",
     "checkpointed_scan",
+    "descent",
     "first_order",
     "implicit",
     "implicit_loss",

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import optax
 
-from jaxmeta import checks, datasets, models, tasks
+from jaxmeta import checks, datasets, inner, models, tasks
 from jaxmeta.recipes import domains
 from jaxmeta.recipes.kinds import Shape
 from jaxmeta.recipes.recipe import Recipe
@@ -27,6 +27,7 @@ _INNER: dict[str, Callable[[Any], optax.GradientTransformation]] = {
     "sgd": optax.sgd,
     "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
     "adam": lambda rate: optax.adam(rate, b1=0, eps_root=1e-10),
+    "descent": inner.descent,
 }
 _LOWEST = {
     "ways": 2, "shots": 1, "queries": 1, "train_ways": 2, "train_shots": 0, "train_queries": 1,

@@ -64,11 +64,12 @@ _WAVES: dict[str, dict[str, Any]] = {
         "inner_steps": 5, "inner_steps_test": 5, "inner_learning_rate": 0.003, "schedule": "cosine", "steps": 10_000,
     },
     "learned_optimizer": {"inner_steps": 5, "inner_steps_test": 5},
-    # A regularization of 20 outweighs the negative curvature of the loss, -2 to -12 where tasks end at first: below it
-    # there is no minimum to speak of. The rate is for curvatures of up to 400.
+    # A regularization of 20 outweighs the negative curvature of the loss, -2 to -12 where adaptation ends at first: below
+    # it there is no minimum to speak of. Curvatures grow from 400 on, since nothing in the meta-gradient holds them: a
+    # fixed rate ends in infinity after a thousand steps.
     "imaml": {
-        "inner_steps": 32, "inner_steps_test": 32, "inner_learning_rate": 0.005, "inner_tolerance": 0.05,
-        "regularization": 20.0, "cg_steps": 10, "steps": 5000,
+        "inner_optimizer": "descent", "inner_learning_rate": 0.003, "inner_steps": 24, "inner_steps_test": 24,
+        "inner_tolerance": 0.05, "regularization": 20.0, "cg_steps": 10, "steps": 5000,
     },
     "cavia": {"num_context_params": 5, "inner_learning_rate": 1.0, "inner_steps_test": 1},
     "reptile": {

@@ -25,8 +25,9 @@ class Adaptation:
 
     learner: LearnerName = "maml"
     """The algorithm."""
-    inner_optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
-    """What makes the adaptation steps; momentum: sgd with 0.9 of it; adam: without momentum, as Reptile has it."""
+    inner_optimizer: Literal["sgd", "momentum", "adam", "descent"] = "sgd"
+    """What makes the adaptation steps; momentum: sgd with 0.9 of it; adam: without momentum, as Reptile has it;
+    descent: finds its rate and takes back what led up, for imaml."""
     inner_learning_rate: float = 0.4
     """Its rate; where rates are learned, what they start from."""
     inner_batch_size: int = 0
