@@ -1,6 +1,8 @@
 """Experiments and benchmarks: what they are made of, and pages that their commands make of the files beside them."""
 
 import ast
+import importlib
+import json
 import pathlib
 import shutil
 import subprocess
@@ -48,3 +50,26 @@ def test_pages_of_experiments(tmp_path):
 
 def test_tables_of_benchmarks(tmp_path):
     assert made(tmp_path, "benchmarks", "run.py", "--tables") == pages(ROOT / "benchmarks")
+
+
+def test_presets_in_short(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "experiments")
+    experiment = importlib.import_module("presets")
+    monkeypatch.setattr(experiment, "SEEDS", 2)
+    command = ["presets.py", "--steps", "2", "--num-tasks", "2", "--out", str(tmp_path), "--presets"]
+    for names in (["reptile-sinusoid"], ["reptile-sinusoid", "anil-sinusoid"]):
+        monkeypatch.setattr(sys, "argv", [*command, *names])
+        experiment.main()
+    kept = json.loads((tmp_path / "presets.json").read_text())["rows"]
+    assert list(kept) == ["reptile-sinusoid", "anil-sinusoid"]
+    row = kept["anil-sinusoid"]
+    assert (row["steps"], row["of"], row["metric"], row["diverged"], len(row["last"])) == (2, 20_000, "loss", [], 2)
+    assert row["best"] == row["last"]
+    page = (tmp_path / "presets.md").read_text()
+    assert "| anil-sinusoid | 2 of 20,000 |" in page
+    assert capsys.readouterr().out.count("  anil, seed 1, step      2, validation") == 1
+    good = {"metric": "loss", "diverged": [], "raw": [1.0, 1.0], "untrained": [4.0, 900.0]}
+    good |= {"best": [0.1, 0.2], "last": [0.1, 0.3]}
+    assert experiment.learned(good)
+    assert not experiment.learned(good | {"last": [0.1, 3.0]})
+    assert not experiment.learned(good | {"diverged": [1]})

@@ -73,20 +73,28 @@ def _carry_out(
             existing=existing, report=watch, stop=stop,
         )  # fmt: skip
     rows: dict[int, list[scores.Row]] = {}
+    trainings = {each.recipe.seed: each.fitted for each in (ran if several else (ran,))}
+    diverged = {own: fitted for own, fitted in trainings.items() if fitted.diverged}
     for each in ran if several else (ran,):
         own = each.recipe.seed
+        if own in diverged:
+            continue
         drawn = test if own == recipe.seed else scores.redrawn(test, run.TEST_SEED + own)
         rows[own] = each.rows(drawn, inner_steps=recipe.adaptation.inner_steps_test)
-        table = each.table(rows[own])
+        table = f"{each.table(rows[own])}\n{results.kept(trainings[own])}"
         print(f"seed {own}\n{table}\n" if several else table)
         written = each.write(rows[own], test.checksums, read)
     if several:
-        found = seeds.spreads(rows)
-        print(seeds.text(found))
+        found = seeds.spreads(rows) if len(rows) > 1 else []
+        print(seeds.text(found) if found else "one seed is left, and has no spread")
         every = [{"seed": own} | row for own, inside in rows.items() for row in inside]
         content = results.document(every, seed=recipe.seed, checksums=source.checksums | test.checksums, read=read)
-        written = runs.write_json(path / "results.json", content | {"seeds": found})
+        content |= {"seeds": found, "trainings": {own: results.training(fitted) for own, fitted in trainings.items()}}
+        written = runs.write_json(path / "results.json", content)
     print(f"results: {written}")
+    if diverged:
+        said = (f"seed {own} {fitted.diverged}; {results.kept(fitted)}" for own, fitted in diverged.items())
+        raise runs.DivergedError(" | ".join(said))
     return 0
 
 

@@ -1,8 +1,9 @@
 """The adaptation loop."""
 
 from jaxmeta.inner.closed_form import ridge
+from jaxmeta.inner.descent import descent
 from jaxmeta.inner.gradient import Gradient, InnerLoss, check_gradient, first_order, mixed_mode, nested
-from jaxmeta.inner.implicit import implicit
+from jaxmeta.inner.implicit import implicit, implicit_loss
 from jaxmeta.inner.loop import Select, Trace, minibatch, select_first, unroll
 from jaxmeta.inner.scan import Scan, checkpointed_scan
 from jaxmeta.inner.steering import Steered, steer, steered
@@ -16,8 +17,10 @@ __all__ = [
     "Trace",
     "check_gradient",
     "checkpointed_scan",
+    "descent",
     "first_order",
     "implicit",
+    "implicit_loss",
     "minibatch",
     "mixed_mode",
     "nested",

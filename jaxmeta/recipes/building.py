@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import optax
 
-from jaxmeta import checks, datasets, models, tasks
+from jaxmeta import checks, datasets, inner, models, tasks
 from jaxmeta.recipes import domains
 from jaxmeta.recipes.kinds import Shape
 from jaxmeta.recipes.recipe import Recipe
@@ -27,11 +27,12 @@ _INNER: dict[str, Callable[[Any], optax.GradientTransformation]] = {
     "sgd": optax.sgd,
     "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
     "adam": lambda rate: optax.adam(rate, b1=0, eps_root=1e-10),
+    "descent": inner.descent,
 }
 _LOWEST = {
     "ways": 2, "shots": 1, "queries": 1, "train_ways": 2, "train_shots": 0, "train_queries": 1,
     "steps": 0, "tasks_per_step": 1, "tasks_per_chunk": 0, "inner_batch_size": 0, "inner_steps": 0,
-    "inner_steps_test": 0, "num_context_params": 1, "num_classes": 0, "batch_size": 1, "num_tasks": 2,
+    "inner_steps_test": 0, "cg_steps": 1, "num_context_params": 1, "num_classes": 0, "batch_size": 1, "num_tasks": 2,
     "validation_tasks": 2, "num_filters": 1, "seed": 0,
 }  # fmt: skip
 
@@ -45,8 +46,11 @@ def check(recipe: Recipe) -> None:
         if not 0 < flat[name] < float("inf"):
             checks.fail(f"`{name}`", "a positive number", flat[name])
     checks.integer("`num_features`", task.num_features, 0, 65_536)
-    if not 0 <= recipe.outer.clip < float("inf"):
-        checks.fail("`clip`", "a number of at least 0", recipe.outer.clip)
+    for name in ("clip", "clip_norm"):
+        if not 0 <= flat[name] < float("inf"):
+            checks.fail(f"`{name}`", "a number of at least 0", flat[name])
+    if not 0 <= recipe.adaptation.inner_tolerance < 1:
+        checks.fail("`inner_tolerance`", "a part of at least 0 and less than 1", recipe.adaptation.inner_tolerance)
     datasets.check_form(datasets.Form(*task.picture))
     name, has_classes = recipe.adaptation.learner, recipe.scoring.has_classes
     if name == "from_scratch" and recipe.budget.steps:
@@ -63,7 +67,8 @@ def outer_optimizer(recipe: Recipe) -> optax.GradientTransformation:
     outer = recipe.outer
     schedule = _SCHEDULES[outer.schedule](outer.learning_rate, max(recipe.budget.steps, 1))
     optimizer = _OUTER[outer.outer_optimizer](schedule)
-    return optax.chain(optax.clip(outer.clip), optimizer) if outer.clip else optimizer
+    cuts = [cut(most) for cut, most in ((optax.clip, outer.clip), (optax.clip_by_global_norm, outer.clip_norm)) if most]
+    return optax.chain(*cuts, optimizer) if cuts else optimizer
 
 
 def inner_optimizer(recipe: Recipe, rate: float | Array) -> optax.GradientTransformation:
@@ -139,6 +144,8 @@ def _made(
             "num_classes": lambda: recipe.task.num_classes,
             "batch_size": lambda: batch_size,
             "regularization": lambda: own.regularization,
+            "tolerance": lambda: own.inner_tolerance,
+            "num_cg_steps": lambda: own.cg_steps,
             "num_context_params": lambda: own.num_context_params,
             "condition": lambda: kind.condition,
         }

@@ -52,7 +52,7 @@ ENTRIES: dict[str, Entry] = {
     "anil": Entry(learners.anil),
     "boil": Entry(learners.boil),
     "maml_plus_plus": Entry(learners.maml_plus_plus, _MODEL, ("num_steps", "initial_learning_rate")),
-    "imaml": Entry(learners.imaml, options=("num_steps", "regularization")),
+    "imaml": Entry(learners.imaml, options=("num_steps", "regularization", "tolerance", "num_cg_steps")),
     "cavia": Entry(learners.cavia, options=("num_steps", "num_context_params", "condition"), network="conditioned"),
     "learned_optimizer": Entry(learners.learned_optimizer, (*_MODEL, "update_rule")),
     "proto_maml": Entry(learners.proto_maml, options=("num_ways", "num_steps")),

@@ -25,14 +25,19 @@ class Adaptation:
 
     learner: LearnerName = "maml"
     """The algorithm."""
-    inner_optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
-    """What makes the adaptation steps; momentum: sgd with 0.9 of it; adam: without momentum, as Reptile has it."""
+    inner_optimizer: Literal["sgd", "momentum", "adam", "descent"] = "sgd"
+    """What makes the adaptation steps; momentum: sgd with 0.9 of it; adam: without momentum, as Reptile has it;
+    descent: finds its rate and takes back what led up, for imaml."""
     inner_learning_rate: float = 0.4
     """Its rate; where rates are learned, what they start from."""
     inner_batch_size: int = 0
     """reptile: support examples of an adaptation step in training; 0: all."""
     regularization: float = 1.0
     """imaml: how strongly adaptation is held to the initialisation."""
+    inner_tolerance: float = 0.0
+    """imaml: adaptation ends once its objective's gradient is this part of what it was; 0: after all steps."""
+    cg_steps: int = 5
+    """imaml: at most so many conjugate-gradient steps for the meta-gradient."""
     num_context_params: int = 50
     """cavia: how many parameters are a task's own."""
     inner_steps: int = 1
@@ -118,6 +123,8 @@ class Outer:
     """How the outer rate changes over the steps; halving: by a half every 2,000 steps."""
     clip: float = 0.0
     """The largest entry of the outer gradient, beyond which it is cut; 0: any."""
+    clip_norm: float = 0.0
+    """The largest norm of the whole outer gradient, beyond which it is shortened and keeps its direction; 0: any."""
     on_divergence: Literal["stop", "skip"] = "stop"
     """What becomes of an update that is not finite: it stops the training, or is left out."""
 

@@ -42,7 +42,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class DivergedError(ArithmeticError):
-    """A training whose updates are not finite; its last good state is saved."""
+    """A training, or every one of several, whose updates are not finite; its last good state is saved."""
 
 
 class Fitted(NamedTuple):
@@ -56,3 +56,9 @@ class Fitted(NamedTuple):
     """What validation said of the best."""
     step: int
     """The step of the best."""
+    last: Scores | None = None
+    """What validation said at last."""
+    collapsed: str | None = None
+    """What is to be said of a training whose last validation is far worse than its best."""
+    diverged: str | None = None
+    """What is to be said of a training that ended before its last step, since an update was not finite."""

@@ -27,6 +27,8 @@ PATIENCE = 4.0
 """Seconds: before what may take longer a checkpoint is saved."""
 INTERVAL = 60.0
 """Seconds between two checkpoints."""
+RESIDUAL = 0.5
+"""A metric "..residual", what remains of an equation that a learner solves, is worth a note beyond it."""
 
 
 class Training(NamedTuple):
@@ -68,10 +70,10 @@ def fit(
         last meta_params are what is learned.
       store: where checkpoints and metrics go, such as `runs.in_folder(path)`; by default nowhere.
       label: names the training in what is reported.
-      options: `report`, `stop`, `mesh`, `on_divergence`, `better` and `num_validations` of `fit_together`.
+      options: `report`, `stop`, `mesh`, `on_divergence`, `better`, `far` and `num_validations` of `fit_together`.
 
     Returns:
-      Fitted(meta_params, state, scores, step).
+      Fitted(meta_params, state, scores, step, ..).
 
     Raises:
       DivergedError: if an update was not finite; the state before it is saved.
@@ -105,9 +107,10 @@ def fit_together(
     mesh: jax.sharding.Mesh | None = None,
     on_divergence: Callable[[training.MetaTrainer], training.MetaTrainer] = training.stop_at_divergence,
     better: Callable[[Scores, Scores], bool] = lambda new, best: new["loss"] < best["loss"],
+    far: Callable[[Scores, Scores], bool] = lambda last, best: False,
     num_validations: int = 10,
 ) -> list[Fitted]:
-    """`fit` for several trainings in one program.
+    """`fit` for several trainings in one program. One that diverges ends alone, and the others go on.
 
     Args:
       trainer: the outer loop.
@@ -120,13 +123,15 @@ def fit_together(
       mesh: the trainer's.
       on_divergence: what becomes of an update that is not finite; `training` has two ways.
       better: (scores, best scores) -> whether to keep the new.
+      far: (last scores, best scores) -> whether the training has lost what it had learned, which is then said; by
+        default only scores that are not finite are.
       num_validations: how often to validate.
 
     Returns:
-      Fitted of each training.
+      Fitted of each training; of one that diverged it says so, and what it had learned before.
 
     Raises:
-      DivergedError: if one diverged; its last good state is saved, and so are the others'.
+      DivergedError: if none is left, for each diverged; the last good states are saved.
       Stopped: if `stop` asked for it; the states are saved.
     """
     keys = [jax.random.split(each.key) for each in trainings]
@@ -158,7 +163,7 @@ def fit_together(
             _train(now, update, tell, stop, better, num_validations)
         finally:
             tell("end")
-    return [each.fitted() for each in now]
+    return [each.fitted(far) for each in now]
 
 
 def _judge_labels(sample: tasks.Sample, key: jax.Array) -> None:
@@ -183,16 +188,23 @@ def _train(
     every = LINE * max(1, math.ceil(steps / LINE / num_validations))
     per_update, per_validation = math.inf, math.inf
     while True:
-        for each in now:
+        going = [each for each in now if each.diverged is None]
+        if not going:
+            for each in now:
+                each.save()
+            raise DivergedError("; ".join(f"{each.label}: {each.diverged}" for each in now))
+        for each in going:
             if (each.step % every == 0 or each.step == steps) and each.notes.validated < each.step:
                 _pause(now, per_validation, stop)
                 began = time.perf_counter()
                 each.judge(better)
                 per_validation = time.perf_counter() - began
-        if all(each.step == steps for each in now):
+        if all(each.step == steps for each in going):
             break
         most = processes.agreed(max(1, CALL // per_update))
-        counts = [int(min(LINE - each.step % LINE, steps - each.step, most)) for each in now]
+        # One that diverged stays in the program, so that this is the program of the others whatever becomes of it.
+        left = [0 if each.diverged else steps - each.step for each in now]
+        counts = [int(min(LINE - each.step % LINE, own, most)) for each, own in zip(now, left, strict=True)]
         _pause(now, max(counts) * per_update, stop)
         began, begun = time.perf_counter(), [each.step for each in now]
         states, rows = update([each.state for each in now], counts)
@@ -261,18 +273,16 @@ def _pause(now: list[_Training], coming: float, stop: Callable[[], int]) -> None
 
 
 def _take(now: list[_Training], begun: list[int], rows: list[dict[str, np.ndarray]]) -> dict[str, float]:
-    """Collects the metrics of a call; all trainings have theirs before one that diverged ends them."""
-    losses, diverged = [], []
+    """Collects the metrics of a call: the mean loss over the trainings of which a line is full."""
+    losses = []
     for each, step, own in zip(now, begun, rows, strict=True):
-        try:
-            if len(own["finite"]) and (means := each.take(step, own)) and "loss" in means:
-                losses.append(means["loss"])
-        except DivergedError as error:
-            diverged.append(error)
-    if diverged:
+        if len(own["finite"]) and (means := each.take(step, own)) and "loss" in means:
+            losses.append(means["loss"])
+    if any(each.diverged is None for each in now):
         for each in now:
-            each.save()
-        raise diverged[0]
+            if each.diverged is not None and not each.told:
+                each.told = True
+                each.tell("note", text=f"{each.diverged}; the others go on")
     return {"loss": float(np.mean(losses))} if losses else {}
 
 
@@ -286,6 +296,8 @@ class _Notes:
     """Of the best meta_params, None before the first validation."""
     best: int = 0
     """The step of the best meta_params."""
+    last: Scores | None = None
+    """Of the last validation."""
     validated: int = 0
     """The step of the last validation."""
     since: dict[str, list[float]] = dataclasses.field(default_factory=dict)
@@ -300,7 +312,13 @@ class _Notes:
     @classmethod
     def read(cls, place: str, content: dict[str, Any]) -> _Notes:
         """Takes what JSON held, or raises DataError."""
-        kinds: dict[str, Any] = {"scores": (dict, type(None)), "since": dict, "about": dict, "seconds": (int, float)}
+        kinds: dict[str, Any] = {
+            "scores": (dict, type(None)),
+            "last": (dict, type(None)),
+            "since": dict,
+            "about": dict,
+            "seconds": (int, float),
+        }
         kinds |= {"best": int, "validated": int, "skipped": int, "end": int}
         if content.keys() != kinds.keys() or not all(isinstance(content[name], kinds[name]) for name in kinds):
             checks.fail(place, "the notes of a training", ", ".join(content), error=checks.DataError)
@@ -321,6 +339,9 @@ class _Training:
     ):
         self.store, self.label, self.validate = given.store, given.label, given.validate
         self.num_steps, self.report = num_steps, report
+        self.diverged: str | None = None
+        self.told = False
+        self.unsolved: set[str] = set()
         self.best = jax.device_get(state.meta_params)
         about = {"key": jax.random.key_data(given.key).tolist(), "num_tasks": num_tasks}
         self.notes = _Notes(about, end=self.store.end())
@@ -347,10 +368,25 @@ class _Training:
     def step(self) -> int:
         return int(self.state.step)
 
-    def fitted(self) -> Fitted:
-        if self.notes.scores is None:
-            return Fitted(jax.device_get(self.state.meta_params), self.state, None, self.step)
-        return Fitted(self.best, self.state, self.notes.scores, self.notes.best)
+    def fitted(self, far: Callable[[Scores, Scores], bool]) -> Fitted:
+        best, last, state = self.notes.scores, self.notes.last, self.state
+        if best is None:
+            params = jax.device_get(state.meta_params)
+            return Fitted(params, state, None, self.step, last, None, self.diverged)
+        collapsed = self._collapsed(best, last or best, far)
+        if collapsed is not None:
+            self.tell("note", text=collapsed)
+        return Fitted(self.best, state, best, self.notes.best, last, collapsed, self.diverged)
+
+    def _collapsed(self, best: Scores, last: Scores, far: Callable[[Scores, Scores], bool]) -> str | None:
+        if np.isfinite(list(last.values())).all() and not far(last, best):
+            return None
+        was, now = (", ".join(f"{name} {value:.4f}" for name, value in scores.items()) for scores in (best, last))
+        return (
+            f"the training collapsed: at step {self.notes.validated:,} {now} on validation tasks, far from what it was "
+            f"at step {self.notes.best:,}, whose parameters are kept: {was}; try `clip_norm`, a lower `learning_rate` "
+            "or a falling `schedule`"
+        )
 
     def tell(self, kind: str, values: Mapping[str, float] | None = None, text: str = "") -> None:
         self.report(Event(kind, self.label, self.step, self.num_steps, values or {}, text))
@@ -379,14 +415,14 @@ class _Training:
         meta_params = jax.device_get(self.state.meta_params)  # validation has a mesh of its own
         scores = processes.agreed({name: float(value) for name, value in self.validate(meta_params).items()})
         self.write("validation", scores)
+        notes.last = scores
         if np.isfinite(list(scores.values())).all() and (notes.scores is None or better(scores, notes.scores)):
             self.best, notes.scores, notes.best = meta_params, scores, self.step
 
     def take(self, begun: int, rows: dict[str, np.ndarray]) -> dict[str, float] | None:
         """Collects the metrics of the updates after step `begun`; at the end of a line writes and returns their means.
 
-        Raises:
-          DivergedError: if an update was refused and the training stands still, or all of a line were skipped.
+        The training has diverged if an update was refused and it stands still, or all of a line were skipped.
         """
         notes, finite, stands = self.notes, rows["finite"], self.step < begun + len(rows["finite"])
         for name in rows.keys() - {"finite"}:
@@ -400,10 +436,19 @@ class _Training:
             told = [name for name in ("loss", "gradient_norm") if name in rows] or sorted(rows.keys() - {"finite"})
             came = ", ".join(f"{name.replace('_', ' ')} {rows[name][worst]}" for name in told)
             notes.skipped = 0
-            raise DivergedError(
-                f"{self.label}: diverged at step {begun + worst + 1}: {came}; the state of step {self.step} is kept "
-                f"in {self.store.place}; try a lower `learning_rate`, `clip` or `on_divergence` skip"
+            self.diverged = (
+                f"diverged at step {begun + worst + 1}: {came}; the state of step {self.step} is kept "
+                f"in {self.store.place}; try `clip_norm`, a lower `learning_rate` or `on_divergence` skip"
             )
+            self.save()
+            return None
         self.write("train", means | ({"skipped": notes.skipped} if notes.skipped else {}))
         notes.since, notes.skipped = {}, 0
+        for name in means.keys() - self.unsolved:
+            if name.endswith("residual") and means[name] > RESIDUAL:
+                self.unsolved.add(name)
+                self.tell(
+                    "note", text=f"{name.replace('_', ' ')} {means[name]:.2f} of 1 before step {self.step}: what is "
+                    "not solved has a gradient that may be far off; try more steps or a larger `regularization`",
+                )  # fmt: skip
         return means

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxmeta import provenance, tables
+from jaxmeta.runs.events import Fitted
 from jaxmeta.statistics import mean_interval
 
 
@@ -42,6 +43,28 @@ def document(
         "read": [dict(each) for each in read],
     }
     return content | {"rows": rows}
+
+
+def training(fitted: Fitted) -> dict[str, Any]:
+    """How a training went, as results.json holds it: what was kept of it, and what went wrong."""
+    return {
+        "steps": int(fitted.state.step), "kept_step": fitted.step, "best": fitted.scores, "last": fitted.last,
+        "collapsed": fitted.collapsed, "diverged": fitted.diverged,
+    }  # fmt: skip
+
+
+def kept(fitted: Fitted) -> str:
+    """Which step's parameters a training ends with, as a sentence for people."""
+    if fitted.scores is None:
+        return f"kept: the parameters of step {fitted.step:,}, the last"
+    said, last = (
+        ", ".join(f"{name} {value:.4f}" for name, value in (scores or {}).items())
+        for scores in (fitted.scores, fitted.last)
+    )
+    return (
+        f"kept: the parameters of step {fitted.step:,} of {int(fitted.state.step):,}, the best on validation tasks "
+        f"({said}; at last {last})"
+    )
 
 
 def table(rows: list[dict[str, Any]]) -> str:

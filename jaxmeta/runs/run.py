@@ -211,7 +211,8 @@ class Run:
             checks.fail("run", "one with a folder", "one in memory alone")
         sums = (self.checksums or {}) | (checksums or {})
         content = results.document(rows, seed=self.recipe.seed, checksums=sums, read=read)
-        return write_json(self.folder / "results.json", content)
+        training = {} if self.fitted is None else {"training": results.training(self.fitted)}
+        return write_json(self.folder / "results.json", content | training)
 
 
 def open(folder: str | os.PathLike[str], *, data_dir: str | None = None) -> Run:

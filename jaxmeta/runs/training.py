@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxmeta import baselines, checks, evaluation, memory, meshes, recipes, tasks, training
 from jaxmeta.recipes import Recipe
+from jaxmeta.recipes.scoring import Scoring
 from jaxmeta.runs import fitting, processes, scores, stores
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs.events import Event, Fitted, Report, silent
@@ -145,11 +146,17 @@ def fitted(
         mesh=mesh,
         on_divergence=ON_DIVERGENCE[recipe.outer.on_divergence],
         better=lambda new, best: scoring.sign * new[scoring.metric] > scoring.sign * best[scoring.metric],
+        far=lambda last, best: _far(scoring, last[scoring.metric], best[scoring.metric]),
     )
     return {
         seed: each._replace(meta_params=finish[seed](each.meta_params))
         for seed, each in zip(kept, learned, strict=True)
     }
+
+
+def _far(scoring: Scoring, last: float, best: float) -> bool:
+    """Whether a training has lost what it had learned: ten points of accuracy, or half of what it is to be low in."""
+    return last < best - 0.1 if scoring.has_classes else last > 2 * best
 
 
 def _trainer(
@@ -202,12 +209,14 @@ def train(
       stop: asked often; a number other than 0 ends the training in good order.
 
     Returns:
-      The Run, or a tuple of Runs if `seeds` are given.
+      The Run, or a tuple of Runs if `seeds` are given. One that diverged ends alone: its `fitted.diverged` says so, its
+      meta_params are the best before that, and a folder keeps its checkpoints and no meta_params.
 
     Raises:
       ValueError: if the recipe cannot be, or the folder is another recipe's.
       DataError: if data are missing, damaged or not as expected.
-      DivergedError, Stopped: as `fit`.
+      DivergedError: if every training diverged; the last good states are saved.
+      Stopped: if `stop` asked for it; the states are saved.
     """
     own = (recipe.seed,) if seeds is None else tuple(seeds)
     if not own or len(set(own)) < len(own):
@@ -228,7 +237,7 @@ def train(
         }
         learned = fitted(recipe, source, kept, label=preset, report=report, stop=stop)
         for seed, (path, _) in paths.items():
-            if path is not None:
+            if path is not None and learned[seed].diverged is None:
                 folders.save_params(path, learned[seed].meta_params)
     seen = source.known._replace(checksums=frozenset(source.checksums.values()))
     ran = tuple(

@@ -1,12 +1,15 @@
 """Several seeds in one program are the seeds alone."""
 
 import json
+import re
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import serialization
 
-from jaxmeta import cli, statistics
+from jaxmeta import cli, runs, statistics, training
 from jaxmeta.runs import fitting
 
 TINY = [
@@ -97,6 +100,45 @@ def test_seeds_that_broke_at_different_steps_go_on_to_the_same_bits(together, tm
     assert content(path) == content(together)
     assert cli.main([*TINY[:2], "--steps", "0", *TINY[4:], "--out", str(path), "--force"]) == 0
     assert not (path / "seed-3" / "meta_params.msgpack").exists()
+
+
+@pytest.mark.fault(promised="exit code 3; the other seeds are trained to their end and reported")
+def test_a_seed_that_diverges_takes_no_other_with_it(together, tmp_path, monkeypatch, capsys):
+    breaking = jax.random.split(jax.random.split(jax.random.key(4))[1])[1]  # of which the keys of its updates are made
+
+    def broken(trainer):
+        def update(state, episodes, key):
+            mine = jax.random.key_data(key) == jax.random.key_data(jax.random.fold_in(breaking, 20))
+            new, metrics = trainer.update(state, episodes, key)
+            worse = jax.tree.map(lambda leaf: jnp.where(mine.all(), jnp.nan, leaf), new.meta_params)
+            return new._replace(meta_params=worse), metrics
+
+        return training.stop_at_divergence(training.MetaTrainer(trainer.init, update))
+
+    path, arguments = tmp_path / "run", [*TINY, "--seed", "3", "--seeds", "2"]
+    with monkeypatch.context() as patch:
+        patch.setitem(runs.training.ON_DIVERGENCE, "stop", broken)
+        for command in ([*arguments, "--out", str(path)], ["train", "--resume", str(path)]):
+            assert cli.main(command) == 3
+            out, err = capsys.readouterr()
+            assert out.splitlines()[-1] == f"results: {path}/results.json"
+            assert "seed 3\n" in out
+            assert "seed 4\n" not in out
+            assert "kept: the parameters of step " in out
+            last = err.splitlines()[-1]
+            assert re.match(
+                r"jaxmeta: seed 4 diverged at step 21: .* state of step 20 is kept in .*/seed-4.*--clip-norm", last
+            )
+    np.testing.assert_array_equal(leaves(parameters(path / "seed-3"))[0], leaves(parameters(together / "seed-3"))[0])
+    assert not (path / "seed-4" / "meta_params.msgpack").exists()
+    found, whole = content(path), content(together)
+    assert found["rows"] == [row for row in whole["rows"] if row["seed"] == 3]
+    assert found["seeds"] == []
+    assert found["trainings"]["3"] == whole["trainings"]["3"]
+    assert found["trainings"]["4"]["diverged"].startswith("diverged at step 21")
+    assert content(path / "seed-3")["training"]["diverged"] is None
+    assert cli.main(["train", "--resume", str(path)]) == 0
+    assert content(path) == whole
 
 
 def test_what_seeds_cannot_be(capsys):

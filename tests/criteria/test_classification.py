@@ -97,7 +97,7 @@ def episodes(targets, **given):
 def test_labels_are_judged_before_they_are_scored(classes):
     learner = HEADS["protonet"]()
     for wrong in (TARGETS + 37, TARGETS + 1, TARGETS - 1):
-        with pytest.raises(ValueError, match="query set: expected labels from 0 to 2.*np.unique"):
+        with pytest.raises(ValueError, match=r"query set: expected labels from 0 to 2.*np\.unique"):
             jaxmeta.evaluate(learner, criteria.cross_entropy, {}, episodes(wrong, classes=classes), KEY)
         with pytest.raises(ValueError, match="audit: targets of the query set: expected labels from 0 to 2"):
             jaxmeta.audit(learner, episodes(wrong, classes=classes), KEY)

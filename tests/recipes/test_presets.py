@@ -1,4 +1,6 @@
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxmeta import recipes, tasks, transfer
@@ -70,6 +72,25 @@ def test_replace_knows_every_field_by_its_name():
         recipe.replace(stepz=3)
     with pytest.raises(ValueError, match="recipe: expected one of maml-regression"):
         recipes.get("maml")
+
+
+def test_the_whole_gradient_is_shortened_and_its_entries_are_cut():
+    gradient = jnp.array([3.0, -4.0])
+
+    def step(**changes):
+        optimizer = recipes.outer_optimizer(
+            recipes.Recipe().replace(outer_optimizer="sgd", learning_rate=1.0, **changes)
+        )
+        return optimizer.update(gradient, optimizer.init(gradient), gradient)[0]
+
+    np.testing.assert_allclose(step(), -gradient)
+    np.testing.assert_allclose(step(clip_norm=1.0), [-0.6, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(step(clip_norm=9.0), -gradient)
+    np.testing.assert_allclose(step(clip=1.0), [-1.0, 1.0])
+    np.testing.assert_allclose(step(clip=3.0, clip_norm=1.0), [-(0.5**0.5), 0.5**0.5], rtol=1e-6)
+    for changes, message in (({"clip_norm": -1.0}, "`clip_norm`"), ({"inner_tolerance": 1.0}, "`inner_tolerance`")):
+        with pytest.raises(ValueError, match=message):
+            recipes.check(recipes.Recipe().replace(**changes))
 
 
 @pytest.mark.parametrize("shots", [1, 5])

@@ -188,6 +188,83 @@ def test_several_trainings_in_one_program_are_each_alone(tmp_path):
     assert {event.label for event in told if event.kind == "validation"} == {"training 0", "training 1"}
 
 
+def of_two(tmp_path, breaks_at=STEPS, report=lambda event: None, **options):
+    """Two trainings in one program; the update of the second after step `breaks_at` is not finite."""
+    keys = [jax.random.key(seed) for seed in (0, 5)]
+    together = [
+        fitting.Training(key, size, runs.in_folder(tmp_path / str(index)), f"training {index}")
+        for index, key in enumerate(keys)
+    ]
+    breaking = jax.random.split(jax.random.split(keys[1])[1])[1]  # of which the keys of its updates are made
+
+    def update(state, episodes, key):
+        mine = jax.random.key_data(key) == jax.random.key_data(jax.random.fold_in(breaking, breaks_at))
+        new, metrics = trainer().update(state, episodes, key)
+        return new._replace(meta_params=jnp.where(mine.all(), jnp.nan, new.meta_params)), metrics
+
+    made = training.MetaTrainer(trainer().init, update)
+    return runs.fit_together(made, draw, together, num_tasks=3, num_steps=STEPS, report=report, **options)
+
+
+@pytest.mark.fault(promised="named; the others end with the bits that they have without it")
+def test_a_divergence_ends_its_own_training(tmp_path, monkeypatch):
+    told = []
+    wanted = of_two(tmp_path / "whole")
+    found = of_two(tmp_path / "broken", 60, told.append)
+    assert [each.diverged is None for each in wanted + found] == [True, True, True, False]
+    assert_same(found[0], wanted[0])
+    assert lines(tmp_path / "broken" / "0") == lines(tmp_path / "whole" / "0")
+    assert re.match("diverged at step 61: loss .*; the state of step 60 is kept in .*broken/1", found[1].diverged)
+    assert (found[1].step, int(found[1].state.step), found[1].last) == (50, 60, found[1].scores)
+    notes = [(event.label, event.text) for event in told if event.kind == "note"]
+    assert notes == [("training 1", f"{found[1].diverged}; the others go on")]
+    assert told[-1][:3] == ("end", "training 0", 60)
+
+    # Broken between, it goes on to the same ends; and once nothing diverges any more, to the whole ones.
+    monkeypatch.setattr(fitting, "CALL", 0.0)
+    for moment in (30, 40, 20):
+        asked = []
+        with pytest.raises(runs.Stopped):
+            of_two(
+                tmp_path / "again", 60, stop=lambda asked=asked, moment=moment: asked.append(0) or len(asked) > moment
+            )
+    again = of_two(tmp_path / "again", 60)
+    assert_same([each._replace(diverged=None) for each in again], [each._replace(diverged=None) for each in found])
+    assert_same(of_two(tmp_path / "again"), wanted)
+    both = [fitting.Training(KEY, label=f"training {index}") for index in range(2)]
+    with pytest.raises(runs.DivergedError, match=r"training 0: diverged at step 6.*; training 1: diverged at step 6"):
+        runs.fit_together(trainer(breaks_at=5), draw, both, num_tasks=3, num_steps=STEPS)
+
+
+def test_a_training_that_loses_what_it_had_learned_is_told(tmp_path):
+    def fitted(*losses, path):
+        said, told = iter(losses), []
+        validate = lambda params: {"loss": next(said)}  # noqa: E731
+        far = lambda last, best: last["loss"] > 2 * best["loss"]  # noqa: E731
+        store = runs.in_folder(tmp_path / path)
+        found = fit(num_steps=200, validate=validate, far=far, store=store, report=told.append)
+        return found, [event.text for event in told if event.kind == "note"]
+
+    assert fitted(3, 1, 4, 2, path="good")[1] == []
+    for last, path in ((5, "bad"), (math.nan, "worse")):
+        found, notes = fitted(3, 1, 2, last, path=path)
+        assert notes == [found.collapsed]
+        assert re.match(f"the training collapsed: at step 200 loss {last:.4f} .* at step 100, whose", found.collapsed)
+        assert (found.step, found.scores) == (100, {"loss": 1.0})
+        assert fitted(path=path)[1] == notes  # of a finished one, too
+
+
+def test_what_a_learner_leaves_unsolved_is_told_once():
+    def update(state, episodes, key):
+        new, metrics = trainer().update(state, episodes, key)
+        return new, {**metrics, "cg_residual": jnp.where(state.step < 50, 0.1, 0.9), "inner_residual": jnp.array(0.2)}
+
+    told = []
+    fit(training.MetaTrainer(trainer().init, update), num_steps=200, report=told.append)
+    (note,) = (event for event in told if event.kind == "note")
+    assert (note.step, note.text[:40]) == (100, "cg residual 0.90 of 1 before step 100: w")
+
+
 def test_the_library_imports_nothing_of_the_command_line_nor_anything_heavy():
     program = (
         "import sys, jaxmeta.recipes, jaxmeta.runs, jaxmeta.transfer\n"
