@@ -164,7 +164,7 @@ class Counted(nn.Module):
     @nn.compact
     def __call__(self, x, mask=None):
         x = x if mask is None else jnp.where(mask[:, None], x, 0)
-        return nn.Dense(2, kernel_init=nn.initializers.zeros)(x - x.mean(axis=0))
+        return nn.Dense(2, kernel_init=nn.initializers.zeros)(x - x.mean(axis=0)[None])
 
 
 @pytest.mark.parametrize(("module", "shape"), [(Attention(), (1, 6, 3)), (Attention(), (5, 5, 3)), (Counted(), (2, 3))])
@@ -222,7 +222,7 @@ class Holding(nnx.Module):
     def __call__(self, x):
         x = self.layer(x)
         if self.kind == "frozen":
-            return x * self.more[...]
+            return x * self.more[...][None]
         if self.kind == "counter":
             self.more[...] = self.more[...] + 1
         if self.kind in ("noise", "unused key"):

@@ -21,7 +21,7 @@ def score(criterion, weights, batch):
 @pytest.mark.parametrize("label", [-1, 3, 37])
 @pytest.mark.fault(promised="NaN, in the gradient too, unless the row is padding")
 def test_a_label_out_of_range(criterion, label):
-    weights, wrong = jnp.ones((8, 3)) * jnp.arange(3), TARGETS.at[2].set(label)
+    weights, wrong = jnp.ones((8, 3)) * jnp.arange(3)[None], TARGETS.at[2].set(label)
     (loss, metrics), gradient = jax.jit(lambda w, batch: score(criterion, w, batch))(weights, Batch(INPUTS, wrong))
     assert np.isnan([loss, metrics["loss"], metrics["accuracy"]]).all()
     assert np.isnan(gradient).all()
@@ -97,7 +97,7 @@ def episodes(targets, **given):
 def test_labels_are_judged_before_they_are_scored(classes):
     learner = HEADS["protonet"]()
     for wrong in (TARGETS + 37, TARGETS + 1, TARGETS - 1):
-        with pytest.raises(ValueError, match=r"query set: expected labels from 0 to 2.*np\.unique"):
+        with pytest.raises(ValueError, match=r"query set: expected labels from 0 to 2.*np.unique"):
             jaxmeta.evaluate(learner, criteria.cross_entropy, {}, episodes(wrong, classes=classes), KEY)
         with pytest.raises(ValueError, match="audit: targets of the query set: expected labels from 0 to 2"):
             jaxmeta.audit(learner, episodes(wrong, classes=classes), KEY)
