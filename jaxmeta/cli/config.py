@@ -59,6 +59,8 @@ class Resume:
 
     resume: str
     """A run folder."""
+    steps: int | None = None
+    """More steps than the run began with, where its schedule is constant or halving: others hang on their number."""
     domain: str | None = None
     """The run's own data, if it was trained on paths: no file records them."""
     data_dir: str | None = None

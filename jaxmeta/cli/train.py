@@ -44,6 +44,12 @@ def resume(options: config.Resume) -> int:
         if options.domain is None and not recipes.is_builtin(domain):
             # A run folder may be a stranger's, and the file of that name anybody's.
             checks.fail("--domain", f"the path of {domain!r}, which the run began with", "none")
+        if options.steps is not None and options.steps != recipe.budget.steps:
+            if recipe.outer.schedule not in training.LENGTHENED:
+                wanted = f"the {recipe.budget.steps} that the run's schedule {recipe.outer.schedule} was made for"
+                checks.fail("--steps", wanted, options.steps, "train anew")
+            checks.integer("--steps", options.steps, recipe.budget.steps, run.MOST)
+            recipe = recipe.replace(steps=options.steps)
     recipe = recipe.replace(domain=domain)
     return _carry_out(recipe, found.preset or "", found.path, options, num_seeds, "resume")
 

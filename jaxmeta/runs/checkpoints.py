@@ -40,6 +40,13 @@ class Checkpoint(NamedTuple):
     """The versions that are others now, such as "jax 0.10.1, now 0.10.2"."""
 
 
+def _alike(name: str, then: Any, now: Any) -> bool:
+    """Whether a fact is as it was; a config may have fields more or fewer, as those of other versions have."""
+    if name == "config" and isinstance(then, dict) and isinstance(now, dict):
+        return all(then[field] == value for field, value in now.items() if field in then)
+    return then == now
+
+
 class Checkpoints:
     """The checkpoints of one training in a run folder that this process holds; the last two are kept.
 
@@ -105,7 +112,7 @@ class Checkpoints:
             arrays = serialization.from_state_dict(like, content["arrays"])
             facts, versions, notes = (dict(about[name]) for name in ("facts", "versions", "notes"))
         for name, now in self.facts.items():
-            if facts.get(name) != now:
+            if not _alike(name, facts.get(name), now):
                 got = _difference(facts.get(name), now)
                 checks.fail(str(path), f"the {name} that the run began with", got, error=checks.DataError)
         now = self.versions

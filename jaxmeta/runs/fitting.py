@@ -312,6 +312,7 @@ class _Notes:
     @classmethod
     def read(cls, place: str, content: dict[str, Any]) -> _Notes:
         """Takes what JSON held, or raises DataError."""
+        content = {"last": None} | content  # which those of before do not have
         kinds: dict[str, Any] = {
             "scores": (dict, type(None)),
             "last": (dict, type(None)),

@@ -23,6 +23,8 @@ from jaxmeta.types import MetaLearner, PyTree
 
 SELECT_SEED = 1_000_003
 POPULATION = 1024  # examples of the source whose moments a pre-trained network keeps
+LENGTHENED = ("constant", "halving")
+"""Schedules that do not hang on how many steps there will be: with these a run may be trained longer."""
 ON_DIVERGENCE = {"stop": training.stop_at_divergence, "skip": training.skip_divergence}
 
 
@@ -196,6 +198,10 @@ def train(
 ) -> Any:
     """Trains a recipe, or goes on with what its folder holds; what is trained already is opened.
 
+    A folder may hold the same recipe with fewer steps, if the rate's schedule does not hang on their number: it is then
+    trained on, to the state of a run that was that long from the start. The best of it is chosen among more validations
+    than that run has.
+
     Args:
       recipe: what is learned and how.
       folder: the run folder; None: nothing is kept.
@@ -277,7 +283,10 @@ def _folders(
     path = pathlib.Path(path)
 
     def facts(seed: int) -> dict[str, Any]:
-        return {"config": recorded(recipe.replace(seed=seed)), "data": source.checksums}
+        config = recorded(recipe.replace(seed=seed))
+        if recipe.outer.schedule in LENGTHENED:
+            del config["steps"]
+        return {"config": config, "data": source.checksums}
 
     def write(place: pathlib.Path, config: dict[str, Any]) -> None:
         folders.save_seen(place, source.known)
@@ -294,6 +303,8 @@ def _folders(
             if existing != "replace":
                 folders.check_empty(path, folders.FREE)
             write(path, config)
+        elif folders.RunFolder(path).config["steps"] != recipe.budget.steps:
+            write(path, config)
         if len(seeds) == 1:
             yield {seeds[0]: (path, facts(seeds[0]))}
             return
@@ -302,18 +313,22 @@ def _folders(
             place = path / f"seed-{seed}"
             folders.check_plain(place)
             held.enter_context(folders.create(place, force=True))
-            if not (place / folders.CONFIG).exists():
-                write(place, facts(seed)["config"])
+            own = recorded(recipe.replace(seed=seed))
+            if not (place / folders.CONFIG).exists() or folders.RunFolder(place).config.get("steps") != own["steps"]:
+                write(place, own)
             places[seed] = (place, facts(seed))
         yield places
 
 
 def _goes_on(path: pathlib.Path, config: dict[str, Any]) -> bool:
-    """Whether a folder holds a run of this very recipe; raises ValueError if it holds another's."""
+    """Whether a folder holds a run of this very recipe, perhaps a shorter one; raises ValueError if another's."""
     if not (path / folders.CONFIG).exists():
         return False
     known = folders.RunFolder(path).config
-    if changed := [name for name, value in config.items() if known.get(name, value) != value]:
+    changed = [name for name, value in config.items() if known.get(name, value) != value]
+    if changed == ["steps"] and config["schedule"] in LENGTHENED and known["steps"] < config["steps"]:
+        return True
+    if changed:
         got = ", ".join(f"{name} {config[name]!r} instead of {known.get(name)!r}" for name in changed)
         checks.fail(str(path), "the folder of this recipe's run", f"another: {got}", folders.FREE)
     return True

@@ -62,6 +62,27 @@ def test_a_benchmark_runner(glyphs, capsys):
     assert json.loads(opened.write(rows).read_text())["rows"] == rows
 
 
+def test_a_finished_run_is_trained_longer(waves, tmp_path, capsys):
+    shutil.copytree(waves[0], tmp_path / "run")
+    longer = runs.train(WAVES.replace(steps=130), folder=tmp_path / "run")
+    whole = runs.train(WAVES.replace(steps=130), folder=tmp_path / "whole")
+    assert_same(longer.fitted.state, whole.fitted.state)
+    assert runs.open(tmp_path / "run").recipe == runs.open(tmp_path / "whole").recipe
+    with pytest.raises(ValueError, match="another: steps 60 instead of 130"):
+        runs.train(WAVES, folder=tmp_path / "run")
+    assert cli.main(["train", "--resume", str(tmp_path / "run"), "--steps", "20"]) == 2
+    assert "--steps: expected a whole number from 130" in capsys.readouterr().err
+
+
+def test_a_run_whose_schedule_hangs_on_its_steps_is_not_trained_longer(glyphs, tmp_path, capsys):
+    shutil.copytree(glyphs[0], tmp_path / "run")
+    assert GLYPHS.outer.schedule == "cosine"
+    with pytest.raises(ValueError, match="another: steps 40 instead of 20"):
+        runs.train(GLYPHS.replace(steps=40), folder=tmp_path / "run")
+    assert cli.main(["train", "--resume", str(tmp_path / "run"), "--steps", "40"]) == 2
+    assert "--steps: expected the 20 that the run's schedule cosine was made for, got 40" in capsys.readouterr().err
+
+
 def test_somebody_who_composes(tmp_path):
     """The second program: a trainer, a learner and a sampler of their own."""
     sample, key = jaxmeta.tasks.sinusoid(num_shots=3, num_queries=3), jax.random.key(0)
