@@ -137,8 +137,7 @@ def _part(content: bytes, digest: bytes) -> bytes:
 def _facts(run: Run) -> dict[str, str]:
     """What tells a run from others: its learner, and a checksum of its network and parameters."""
     own, digest = run.recipe, hashlib.sha256()
-    settings = dataclasses.asdict(own.network), dataclasses.asdict(own.adaptation), own.task.criterion, run.shape
-    digest.update(json.dumps(settings).encode())
+    digest.update(json.dumps(dataclasses.asdict(own.network)).encode())
     for name, leaf in jax.tree_util.tree_leaves_with_path(run.meta_params):
         array = np.asarray(leaf)
         digest.update(f"{jax.tree_util.keystr(name)} {array.dtype} {array.shape}".encode())
