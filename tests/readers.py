@@ -15,9 +15,10 @@ import numpy as np
 from flax import serialization
 from PIL import Image
 
-from jaxmeta import checks, datasets, recipes
+from jaxmeta import checks, datasets, recipes, runs
 from jaxmeta.datasets import omniglot, tfds
-from jaxmeta.runs import Checkpoints, RunFolder, checkpoints, run, training
+from jaxmeta.runs import Checkpoints, RunFolder, checkpoints, kept, run, training
+from jaxmeta.types import Batch
 
 FORM = datasets.Form(8, 8, 1)
 PARAMS = {"dense": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.ones(3, np.float32)}}
@@ -333,6 +334,58 @@ def _read_sealed(folder: pathlib.Path, changed: pathlib.Path) -> None:
     assert jax.tree.structure(found.arrays) == jax.tree.structure(PARAMS)
 
 
+@functools.cache
+def _bees() -> tuple[runs.Run, Any]:
+    """A run that nothing trained, and a support set."""
+    recipe = recipes.get("protonet-tabular").replace(hidden=(4,), num_features=3)
+    shape = recipes.Shape((3,), 2)
+    params = jax.jit(recipes.training_learner(recipe, shape).init)(jax.random.key(0))
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    support = Batch(jax.numpy.asarray(rows), jax.numpy.arange(4) % 2)
+    frame = recipes.Frame({"columns": [], "target_column": None}, {"rows": rows})
+    return runs.Run(recipe, shape, params, None), recipes.Given(support, [], rows, ("ant", "bee"), frame=frame)
+
+
+def _adapted(folder: pathlib.Path) -> None:
+    run, given = _bees()
+    runs.save_adapted(folder / "bees.adapted", run.adapt(given, none=0.5))
+
+
+def _read_adapted(folder: pathlib.Path, changed: pathlib.Path) -> None:
+    run, given = _bees()
+    found, right = runs.load_adapted(changed, run), run.adapt(given, none=0.5)
+    jax.tree.map(np.testing.assert_array_equal, found.state, right.state)  # behind a seal there is no other state
+    assert (found.class_names, found.threshold) == (right.class_names, right.threshold)
+
+
+def _words(folder: pathlib.Path) -> None:
+    _adapted(folder)
+    whole = (folder / "bees.adapted").read_bytes()
+    start, end = whole.index(b"{"), whole.rindex(b"}") + 1
+    (folder / "bees.adapted").unlink()
+    (folder / "words.json").write_bytes(whole[start:end])
+    (folder / "content").write_bytes(whole[end:])
+
+
+def _read_words(folder: pathlib.Path, changed: pathlib.Path) -> None:
+    """What is behind the seal, by somebody who can make one."""
+    run, _ = _bees()
+    try:
+        words, content = (folder / "words.json").read_bytes(), (folder / "content").read_bytes()
+    except OSError as error:
+        checks.fail(str(changed), "a file", error, error=checks.DataError)
+    stranger = folder / "stranger.adapted"
+    try:
+        stranger.write_bytes(kept.seal(words, content) + words + content)
+        found = runs.load_adapted(stranger, run)
+    finally:
+        stranger.unlink(missing_ok=True)
+    right = jax.eval_shape(found.learner.adapt, run.meta_params, found.support, jax.random.key(0))
+    shapes = lambda tree: [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]  # noqa: E731
+    assert shapes(found.state) == shapes(right)
+    assert len(found.class_names) == 2
+
+
 READERS = {
     "npz": Reader(_npz, _read_npz),
     "npz of tasks": Reader(_tasks, _read_tasks),
@@ -349,4 +402,6 @@ READERS = {
     "results": Reader(_results, _read_results),
     "checkpoint": Reader(_checkpoint, _read_checkpoint),
     "sealed checkpoint": Reader(_sealed, _read_sealed),
+    "adapted run": Reader(_adapted, _read_adapted),
+    "sealed adapted run": Reader(_words, _read_words),
 }

@@ -58,8 +58,8 @@ def test_names_that_texts_mention_exist():
 def test_names_of_recipes_and_runs():
     assert set(jaxmeta.recipes.__all__) >= {"ENTRIES", "KINDS", "PRESETS", "Recipe", "domains", "get"}
     assert set(jaxmeta.runs.__all__) >= {
-        "DivergedError", "Event", "Fitted", "Run", "Stopped", "Training", "fit", "fit_together", "in_folder", "open",
-        "train",
+        "Adapted", "DivergedError", "Event", "Fitted", "Run", "Stopped", "Training", "fit", "fit_together", "in_folder",
+        "load_adapted", "open", "save_adapted", "train",
     }  # fmt: skip
     for module in (jaxmeta.recipes, jaxmeta.runs):
         named = [getattr(module, name) for name in module.__all__]

@@ -54,11 +54,17 @@ def save_adapted(path: str | os.PathLike[str], adapted: Adapted) -> pathlib.Path
         "arrays": {name: _told(array) for name, array in frame.arrays.items()},
         "state": [_told(leaf) for leaf in state],
     }
-    header = json.dumps(about, allow_nan=False).encode()
+    words = json.dumps(about, allow_nan=False).encode()
     content = b"".join(array.tobytes() for array in (*state, *frame.arrays.values()))
-    seal = [part for each in (header, content) for part in (len(each), hashlib.sha256(each).digest())]
-    replace(path, _SEAL.pack(MAGIC, *seal), header, content)
+    replace(path, seal(words, content), words, content)
     return path
+
+
+def seal(words: bytes, content: bytes) -> bytes:
+    """What stands before the two parts of a file."""
+    return _SEAL.pack(
+        MAGIC, *(each for part in (words, content) for each in (len(part), hashlib.sha256(part).digest()))
+    )
 
 
 def load_adapted(path: str | os.PathLike[str], run: Run) -> Adapted:
@@ -80,7 +86,7 @@ def load_adapted(path: str | os.PathLike[str], run: Run) -> Adapted:
         about_size, about_digest, size, digest = _sizes(stream.read(_SEAL.size), os.fstat(stream.fileno()).st_size)
         about = json.loads(_part(stream.read(about_size), about_digest))
         _check_run(path, about["run"], run)
-        like, frame = _described(path, about, run)
+        like, frame = _described(about, run)
         leaves, structure = jax.tree.flatten(like.state)
         _check_state(path, leaves, about["state"])
         leaves = [*leaves, *frame.values()]
@@ -109,12 +115,12 @@ def _whole(path: pathlib.Path) -> Iterator[None]:
         checks.fail(str(path), "an adapted run, whole", got, "adapt again, and `save` it", checks.DataError)
 
 
-def _sizes(seal: bytes, stored: int) -> tuple[int, bytes, int, bytes]:
-    if not seal.startswith(MAGIC):
+def _sizes(first: bytes, stored: int) -> tuple[int, bytes, int, bytes]:
+    if not first.startswith(MAGIC):
         raise ValueError("another kind of file")
-    if len(seal) < _SEAL.size:
+    if len(first) < _SEAL.size:
         raise ValueError(f"{stored:,} bytes")
-    _, about_size, about_digest, size, digest = _SEAL.unpack(seal)
+    _, about_size, about_digest, size, digest = _SEAL.unpack(first)
     if stored != (whole := _SEAL.size + about_size + size):
         raise ValueError(f"{stored:,} bytes where its size is {whole:,}")
     if about_size > MOST_ABOUT:
@@ -131,8 +137,7 @@ def _part(content: bytes, digest: bytes) -> bytes:
 def _facts(run: Run) -> dict[str, str]:
     """What tells a run from others: its learner, and a checksum of its network and parameters."""
     own, digest = run.recipe, hashlib.sha256()
-    settings = dataclasses.asdict(own.network), dataclasses.asdict(own.adaptation), own.task.criterion, run.shape
-    digest.update(json.dumps(settings).encode())
+    digest.update(json.dumps(dataclasses.asdict(own.network)).encode())
     for name, leaf in jax.tree_util.tree_leaves_with_path(run.meta_params):
         array = np.asarray(leaf)
         digest.update(f"{jax.tree_util.keystr(name)} {array.dtype} {array.shape}".encode())
@@ -161,7 +166,7 @@ def _shape(told: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct([checks.integer("shape", size, 0, MOST) for size in shape], dtype)
 
 
-def _described(path: pathlib.Path, about: Any, run: Run) -> tuple[Adapted, dict[str, jax.ShapeDtypeStruct]]:
+def _described(about: Any, run: Run) -> tuple[Adapted, dict[str, jax.ShapeDtypeStruct]]:
     """What the file says of itself: its state as shapes, and those of the frame's arrays."""
     task, names, threshold = run.recipe.task, about["class_names"], about["threshold"]
     named = isinstance(names, list) and all(isinstance(name, str) for name in names)
@@ -173,7 +178,8 @@ def _described(path: pathlib.Path, about: Any, run: Run) -> tuple[Adapted, dict[
     support = Batch(*shapes)
     if support.inputs is None or support.targets is None or support.inputs.shape[1:] != run.shape.inputs:
         raise ValueError(f"examples of {about['support']}")
-    memory.check(f"{path}, examples", memory.size(support))
+    if (needed := memory.size(support)) > memory.available():
+        raise ValueError(f"{needed:,} bytes of examples")
     if threshold is not None:
         probability, below, known = threshold
         below, known = checks.integer("below", below, 0), checks.integer("known", known, 1)
