@@ -126,15 +126,31 @@ def _listed(path: pathlib.Path) -> _Listed:
         return _from_table(path, folders, _tables(folders)[0])
     notes = _read_otherwise(path, folders)
     names, labels = _classes(path, folders)
-    tops = {label.partition("/")[0] for label in labels}
-    if all(top.lower() in PARTS for top in tops) and (len(tops) > 1 or any("/" in label for label in labels)):
-        if flat := [label for label in labels if "/" not in label]:
-            wanted = "folders of classes below it, as in train/CLASS"
-            checks.fail(str(path / flat[0]), wanted, "pictures", error=checks.DataError)
-        parts = [PARTS[label.partition("/")[0].lower()] for label in labels]
-        note = f"folders {', '.join(sorted(tops))} taken for splits"
-        return _Listed(names, [label.partition("/")[2] for label in labels], parts, (*notes, note))
-    return _Listed(names, labels, None, notes)
+    above, below = _above(labels)
+    tops = {label.partition("/")[0] for label in below}
+    parts = {top for top in tops if top.lower() in PARTS}
+    nested = {top for top in parts if any(label.startswith(f"{top}/") for label in below)}
+    if not (len(nested) > 1 or (parts == tops and (nested or len(parts) > 1))):
+        return _Listed(names, labels, None, notes)
+    for label in below:
+        if label.partition("/")[0] not in parts:
+            hint = f"move it out, or give the folder {sorted(parts)[0]} alone"
+            checks.fail(str(path / above / label), "splits of classes, as train/CLASS", "another folder", hint,
+                        checks.DataError)  # fmt: skip
+        if "/" not in label:
+            hint = "give the folder with the classes alone"
+            checks.fail(str(path / above / label), "classes, as in train/CLASS", "pictures", hint, checks.DataError)
+    splits = [PARTS[label.partition("/")[0].lower()] for label in below]
+    note = f"folders {', '.join(sorted(parts))} taken for splits"
+    return _Listed(names, [label.partition("/")[2] for label in below], splits, (*notes, note))
+
+
+def _above(labels: list[str]) -> tuple[str, list[str]]:
+    """The folder that all classes lie in if splits are what comes next, and the labels below it."""
+    first, _, _ = labels[0].partition("/")
+    below = [label.partition("/")[2] for label in labels]
+    inside = all(label.startswith(f"{first}/") for label in labels) and first.lower() not in PARTS
+    return (first, below) if inside and any(each.partition("/")[0].lower() in PARTS for each in below) else ("", labels)
 
 
 def _tables(folders: list[_Folder]) -> list[str]:

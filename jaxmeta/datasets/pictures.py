@@ -6,7 +6,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -57,8 +57,12 @@ def decode(source: str | IO[bytes], what: str) -> Any:
                     raise image_module.DecompressionBombError(f"{image.width} x {image.height} pixels")
                 files.check_ratio(what, 4 * image.width * image.height, _size(source))
                 _check_frames(image, what)
+                wide = any(";16" in str(tile[3]) for tile in image.tile)
                 with _quiet() if image.format == "TIFF" else contextlib.nullcontext():
-                    return _plain(files.extra("PIL.ImageOps").exif_transpose(image), what)
+                    made = _plain(files.extra("PIL.ImageOps").exif_transpose(image), what)
+                if wide and 0 < (most := np.asarray(made).max()) < 16:  # of each number the upper half was taken
+                    _fail_dark(what, f"up to {16 * (int(most) + 1) * 16 - 1}")
+                return made
     except checks.DataError:
         raise
     except (image_module.DecompressionBombError, image_module.DecompressionBombWarning) as error:
@@ -74,6 +78,11 @@ def _check_frames(image: Any, what: str) -> None:
     if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:
         hint = "save the one that is meant"
         checks.fail(what, "one picture", f"{frames} frames or pages", hint, checks.DataError)
+
+
+def _fail_dark(what: str, got: str) -> NoReturn:
+    hint = "bring it to 8 bits, or spread it over the 16"
+    checks.fail(what, "16 bits that are used", f"numbers {got}", hint, checks.DataError)
 
 
 def _size(source: str | IO[bytes]) -> int:
@@ -104,8 +113,7 @@ def _plain(image: Any, what: str) -> Any:
         # Pillow's own conversion clips 16 bits at 255.
         array = np.asarray(image)
         if 0 < (most := int(array.max())) < 2**12:
-            hint = "bring it to 8 bits, or spread it over the 16"
-            checks.fail(what, "16 bits that are used", f"numbers up to {most}", hint, checks.DataError)
+            _fail_dark(what, f"up to {most}")
         return image_module.fromarray((array >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         checks.fail(what, "8 or 16 bits a channel", f"Pillow mode {image.mode}", error=checks.DataError)

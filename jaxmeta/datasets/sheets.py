@@ -214,7 +214,7 @@ def _with_decimal_points(sheet: Sheet) -> Sheet:
 
 
 def index_columns(sheet: Sheet, target: int | None) -> dict[int, str]:
-    """The columns that number or name the rows and say nothing of them: {column: why}.
+    """The columns that number or name the rows, or are empty, and say nothing of them: {column: why}.
 
     Raises:
       DataError: if a column without a name is no such.
@@ -223,6 +223,9 @@ def index_columns(sheet: Sheet, target: int | None) -> dict[int, str]:
     others = [column for column in range(sheet.width) if column != target]
     for column in others:
         name, cells = sheet.name(column), sheet.cells(column)
+        if all(map(is_missing, cells)):
+            found[column] = "is empty"
+            continue
         distinct = len(set(cells)) == len(cells)
         if sheet.header and (not name or re.fullmatch(r"unnamed: \d+(_level_\d+|\.\d+)?", name.lower())):
             if not distinct or not all(cell.isdecimal() or not is_number(cell) for cell in cells):
@@ -233,14 +236,16 @@ def index_columns(sheet: Sheet, target: int | None) -> dict[int, str]:
         elif len(cells) >= 10 and _counts(cells):
             found[column] = "counts the rows"
     # What is left of a table must be something: the only feature is one, even if it counts.
-    return found if len(found) < len(others) else {}
+    if len(found) < len(others):
+        return found
+    return {column: why for column, why in found.items() if all(map(is_missing, sheet.cells(column)))}
 
 
 def _counts(cells: Sequence[str]) -> bool:
     if not all(cell.isascii() and cell.isdecimal() and len(cell) < 16 for cell in cells):
         return False
-    numbers = [int(cell) for cell in cells]
-    return numbers[0] in (0, 1) and all(after - before == 1 for before, after in itertools.pairwise(numbers))
+    numbers = sorted(map(int, cells))  # a table that was shuffled after it was numbered is no other
+    return numbers[0] in (0, 1) and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 def target(sheet: Sheet, target_column: str | None, *, is_class: bool, required: bool = True) -> int | None:

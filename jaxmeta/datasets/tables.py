@@ -158,12 +158,6 @@ def _parts(path: pathlib.Path, target_column: str | None, wanted: Sequence[str],
         places = [_wanted(sheet, name, target) for name in wanted]
     else:
         left_out = sheets.index_columns(sheet, target)
-        empty = [
-            column
-            for column in range(sheet.width)
-            if column != target and all(map(sheets.is_missing, sheet.cells(column)))
-        ]
-        left_out |= dict.fromkeys(empty, "is empty")
         notes += [f"column {sheet.name(column)!r} left out, since it {why}" for column, why in left_out.items()]
         places = [column for column in range(sheet.width) if column != target and column not in left_out]
     if not places:

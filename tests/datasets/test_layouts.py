@@ -1,7 +1,9 @@
 """Folders as people have them, and pictures on another scale: taken for what they are, or refused by name."""
 
+import struct
 import types
 import unicodedata
+import zlib
 
 import jax
 import numpy as np
@@ -75,8 +77,31 @@ def test_train_and_test_without_classes_are_no_classes(tmp_path, refused):
         picture(tmp_path / "all" / part / "0.png")
     picture(tmp_path / "all" / "train" / "more" / "0.png".replace("0", "1"))
     (tmp_path / "all" / "train" / "0.png").unlink()
-    with refused("test", "folders of classes below it, as in train/CLASS"):
+    with refused("test", "expected classes, as in train/CLASS, got pictures"):
         datasets.load(tmp_path / "all")
+
+
+def test_splits_of_pictures_alone_are_no_classes(tmp_path, refused):
+    for part in ("train", "test"):
+        picture(tmp_path / "all" / part / "0.png")
+    with refused("expected classes, as in train/CLASS, got pictures"):
+        datasets.load(tmp_path / "all")
+
+
+def test_splits_beside_other_folders_are_refused(animals, refused):
+    path = animals(("train", "test", "unlabelled"))
+    with refused("unlabelled/cat", "expected splits of classes, as train/CLASS, got another folder"):
+        datasets.load(path)
+
+
+def test_splits_in_a_folder_of_their_own(animals):
+    path = animals(("data/train", "data/test"))
+    assert datasets.load(path).class_names == ("cat", "cow", "dog")
+    assert len(datasets.load(path, split="test").inputs) == 12
+    assert datasets.load(animals(("more/cats",), classes=("tom", "tim"))).class_names[:2] == (
+        "data/test/cat",
+        "data/test/cow",
+    )
 
 
 def test_classes_that_are_called_train_among_others_are_classes(animals):
@@ -185,6 +210,17 @@ def test_sixteen_bits_that_are_not_used(animals, refused, most):
     path = animals()
     Image.fromarray(np.linspace(0, most, 30).astype(np.uint16).reshape(6, 5)).save(path / "cat" / "9.png")
     with refused("9.png", f"16 bits that are used, got numbers up to {most}"):
+        datasets.load(path)
+
+
+def test_sixteen_bits_of_colours_that_are_not_used(animals, refused):
+    path, rows = animals(), np.full((6, 5, 3), 4095, ">u2").reshape(6, -1)
+    chunk = lambda name, data: struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))  # noqa: E731
+    header = struct.pack(">IIBBBBB", 5, 6, 16, 2, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    (path / "cat" / "9.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    with refused("9.png", "16 bits that are used, got numbers up to 4095"):
         datasets.load(path)
 
 

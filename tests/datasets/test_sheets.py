@@ -41,6 +41,8 @@ def rows(template, count=12):
         (",0,1,label", "{i},{x},{odd},{letter}", ["0", "1"]),
         ("empty,x,label", ",{x},{letter}", ["x"]),
         ("empty,x,label", "NA,{x},{letter}", ["x"]),
+        ("no,x,label", "1{i},{x},{letter}", ["no", "x"]),
+        ("x,label,", "{x},{letter},", ["x"]),
         ("x,label", "{i},{letter}", ["x"]),
         ("paid,x,label", "{odd},{x},{letter}", ["paid", "x"]),
         ("valid,x,label", "{odd},{x},{letter}", ["valid", "x"]),
@@ -52,6 +54,13 @@ def test_columns_that_number_the_rows(write, header, row, columns):
     assert [column.name for column in loaded.columns] == columns
     assert loaded.class_names == ("a", "b")
     assert len(loaded.notes) == len(header.split(",")) - 1 - len(columns)
+
+
+def test_numbers_of_rows_that_were_shuffled(write):
+    order = np.random.default_rng(0).permutation(12)
+    lines = rows("{i},{x},{letter}").splitlines()
+    path = write("no,x,label\n" + "\n".join(lines[index] for index in order))
+    assert [column.name for column in datasets.load(path).columns] == ["x"]
 
 
 def test_a_first_column_that_counts_in_a_file_without_a_header(write):

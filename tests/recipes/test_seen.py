@@ -85,7 +85,7 @@ def test_another_table_of_the_same_columns_is_taken_whole(tmp_path):
 
 def test_values_of_a_table_saved_again(tmp_path):
     task = Task(criterion="squared_error", shots=4, queries=2, train_queries=2)
-    lines = [f"{index % 7},{index},{index / 3}" for index in np.random.default_rng(0).permutation(60)]
+    lines = [f"{index % 7},{2 * index},{index / 3}" for index in np.random.default_rng(0).permutation(60)]
     for name, end in (("one.csv", "\n"), ("two.csv", "\r\n")):
         (tmp_path / name).write_bytes(end.join(["a,b,y", *lines]).encode())
     known, first = trained(tmp_path / "one.csv", task)
