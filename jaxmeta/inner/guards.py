@@ -74,11 +74,11 @@ def _is_key(leaf: Any) -> bool:
     dtype = getattr(leaf, "dtype", None)
     if dtype is None:
         return False
-    return jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) or (dtype == jnp.uint32 and leaf.shape == (2,))
+    return jnp.issubdtype(dtype, jax.dtypes.prng_key) or (dtype == jnp.uint32 and leaf.shape == (2,))
 
 
 def _folded(key: Array, data: Array) -> Array:
-    if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         fold = lambda key: jax.random.fold_in(key, data)  # noqa: E731
         return fold(key) if key.ndim == 0 else jax.vmap(fold)(key.ravel()).reshape(key.shape)
     return jax.random.key_data(jax.random.fold_in(jax.random.wrap_key_data(key), data))

@@ -116,7 +116,7 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
 
 def _others(module: Any) -> dict[str, Any]:
     """The values of a module's variables that are neither Param nor Context, by path."""
-    state = nnx.split(module, (nnx.Param, Context), ...)[2]
+    state: Any = nnx.split(module, (nnx.Param, Context), ...)[2]
     return {_name(path): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
 
 

@@ -54,7 +54,7 @@ def check_mask(what: str, model: Model, example_inputs: PyTree) -> None:
         except Exception as error:
             _fail(what, f"an error ({str(error).strip().splitlines()[0]})")
         # It runs once.
-        compiled = lowered.compile({"xla_backend_optimization_level": 0} if memory.on_cpu() else None)
+        compiled = lowered.compile({"xla_backend_optimization_level": "0"} if memory.on_cpu() else None)
         largest = np.asarray(compiled(params, inputs)).max()
     if not largest <= TOLERANCE:
         _fail(what, f"other outputs of the real rows where rows are masked, by {largest:.2g} of the largest")
