@@ -128,15 +128,7 @@ def audit(
         sample: Any = episodes
         episodes = jax.jit(lambda: tasks.episodes(sample, sample_key, jnp.arange(_NUM_EPISODES)))()
     meta_params = learner.init(init_key)
-
-    def outcome(meta_params: PyTree, episode: Any, key: Array) -> tuple[PyTree, Mapping[str, Array]]:
-        metrics = learner.loss(meta_params, episode, key)[1]
-        if not isinstance(episode.support, Batch):
-            return None, metrics
-        adapted = learner.adapt(meta_params, episode.support, key)
-        return learner.predict(meta_params, adapted, episode.query.inputs, episode.query.mask), metrics
-
-    judge_labels("audit", outcome, meta_params, episodes, key)
+    judge_labels("audit", _outcome, learner, criterion, meta_params, episodes, key)
     findings = {
         "compilations": proofs.compilations(learner, episodes, key),
         "memory": proofs.memory(make, episodes, key),
@@ -146,6 +138,15 @@ def audit(
         subject = proofs.subject(learner, criterion, meta_params, episodes, key)
         findings |= {**proofs.gradient(subject), **proofs.rows(subject)}
     return Report(tuple(_check(name, promised[name], *findings[name]) for name in WORDS))
+
+
+def _outcome(learner: MetaLearner, _: Criterion | None, meta_params: PyTree, episode: Any, key: Array) -> Any:
+    """Outputs for the queries, where a support set is adapted to, and the metrics of the loss."""
+    metrics = learner.loss(meta_params, episode, key)[1]
+    if not isinstance(episode.support, Batch):
+        return None, metrics
+    adapted = learner.adapt(meta_params, episode.support, key)
+    return learner.predict(meta_params, adapted, episode.query.inputs, episode.query.mask), metrics
 
 
 def merged(promises: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -75,7 +75,7 @@ def evaluate(
       MemoryError: if the memory does not suffice for one task at a time, unless tasks_per_chunk is given.
     """
     static, given = (learner, criterion, tuple(columns.items())), (meta_params, episodes, key)
-    judge_labels("evaluate", functools.partial(_score, learner, criterion), meta_params, episodes, key)
+    judge_labels("evaluate", _score, learner, criterion, meta_params, episodes, key)
     if tasks_per_chunk is None:
         # What is still being computed would count against what is free.
         leaves, structure = jax.tree.flatten(jax.block_until_ready(given))
@@ -86,26 +86,44 @@ def evaluate(
     return _evaluate(*static, tasks_per_chunk, mesh, *given)
 
 
-Outcome = Callable[[PyTree, Episode, Array], tuple[PyTree, Mapping[str, Array]]]
-"""(meta_params, episode, key) -> (outputs of the queries, metrics)"""
+Outcome = Callable[[MetaLearner, Criterion | None, PyTree, Episode, Array], tuple[PyTree, Mapping[str, Array]]]
+"""(learner, criterion, meta_params, episode, key) -> (outputs for the queries, metrics)"""
 
 
-def judge_labels(what: str, outcome: Outcome, meta_params: PyTree, episodes: PyTree, key: Array) -> None:
+def judge_labels(
+    what: str,
+    outcome: Outcome,
+    learner: MetaLearner,
+    criterion: Criterion | None,
+    meta_params: PyTree,
+    episodes: PyTree,
+    key: Array,
+) -> None:
     """Raises ValueError if labels of episodes with a task axis are out of range, as far as they are known.
 
     How many classes there are is what `classes` says, else the width of the outputs that a criterion with an accuracy
     takes for logits.
     """
     batches = [batch for batch in episodes if labels.is_labelled(batch)] if isinstance(episodes, Episode) else []
+    if not any(labels.is_known(batch.targets) for batch in batches):
+        return
     width = None
     if any(batch.classes is None for batch in batches):
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf)[1:], jnp.result_type(leaf)), episodes)
-        outputs, metrics = jax.eval_shape(outcome, meta_params, shapes, key)
-        if "accuracy" not in metrics:
+        one = jax.eval_shape(lambda episodes: jax.tree.map(lambda leaf: leaf[0], episodes), episodes)
+        leaves, structure = jax.tree.flatten((jax.eval_shape(lambda: meta_params), one, jax.eval_shape(lambda: key)))
+        is_score, width = _width(outcome, learner, criterion, structure, *leaves)
+        if not is_score:
             return
-        width = outputs.shape[-1] if getattr(outputs, "ndim", 0) == 2 else None
-    if batches:
-        labels.judge_batches(what, episodes, width)
+    labels.judge_batches(what, episodes, width)
+
+
+@functools.lru_cache(maxsize=256)
+def _width(outcome, learner, criterion, structure, *shapes: jax.ShapeDtypeStruct) -> tuple[bool, int | None]:
+    """Whether there is an accuracy, and the number of logits; kept, since it takes as long as the program's trace."""
+    outputs, metrics = jax.eval_shape(
+        lambda *given: outcome(learner, criterion, *given), *jax.tree.unflatten(structure, shapes)
+    )
+    return "accuracy" in metrics, outputs.shape[-1] if getattr(outputs, "ndim", 0) == 2 else None
 
 
 def _score(learner, criterion, meta_params: PyTree, episode: Episode, key: Array):

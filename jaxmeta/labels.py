@@ -64,7 +64,7 @@ def judge(what: str, targets: Any, mask: Any, num_ways: int | None, hint: str = 
       num_ways: the labels are less; None: they are not negative.
       hint: what to do.
     """
-    if not (_known(targets) and (mask is None or _known(mask))):
+    if not (is_known(targets) and (mask is None or is_known(mask))):
         return
     targets = np.asarray(targets)
     real = targets if mask is None else targets[np.asarray(mask)]
@@ -96,5 +96,6 @@ def is_labelled(batch: Any) -> bool:
     return all(row == shape for row in rows)
 
 
-def _known(values: Any) -> bool:
+def is_known(values: Any) -> bool:
+    """Whether this process can read the values."""
     return not isinstance(values, Tracer) and getattr(values, "is_fully_addressable", True)
