@@ -155,7 +155,7 @@ def _folder(folder: pathlib.Path) -> None:
 def _pictures(folder: pathlib.Path) -> None:
     _folder(folder)
     for mode in ("1", "P", "RGBA", "LA", "I;16"):
-        image = Image.fromarray(np.ones((5, 5), np.uint16)) if mode == "I;16" else _picture(3).convert(mode)
+        image = Image.fromarray(np.full((5, 5), 60_000, np.uint16)) if mode == "I;16" else _picture(3).convert(mode)
         image.save(folder / f"{mode.replace(';', '')}.png", dpi=(72, 72))
     _picture(4).save(folder / "packed.tif", compression="tiff_lzw")
     exif = Image.Exif()
