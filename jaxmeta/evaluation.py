@@ -104,7 +104,7 @@ def judge_labels(
     How many classes there are is what `classes` says, else the width of the outputs that a criterion with an accuracy
     takes for logits.
     """
-    batches = [batch for batch in episodes if labels.is_labelled(batch)] if isinstance(episodes, Episode) else []
+    batches = [batch for batch in episodes if labels.is_labelled(batch, 2)] if isinstance(episodes, Episode) else []
     if not any(labels.is_known(batch.targets) for batch in batches):
         return
     width = None

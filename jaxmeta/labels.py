@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -74,26 +73,23 @@ def judge(what: str, targets: Any, mask: Any, num_ways: int | None, hint: str = 
 
 
 def judge_batches(what: str, episodes: PyTree, num_ways: int | None) -> None:
-    """Judges the batches of an episode, or of episodes with a task axis, by what `classes` says, else by num_ways.
+    """Judges the batches of episodes with a task axis by what `classes` says, else by num_ways.
 
     What is no label, such as values or tokens, is not judged.
     """
     for name, batch in zip(getattr(episodes, "_fields", ()), episodes, strict=False):
-        if is_labelled(batch):
+        if is_labelled(batch, 2):
             width = num_ways if batch.classes is None else batch.classes.shape[-1]
             judge(f"{what}: targets of the {name} set", batch.targets, batch.mask, width)
 
 
-def is_labelled(batch: Any) -> bool:
-    """Whether it is a Batch, or several, with one integer for each row."""
-    if not isinstance(batch, Batch):
-        return False
-    dtype, shape = getattr(batch.targets, "dtype", np.dtype(float)), np.shape(batch.targets)
-    if not jnp.issubdtype(dtype, jnp.integer) or not shape:
-        return False
-    # One number for each row has as many axes as the mask, and one fewer than the classes.
-    rows = [np.shape(leaf)[: len(shape)] for leaf in jax.tree.leaves(batch.inputs)]
-    return all(row == shape for row in rows)
+def is_labelled(batch: Any, num_axes: int) -> bool:
+    """Whether it is a Batch with one integer for each row: [n], or [num_tasks, n] where num_axes is 2."""
+    return (
+        isinstance(batch, Batch)
+        and np.ndim(batch.targets) == num_axes
+        and jnp.issubdtype(getattr(batch.targets, "dtype", float), jnp.integer)
+    )
 
 
 def is_known(values: Any) -> bool:

@@ -10,6 +10,7 @@ from jaxmeta import baselines, criteria, datasets, evaluate, tasks
 from jaxmeta.types import Batch, Episode
 
 KEY = jax.random.key(0)
+X = np.ones((2, 1))
 
 
 @pytest.mark.parametrize("name", registry.TASKS)
@@ -269,6 +270,13 @@ def across(queries=TWO, **sizes):
         (lambda: tasks.sinusoid(num_shots=0, num_queries=1), "num_shots"),
         (lambda: tasks.from_arrays([(np.ones((3, 1)), np.ones((3, 1)))], num_shots=2, num_queries=2), "2 \\+ 2"),
         (lambda: tasks.from_arrays([(np.ones((4, 1)), np.ones((3, 1)))], num_shots=1, num_queries=1), "task 0"),
+        (lambda: tasks.from_arrays({"inputs": X}, num_shots=1, num_queries=1), "expected pairs .*, got 1 of another"),
+        (lambda: tasks.from_arrays([(["a", "b"], [0, 1])], num_shots=1, num_queries=1), "expected numbers, got texts"),
+        (
+            lambda: tasks.from_arrays([([[1], [2, 3]], [0, 1])], num_shots=1, num_queries=1),
+            "expected arrays .*, got nest",
+        ),
+        (lambda: tasks.from_arrays([({"a": X, "b": X[:1]}, X)], num_shots=1, num_queries=1), "one leading axis, got"),
     ],
 )
 @pytest.mark.fault(promised="a ValueError that says what was expected and what came")

@@ -52,8 +52,8 @@ def unroll(
     Args:
       loss: (params, data, key) -> (scalar, metrics). Data is any pytree: the support set, slow weights, the
         parameters of a learned loss. It is an argument because what a transformation closes over it may lose.
-      optimizer: any Optax transformation; its state starts afresh at every call. Its update is given `value`, the loss
-        before the step, if it takes extra arguments.
+      optimizer: any Optax transformation; its state starts afresh at every call, random keys in it with `key`. Its
+        update is given `value`, the loss before the step, and `grad`, if it takes extra arguments.
       num_steps: how many steps; 0 returns the params as they came.
       gradient: how the inner gradient is made, and thereby how it is differentiated.
       scan: what runs the steps, and thereby what an outer gradient keeps of them.
@@ -64,9 +64,11 @@ def unroll(
       solve: (params, data, key) -> (params, Trace).
 
     Raises:
-      TypeError: if the optimizer is no Optax transformation.
-      ValueError: if num_steps is negative; or, once the solver is differentiated, if the optimiser's own derivative
-        is not finite at a zero gradient (`optax.adam` with eps_root=0), which would turn meta-gradients into NaN.
+      TypeError: if the optimizer is no Optax transformation, or needs more than `value` and `grad`.
+      ValueError: if num_steps is negative; once the solver is called, if the optimizer passes the gradient on at some
+        leaves (`optax.masked`) or draws noise from a key that is not in its state; or, once it is differentiated, if
+        the optimizer's own derivative is not finite where gradients or params are zero (`optax.adam` with eps_root=0),
+        which would turn meta-gradients into NaN.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax

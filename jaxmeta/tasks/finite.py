@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -239,6 +239,9 @@ class _FromArrays:
 
 
 def _pairs(tasks: Any) -> Sequence[tuple[Any, Any]]:
+    if not isinstance(tasks, Iterable):
+        checks.fail("from_arrays: tasks", "pairs (inputs, targets), one a task", type(tasks).__name__, error=TypeError)
+    tasks = tasks if isinstance(tasks, Sequence | Mapping | np.ndarray | jax.Array) else list(tasks)
     stacked = len(tasks) == 2 and all(all(hasattr(leaf, "ndim") for leaf in jax.tree.leaves(part)) for part in tasks)
     stacked = stacked and not any(isinstance(part, tuple | list) for part in tasks)
     if stacked:
@@ -246,11 +249,22 @@ def _pairs(tasks: Any) -> Sequence[tuple[Any, Any]]:
         pairs = [jax.tree.map(lambda leaf, index=index: leaf[index], tuple(tasks)) for index in range(count)]
     else:
         pairs = list(tasks)
-    if not pairs or any(len(pair) != 2 for pair in pairs):
+    if not pairs or not all(map(_is_pair, pairs)):
         checks.fail("from_arrays: tasks", "pairs (inputs, targets), one a task", f"{len(pairs)} of another form")
     return [(_arrays(inputs), _arrays(targets)) for inputs, targets in pairs]
 
 
+def _is_pair(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, str | Mapping) and len(value) == 2
+
+
 def _arrays(part: Any) -> Any:
     """One array, also of nested lists, or a dict of arrays."""
-    return np.asarray(part) if isinstance(part, list | tuple) else jax.tree.map(np.asarray, part)
+    try:
+        arrays = np.asarray(part) if isinstance(part, list | tuple) else jax.tree.map(np.asarray, part)
+    except ValueError:
+        checks.fail("from_arrays", "arrays [n, ...]", "nested lists of several lengths")
+    for leaf in jax.tree.leaves(arrays):
+        if leaf.dtype.kind in "USO":
+            checks.fail("from_arrays", "numbers", "texts", "bring them to token ids or embeddings first")
+    return arrays

@@ -1,10 +1,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jaxmeta
 from jaxmeta import baselines, criteria, models, tasks
+from jaxmeta.labels import judge_batches
 from jaxmeta.types import Batch, Episode
 
 KEY = jax.random.key(0)
@@ -115,6 +117,22 @@ def test_counts_are_no_labels():
 
     found = jaxmeta.evaluate(HEADS["protonet"](), counted, {}, episodes(TARGETS + 37), KEY)
     assert np.isfinite(found["single"]["loss"]).all()
+
+
+@pytest.mark.parametrize("targets", [TARGETS - 1, TARGETS + 37])
+def test_a_training_begins_with_labels_that_are_judged(targets):
+    batch = Batch(INPUTS, targets, classes=jnp.ones((6, 3), bool))
+    trainer = jaxmeta.meta_trainer(HEADS["r2d2"](), optax.sgd(0.1))
+    with pytest.raises(ValueError, match="fit: targets of the support set: expected labels from 0 to 2"):
+        jaxmeta.runs.fit(trainer, lambda key: Episode(batch, batch), KEY, num_tasks=1, num_steps=1)
+
+
+def test_tokens_are_no_labels():
+    """One that is negative may mark what does not count."""
+    tokens = Batch(jnp.zeros((2, 6, 5), jnp.int32), jnp.full((2, 6, 5), -100))
+    judge_batches("fit", Episode(tokens, tokens), None)
+    with pytest.raises(ValueError, match="expected labels from 0 on"):
+        judge_batches("fit", Episode((), tokens._replace(targets=jnp.full((2, 6), -100))), None)
 
 
 @pytest.mark.parametrize("labels", [(37, 38), (1, 2), (-1, 1), (0, 2)])
