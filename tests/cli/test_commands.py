@@ -33,7 +33,7 @@ def test_a_run_folder(trained):
     for row in results["rows"]:
         assert len(row["joint"]["per_task"]) == len(row["single"]["per_task"]) == row["num_tasks"] == 4
         np.testing.assert_allclose(row["joint"]["mean"], row["single"]["mean"], atol=1e-6)
-    assert set(results) == {"schema", "seed", "versions", "device", "processor", "data", "read", "rows"}
+    assert set(results) == {"schema", "seed", "versions", "device", "processor", "data", "read", "rows", "training"}
     lines = [json.loads(line) for line in (trained / "maml" / "metrics.jsonl").read_text().splitlines()]
     assert {line["split"] for line in lines} == {"train", "validation"}
     everything = "".join(path.read_text() for path in (trained / "maml").glob("*.json*"))
