@@ -168,7 +168,8 @@ def fit_together(
 
 def _judge_labels(sample: tasks.Sample, key: jax.Array) -> None:
     """Raises ValueError if labels of an episode are negative, or beyond the classes that it says it has."""
-    shapes = jax.eval_shape(sample, key)
+    # The data are an argument: a sampler of NumPy arrays cannot be traced over them.
+    shapes = jax.eval_shape(lambda sample: sample(key), tasks.as_pytree(sample))
     if isinstance(shapes, Episode) and any(labels.is_labelled(batch, 1) for batch in shapes):
         labels.judge_batches("fit", tasks.drawn(sample, key, jnp.arange(1)), None)
 
