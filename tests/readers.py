@@ -161,7 +161,7 @@ def _pictures(folder: pathlib.Path) -> None:
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "text"
     _picture(5).convert("RGB").save(folder / "turned.jpg", exif=exif)
-    _picture(6).save(folder / "many.gif", save_all=True, append_images=[_picture(7)])
+    _picture(6).save(folder / "one.gif")
 
 
 def _read_picture(folder: pathlib.Path, changed: pathlib.Path) -> None:

@@ -40,8 +40,8 @@ def encoded(sample: Sample, num_categories: Sequence[int]) -> Sample:
       >>> made = tasks.encoded(lambda key: Episode(support, query), [0, 3])(jax.random.key(0))
       >>> made.support.inputs[1].tolist()
       [2.0, 0.0, 0.0, 1.0]
-      >>> made.query.inputs.round(2).tolist()
-      [[5.0, 0.33000001311302185, 0.0, 0.6700000166893005]]
+      >>> [f"{value:.2f}" for value in made.query.inputs[0]]
+      ['5.00', '0.33', '0.00', '0.67']
     """
     sizes = tuple(checks.integer("encoded: num_categories", size, 0) for size in num_categories)
     return _Encoded(as_pytree(sample), sizes)
