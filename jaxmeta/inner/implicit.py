@@ -33,7 +33,7 @@ def implicit(
     It minimises loss(phi) + regularization / 2 ||phi - params||^2 from phi = params. At the minimum
     dphi/dparams = (I + H / regularization)^-1 with H the loss's Hessian, which conjugate gradients apply to a vector:
     memory does not grow with num_steps, and the gradient is exact as far as the minimum is reached. Conjugate gradients
-    end where the curvature is not positive, which no minimum has: what they have found until then is kept.
+    end where the curvature is not positive, which no minimum has: the best that they have found until then is kept.
 
     Args:
       loss: (params, data, key) -> (scalar, metrics).
@@ -223,12 +223,29 @@ def _while(body: Body, init: PyTree, xs: PyTree, /) -> tuple[PyTree, PyTree]:
     return carry, rows
 
 
+class _Found(NamedTuple):
+    """Conjugate gradients between two steps."""
+
+    index: Array
+    solution: PyTree
+    rest: PyTree
+    direction: PyTree
+    left: Array
+    """The rest's squared norm."""
+    positive: Array
+    """Whether the last direction's curvature was."""
+    best: PyTree
+    least: Array
+    """The smallest `left` so far, with the solution that has it."""
+
+
 def _conjugate_gradients(
     product: Callable[[PyTree], PyTree], vector: PyTree, num_steps: int, tolerance: float
 ) -> tuple[PyTree, Array]:
     """Solves product(x) = vector, as far as the curvature is positive, and tells what remains, relative to the vector.
 
-    `jax.scipy.sparse.linalg.cg` goes on where it is not, and ends far away.
+    Of the solutions on the way it is the one that leaves least. `jax.scipy.sparse.linalg.cg` takes the last, which is
+    far away where a curvature is not positive, or next to nothing.
 
     References:
       Nocedal and Wright, Numerical Optimization, 2006, Algorithm 7.1.
@@ -237,21 +254,21 @@ def _conjugate_gradients(
     along = lambda a, size, b: jax.tree.map(lambda a, b: a + size * b, a, b)  # noqa: E731
     whole = dot(vector, vector)
 
-    def going(carry: tuple[Array, PyTree, PyTree, PyTree, Array, Array]) -> Array:
-        index, _, _, _, left, positive = carry
-        return (index < num_steps) & positive & (left > tolerance**2 * whole)
+    def going(now: _Found) -> Array:
+        return (now.index < num_steps) & now.positive & (now.left > tolerance**2 * whole)
 
-    def step(carry: tuple[Array, PyTree, PyTree, PyTree, Array, Array]) -> tuple:
-        index, found, rest, direction, left, _ = carry
-        image = product(direction)
-        curvature = dot(direction, image)
+    def step(now: _Found) -> _Found:
+        image = product(now.direction)
+        curvature = dot(now.direction, image)
         positive = curvature > 0
-        size = jnp.where(positive, left / jnp.where(positive, curvature, 1), 0)
-        found, rest = along(found, size, direction), along(rest, -size, image)
-        now = dot(rest, rest)
-        return index + 1, found, rest, along(rest, now / left, direction), now, positive
+        size = jnp.where(positive, now.left / jnp.where(positive, curvature, 1), 0)
+        solution, rest = along(now.solution, size, now.direction), along(now.rest, -size, image)
+        left = dot(rest, rest)
+        best = jax.tree.map(lambda new, old: jnp.where(left < now.least, new, old), solution, now.best)
+        direction, least = along(rest, left / now.left, now.direction), jnp.minimum(left, now.least)
+        return _Found(now.index + 1, solution, rest, direction, left, positive, best, least)
 
     zeros = jax.tree.map(jnp.zeros_like, vector)
-    start = (jnp.zeros((), jnp.int32), zeros, vector, vector, whole, jnp.ones((), bool))
-    _, found, _, _, left, _ = jax.lax.while_loop(going, step, start)
-    return found, jnp.sqrt(left / jnp.maximum(whole, jnp.finfo(whole.dtype).tiny))
+    start = _Found(jnp.zeros((), jnp.int32), zeros, vector, vector, whole, jnp.ones((), bool), zeros, whole)
+    found = jax.lax.while_loop(going, step, start)
+    return found.best, jnp.sqrt(found.least / jnp.maximum(whole, jnp.finfo(whole.dtype).tiny))

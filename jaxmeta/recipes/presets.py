@@ -72,9 +72,10 @@ _WAVES: dict[str, dict[str, Any]] = {
         "inner_tolerance": 0.05, "regularization": 20.0, "cg_steps": 10, "steps": 5000,
     },
     "cavia": {"num_context_params": 5, "inner_learning_rate": 1.0, "inner_steps_test": 1},
+    # At an inner rate of 0.02 one seed of five lost its units, and some untrained networks end in infinity.
     "reptile": {
         "shots": 10, "outer_optimizer": "sgd", "learning_rate": 1.0, "schedule": "linear", "inner_optimizer": "sgd",
-        "inner_learning_rate": 0.02, "inner_steps": 5, "tasks_per_step": 1, "steps": 30_000, "inner_steps_test": 32,
+        "inner_learning_rate": 0.01, "inner_steps": 5, "tasks_per_step": 1, "steps": 30_000, "inner_steps_test": 32,
         "train_shots": 50, "inner_batch_size": 10,
     },
 }  # fmt: skip
@@ -116,9 +117,18 @@ def _omniglot(learner: str, settings: dict[str, Any]) -> Recipe:
     return _recipe({"learner": learner, "norm": norm, "queries": queries}, settings)
 
 
+# Of one seed's validation tasks after 100 steps of 8 tasks with 32 filters 78% are right, as many as with MAML; 69% at
+# a regularization of 2 and the usual outer rate.
+_STROKES_IMAML: dict[str, Any] = {
+    "inner_optimizer": "descent", "inner_learning_rate": 0.1, "inner_tolerance": 0.1, "regularization": 1.0,
+    "learning_rate": 3e-3, "clip_norm": 1.0,
+}  # fmt: skip
+
+
 def _strokes(learner: str, settings: dict[str, Any]) -> Recipe:
     norm, steps = ("layer", 3000) if "train_ways" in settings else ("support", 1000)
-    return _recipe(settings, learner=learner, domain="strokes", norm=norm, steps=steps)
+    own = _STROKES_IMAML if learner == "imaml" else {}
+    return _recipe(settings, own, learner=learner, domain="strokes", norm=norm, steps=steps)
 
 
 PRESETS: dict[str, Recipe] = {

@@ -13,7 +13,8 @@ from jaxmeta.statistics import mean_interval
 
 
 def report_row(scores: dict[str, dict[str, Any]], metric: str, **facts: Any) -> dict[str, Any]:
-    """One row of results.json from what `evaluate` returns.
+    """One row of results.json from what `evaluate` returns; a column that is not finite everywhere is null, and `note`
+    says so: of an untrained network for one, and the other rows stand.
 
     Args:
       scores: {column: {metric: [num_tasks]}}.
@@ -25,10 +26,13 @@ def report_row(scores: dict[str, dict[str, Any]], metric: str, **facts: Any) -> 
         if name not in scores:
             return None
         per_task = np.asarray(scores[name][metric], np.float64)
+        if bad := int((~np.isfinite(per_task)).sum()):
+            facts["note"] = f"not finite in {bad} of {len(per_task)} tasks"
+            return None
         return {**mean_interval(per_task)._asdict(), "per_task": [round(score, 6) for score in per_task.tolist()]}
 
-    num_tasks = len(next(iter(scores.values()))[metric])
-    return {**facts, "metric": metric, "num_tasks": num_tasks, "joint": column("joint"), "single": column("single")}
+    columns = {name: column(name) for name in ("joint", "single")}
+    return {**facts, "metric": metric, "num_tasks": len(next(iter(scores.values()))[metric]), **columns}
 
 
 def document(
@@ -79,7 +83,10 @@ def table(rows: list[dict[str, Any]]) -> str:
             row["queries"],
             row["norm"] or "-",
             row["inner_steps_test"],
-            *(tables.interval(row[column], row["metric"]) for column in ("joint", "single")),
+            *(
+                row.get("note", "-") if row[column] is None else tables.interval(row[column], row["metric"])
+                for column in ("joint", "single")
+            ),
         ]
         for row in rows
     ]

@@ -40,7 +40,7 @@ def text(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _spread(columns: list[dict[str, Any] | None]) -> dict[str, Any] | None:
     scores = [column["per_task"] for column in columns if column]
-    if not scores:
+    if len(scores) < len(columns):  # none, or a seed's are not finite
         return None
     found = statistics.nested_seeds(np.array(scores))
     return found._asdict() | {name: getattr(found, name)._asdict() for name in ("these_seeds", "new_seeds")}

@@ -11,6 +11,7 @@ import pytest
 
 import jaxmeta
 from jaxmeta import checks, cli, recipes, runs
+from jaxmeta.runs import results, seeds
 
 WAVES = recipes.get("maml-regression").replace(
     seed=3, steps=60, hidden=(4,), shots=3, queries=3, train_queries=3, tasks_per_step=2, inner_steps=1,
@@ -60,6 +61,19 @@ def test_a_benchmark_runner(glyphs, capsys):
     assert (opened.recipe, opened.shape, opened.checksums) == (run.recipe, run.shape, run.checksums)
     assert opened.score(domain="digits", num_tasks=4) == rows
     assert json.loads(opened.write(rows).read_text())["rows"] == rows
+
+
+def test_scores_that_are_not_finite_leave_the_other_rows(waves, tmp_path):
+    """As those of an untrained network may be, after a training that took hours."""
+    run = waves[1]
+    scores = {"joint": {"loss": np.array([1.0, np.nan])}, "single": {"loss": np.array([np.inf, np.nan])}}
+    facts = {"method": "m", "domain": "d", "split": "s", "ways": 0, "shots": 1, "queries": 1, "norm": None}
+    row = results.report_row(scores, "loss", **facts, inner_steps_test=1)
+    assert (row["joint"], row["single"], row["note"]) == (None, None, "not finite in 2 of 2 tasks")
+    good = run.score(num_tasks=2)
+    assert "not finite in 2 of 2 tasks" in run.table([*good, row])
+    assert runs.write_json(tmp_path / "results.json", results.document([*good, row], seed=0, checksums={})).exists()
+    assert seeds.spreads({0: [good[0]], 1: [row | {"method": good[0]["method"]}]})[0]["single"] is None
 
 
 def test_a_finished_run_is_trained_longer(waves, tmp_path, capsys):
