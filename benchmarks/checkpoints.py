@@ -17,7 +17,7 @@ import jax
 import turns
 
 from jaxmeta import meta_trainer, recipes, tables, training
-from jaxmeta.runs import fitting, stores
+from jaxmeta.runs import progress, stores
 from jaxmeta.runs.training import opened, recorded
 
 PRESETS = ("maml-regression", "maml-strokes", "protonet-strokes")
@@ -53,7 +53,7 @@ def measure(name: str, folder: pathlib.Path) -> dict[str, object]:
         "update_seconds": float(f"{statistics.median(seconds['plain']):.3g}"), "updates_per_turn": count,
         "guard_ratio": turns.spread(ratios, 3),
         "checkpoint_seconds": turns.spread(saves, 3),
-        "interval": fitting.INTERVAL, "share_of_interval": round(statistics.median(saves) / fitting.INTERVAL, 5),
+        "interval": progress.INTERVAL, "share_of_interval": round(statistics.median(saves) / progress.INTERVAL, 5),
     }  # fmt: skip
 
 

@@ -29,8 +29,8 @@ from jaxmeta import provenance, tables
 # than the training takes.
 PROGRAM = """
 from jaxmeta import cli, runs
-from jaxmeta.runs import fitting
-fitting.INTERVAL = 0.2
+from jaxmeta.runs import progress
+progress.INTERVAL = 0.2
 runs.Run.rows = lambda *_, **__: []
 cli.entry()
 """

@@ -12,7 +12,7 @@ from flax import serialization
 
 from jaxmeta import cli, datasets, evaluate, evaluation, meta_trainer, models, tasks
 from jaxmeta.models import NORMS
-from jaxmeta.runs import fitting, scores
+from jaxmeta.runs import progress, scores
 
 KEY = jax.random.key(0)
 
@@ -113,7 +113,7 @@ def test_commands_from_the_data_to_the_table(tmp_path, monkeypatch, capsys):
     np.savez(tmp_path / "tasks.npz", inputs=inputs, targets=inputs.sum(axis=2, keepdims=True))
     monkeypatch.setattr(scores, "floor_rows", lambda *_, **__: [])
     domain, scored, states = ["--domain", str(tmp_path / "tasks.npz")], [], []
-    evaluated, pause = evaluation.evaluate, fitting._Training.pause
+    evaluated, pause = evaluation.evaluate, progress.Progress.pause
     keep = lambda *given, **more: scored.append(evaluated(*given, **more)) or scored[-1]  # noqa: E731
     monkeypatch.setattr(evaluation, "evaluate", keep)
 
@@ -124,7 +124,7 @@ def test_commands_from_the_data_to_the_table(tmp_path, monkeypatch, capsys):
             raise breaks.pop()
         pause(self, coming)
 
-    monkeypatch.setattr(fitting._Training, "pause", watched)
+    monkeypatch.setattr(progress.Progress, "pause", watched)
     tiny = ["train", "maml-regression", *domain, "--steps", "60", "--hidden", "4", "--shots", "3", "--queries", "3",
             "--tasks-per-step", "2", "--num-tasks", "2", "--validation-tasks", "2"]  # fmt: skip
     breaks, (whole, run) = [], (tmp_path / "whole", tmp_path / "run")

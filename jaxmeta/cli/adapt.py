@@ -11,8 +11,7 @@ import pathlib
 import numpy as np
 
 from jaxmeta import checks, recipes, runs
-from jaxmeta.cli import config
-from jaxmeta.cli.train import told
+from jaxmeta.cli import config, watching
 from jaxmeta.runs.adapted import NONE
 from jaxmeta.runs.run import MOST
 
@@ -75,7 +74,7 @@ def _own(options: config.Adapt, labelled: str) -> recipes.Own:
 def _made(options: config.Adapt, run: runs.Run) -> tuple[runs.Adapted, list[str], np.ndarray]:
     task, own = run.recipe.task, _own(options, options.support or "")
     given = recipes.kind(task).read(task, own, task.ways if run.recipe.entry.has_head else 0)
-    told(given.facts)
+    watching.told(given.facts)
     adapted = run.adapt(given, inner_steps=options.inner_steps, seed=options.seed, none=options.none)
     return adapted, given.names, given.inputs
 

@@ -6,8 +6,7 @@ import contextlib
 import pathlib
 
 from jaxmeta import runs
-from jaxmeta.cli import config
-from jaxmeta.cli.train import told
+from jaxmeta.cli import config, watching
 from jaxmeta.runs import processes, results
 from jaxmeta.runs.run import check_domain, read
 
@@ -29,7 +28,7 @@ def run(options: config.Evaluate) -> int:
                 columns=options.columns, test_classes=config.classes(options.test_classes),
                 min_examples=options.min_examples, query_domain=options.query_domain, polarity=options.polarity or "",
             )  # fmt: skip
-            told(test.read)
+            watching.told(test.read)
             folder = held.enter_context(runs.create(out, force=options.force, hint=config.FREE))
         rows = run.rows(
             test, inner_steps=options.inner_steps, norm=options.norm, tasks_per_chunk=options.tasks_per_chunk

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import pathlib
 import shlex
-from collections.abc import Iterable
 from typing import Any
 
 from jaxmeta import checks, recipes, runs
@@ -72,7 +71,7 @@ def _carry_out(
             seed = run.TEST_SEED + recipe.seed  # drawn before anything is trained: what cannot be is told at once
             test = scores.drawn(recipe, seed=seed, num_tasks=number, seen=None, **sizes, data_dir=options.data_dir)
         read = (*source.read, *test.read)
-        told(read)
+        watching.told(read)
         chosen = range(recipe.seed, recipe.seed + num_seeds) if several else None
         ran = runs.train(
             recipe, folder=path, data_dir=options.data_dir, seeds=chosen, source=source, preset=preset,
@@ -102,12 +101,6 @@ def _carry_out(
         said = (f"seed {own} {fitted.diverged}; {results.kept(fitted)}" for own, fitted in diverged.items())
         raise runs.DivergedError(" | ".join(said))
     return 0
-
-
-def told(read: Iterable[recipes.Facts]) -> None:
-    """Says what was read."""
-    for facts in read:
-        print(checks.line(recipes.line(facts)))
 
 
 def _command(path: str | os.PathLike[str], domain: str, options: config.Train | config.Resume) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from jaxmeta import checks
+from jaxmeta import checks, recipes
 from jaxmeta.cli import board, signals
 from jaxmeta.runs import Event, processes
 
@@ -23,6 +23,12 @@ def reading(items: Iterable[Any], count: int, what: str) -> Iterable[Any]:
     """A progress bar for reading that takes a while."""
     every = 0.2 if sys.stderr.isatty() else 30
     return tqdm(items, total=count, desc=checks.line(what), delay=PATIENCE, mininterval=every, leave=False)
+
+
+def told(read: Iterable[recipes.Facts]) -> None:
+    """Says what was read."""
+    for facts in read:
+        print(checks.line(recipes.line(facts)))
 
 
 class Watch(contextlib.AbstractContextManager["Watch"]):

@@ -1,9 +1,10 @@
 """Labelled examples grouped by class, from built-in domains and from a user's own files; NumPy only."""
 
 from jaxmeta.datasets.catalogue import FIELDS, Builtin
-from jaxmeta.datasets.examples import Column, Examples, from_labels, rotated, rows, select, union
-from jaxmeta.datasets.loading import found, is_table, load, load_inputs, load_table, names, suggested
+from jaxmeta.datasets.examples import Column, Examples, composed, from_labels, rotated, rows, select, union
+from jaxmeta.datasets.loading import found, load, load_inputs, load_table, names, suggested
 from jaxmeta.datasets.pictures import Form, bright_border, check_form, with_polarity
+from jaxmeta.datasets.sheets import is_table
 from jaxmeta.datasets.splits import MIN_CLASSES, by_class, by_example, deal, own, share_rows
 from jaxmeta.datasets.tables import Table, read_table
 
@@ -19,6 +20,7 @@ __all__ = [
     "by_class",
     "by_example",
     "check_form",
+    "composed",
     "deal",
     "found",
     "from_labels",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -43,6 +44,11 @@ class Examples(NamedTuple):
     def is_text(self) -> bool:
         """Whether the inputs are texts, which no network takes as they are."""
         return self.inputs.dtype.kind == "U"
+
+
+def composed(name: str) -> str:
+    """A name in the one form of Unicode in which names are compared; file systems and typists have two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def from_labels(

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import pathlib
-import unicodedata
 from typing import NamedTuple
 
 import numpy as np
@@ -154,7 +153,7 @@ def _above(labels: list[str]) -> tuple[str, list[str]]:
 
 
 def _tables(folders: list[_Folder]) -> list[str]:
-    return [name for name in folders[0].others if pathlib.PurePath(name).suffix.lower() in (".csv", ".tsv")]
+    return [name for name in folders[0].others if sheets.is_table(name)]
 
 
 def _from_table(path: pathlib.Path, folders: list[_Folder], table: str) -> _Listed:
@@ -189,7 +188,7 @@ def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Example
     listed = _listed(path)
     images, checksum = read(path, listed.names, form)
     checksums = {pathlib.Path(os.path.abspath(path)).name: checksum}
-    labels = [unicodedata.normalize("NFC", label) for label in listed.labels]
+    labels = [examples.composed(label) for label in listed.labels]
     return examples.grouped(
         images, labels, name=files.stem(path), checksums=checksums, parts=listed.parts, notes=listed.notes
     )

@@ -25,13 +25,11 @@ from jaxmeta.datasets import (
     omniglot,
     pictures,
     reduced,
+    sheets,
     splits,
     tables,
     tfds,
 )
-
-TABLES = (".csv", ".tsv")
-"""Suffixes of files of separated text."""
 
 _OTHERS = {
     **dict.fromkeys((".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"), "unpack it and give the folder"),
@@ -118,7 +116,7 @@ READERS = (
            lambda path, asked: folders.unlabelled(path, asked.form)),
     Reader((), lambda path, _: path.suffix.lower() in folders.SUFFIXES and path, None,
            lambda path, asked: ([path.name], folders.picture(path, asked.form))),
-    Reader((), lambda path, _: path.suffix.lower() in TABLES and path,
+    Reader((), lambda path, _: sheets.is_table(path) and path,
            lambda path, asked: _shared(asked, tables.labelled, path, asked.form, asked.target_column,
                                       asked.columns),
            lambda path, asked: tables.unlabelled(path, asked.form, asked.target_column, asked.columns or None)),
@@ -195,7 +193,7 @@ def load(
     """
     pictures.check_form(form)
     for name, value in (("target_column", target_column), ("columns", tuple(columns))):
-        if value and not is_table(name_or_path):
+        if value and not sheets.is_table(name_or_path):
             checks.fail(name, "none, since this is no csv", repr(value))
     asked = Asked(name_or_path, split, form, data_dir, target_column, tuple(columns))
     if isinstance(name_or_path, str) and (name_or_path in catalogue.BUILTINS or name_or_path.startswith(tfds.PREFIX)):
@@ -209,11 +207,6 @@ def load(
         if not reader.names and reader.read and (found := reader.find(path, asked)):
             return reader.read(found, asked)
     _refuse(path, "an npz, a csv or a folder")
-
-
-def is_table(path: files.PathLike) -> bool:
-    """Whether a path is one of a file of separated text, by its suffix."""
-    return pathlib.Path(path).suffix.lower() in TABLES
 
 
 def load_table(
@@ -235,7 +228,7 @@ def load_table(
     if name_or_path == "diabetes":
         checks.choice("target_column", target_column, (None,))
         return bundled.diabetes()
-    if not is_table(name_or_path):
+    if not sheets.is_table(name_or_path):
         hint = "sets with classes are for datasets.load" if name_or_path in catalogue.BUILTINS else ""
         checks.fail("load_table", "diabetes, or a path to a csv", repr(name_or_path), hint)
     return tables.valued(_existing(name_or_path, "a csv"), target_column, columns)

@@ -9,12 +9,12 @@ import itertools
 import math
 import pathlib
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
 from jaxmeta import checks
 from jaxmeta.datasets import files
+from jaxmeta.datasets.examples import composed
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "none", "?", ".", "-", "--"})
 """How pandas, R, Excel, SQL and Weka write a cell without a value, in lower case."""
@@ -25,6 +25,7 @@ ALSO_TARGETS = ("outcome", "diagnosis", "species", "category", "class_label", "c
 
 IDENTIFIERS = frozenset({"id", "ids", "idx", "index", "row", "rows", "rownames", "row.names", "rowname", "row_id", "#",
                          "rowid", "row number", "row_number", "no.", "nr", "nr.", "uid", "uuid"})  # fmt: skip
+SUFFIXES = (".csv", ".tsv")
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SEEN_ROWS = 200  # of which the separator is told
 
@@ -61,6 +62,11 @@ class Sheet(NamedTuple):
         what = f"{self.path}, row {self.rows[row][0]}, column {column + 1}"
         what += f" ({checks.shown(self.header[column])})" if self.header else ""
         checks.fail(what, expected, got, hint, checks.DataError)
+
+
+def is_table(path: files.PathLike) -> bool:
+    """Whether a path is one of a file of separated text, by its suffix."""
+    return pathlib.Path(path).suffix.lower() in SUFFIXES
 
 
 def is_missing(cell: str) -> bool:
@@ -163,7 +169,7 @@ def _is_header(path: pathlib.Path, rows: Rows, target_column: str | None) -> boo
     columns = list(itertools.zip_longest(*below, fillvalue="")) or [()] * len(first)
     above = list(zip(first, columns, strict=False))
     # A class may be called y: a name does not come again below it.
-    wanted = ((target_column or "").lower(), *TARGETS, *ALSO_TARGETS)
+    wanted = {*TARGETS, *ALSO_TARGETS} | ({target_column.lower()} if target_column else set())
     if any(cell.lower() in wanted and not is_number(cell) and cell not in column for cell, column in above):
         return True
     texts = [cell for cell in first if not is_number(cell) and not is_missing(cell)]
@@ -337,4 +343,4 @@ def _spelling(cell: str) -> str:
     """A whole number without its decimal point; text in the one form of Unicode."""
     if is_number(cell) and re.fullmatch(r"[+-]?\d+\.0*", cell):
         return cell.partition(".")[0].lstrip("+")
-    return unicodedata.normalize("NFC", cell)
+    return composed(cell)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import hashlib
 import itertools
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -33,7 +32,7 @@ def deal(names: Sequence[str], sizes: Mapping[str, int]) -> dict[str, list[int]]
     parts: dict[str, list[int]] = {split: [] for split in sizes}
     together: dict[str, list[int]] = {}
     for index, name in enumerate(names):
-        together.setdefault(unicodedata.normalize("NFC", name), []).append(index)
+        together.setdefault(examples.composed(name), []).append(index)
     dealt = 0
     for name in sorted(together, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()):
         parts[list(sizes)[bisect.bisect_right(bounds, dealt)]] += together[name]

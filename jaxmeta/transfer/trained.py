@@ -156,15 +156,16 @@ def _trained(setting: Setting, name: str, domain: str, folder: pathlib.Path | No
         return [tested, setting.plan.tune_tasks, trained]
 
     @functools.cache
-    def examples() -> Any:
+    def labelled(split: str) -> recipes.domains.Labelled:
         task = methods.plain(setting, domain).task
-        return recipes.domains.labelled(task, "train", data_dir=setting.data_dir).examples
+        return recipes.domains.labelled(task, split, data_dir=setting.data_dir)
 
     @functools.cache
     def features() -> dict[str, Features]:
         if not setting.kind.pretrains:
             return {}
-        draw = tasks.labelled_batches(examples(), batch_size=min(FEATURES, len(examples().inputs)))
+        examples = labelled("train").examples
+        draw = tasks.labelled_batches(examples, batch_size=min(FEATURES, len(examples.inputs)))
         inputs, untrained = draw(jax.random.key(plan.seed)).query.inputs, methods.plain(setting, domain)
         network = recipes.network(untrained, shape)
         encoders = {"untrained": _encoder(untrained, network, network.init(jax.random.key(plan.seed)))}
@@ -179,13 +180,11 @@ def _trained(setting: Setting, name: str, domain: str, folder: pathlib.Path | No
 
     @functools.cache
     def looked_at() -> tuple[recipes.Seen, tuple[recipes.Facts, ...]]:
-        task = methods.plain(setting, domain).task
-        options: dict[str, Any] = {"data_dir": setting.data_dir}
-        least: dict[str, Any] = {"task": task, "ways": 2, "shots": 1, "queries": 1}
+        least: dict[str, Any] = {"task": methods.plain(setting, domain).task, "ways": 2, "shots": 1, "queries": 1}
         train, validation = (
-            recipes.domains.labelled(task, split, **options)
+            labelled(split)
             if setting.kind.pretrains
-            else recipes.domains.open(domain, split, **least, **options)
+            else recipes.domains.open(domain, split, **least, data_dir=setting.data_dir)
             for split in ("train", "validation")
         )
         return train.known | validation.known, train.facts + validation.facts

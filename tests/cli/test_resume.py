@@ -105,7 +105,7 @@ def test_a_signal_saves_and_the_line_that_it_prints_resumes(number, unbroken, tm
 @pytest.mark.fault(promised="the bits of an unbroken run")
 @pytest.mark.product(moments=((1, 2),))
 def test_killed_at_any_moment_it_goes_on_to_the_same_bits(moments, unbroken, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "INTERVAL", 0.05)
+    monkeypatch.setattr(progress, "INTERVAL", 0.05)
     monkeypatch.setattr(fitting, "CALL", 0.002)
     arguments = [*TINY, "--out", str(tmp_path / "run")]
     for moment in moments:

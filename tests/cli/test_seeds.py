@@ -10,7 +10,7 @@ import pytest
 from flax import serialization
 
 from jaxmeta import cli, runs, statistics, training
-from jaxmeta.runs import fitting
+from jaxmeta.runs import fitting, progress
 
 TINY = [
     "train", "maml-regression", "--steps", "60", "--hidden", "4", "--shots", "3", "--train-queries", "3",
@@ -78,7 +78,7 @@ def test_seeds_are_runs_to_evaluate_and_the_folder_of_all_is_none(together, tmp_
 
 
 def test_seeds_that_broke_at_different_steps_go_on_to_the_same_bits(together, tmp_path, monkeypatch):
-    pause, path = fitting._Training.pause, tmp_path / "run"
+    pause, path = progress.Progress.pause, tmp_path / "run"
 
     def broken(self, coming):
         if self.step >= 20 and self.store.path.name == "seed-4":
@@ -87,11 +87,11 @@ def test_seeds_that_broke_at_different_steps_go_on_to_the_same_bits(together, tm
         pause(self, coming)
 
     monkeypatch.setattr(fitting, "CALL", 0.002)
-    monkeypatch.setattr(fitting._Training, "pause", broken)
+    monkeypatch.setattr(progress.Progress, "pause", broken)
     arguments = [*TINY, "--seed", "3", "--seeds", "2", "--out", str(path)]
     with pytest.raises(Killed):
         cli.main(arguments)
-    monkeypatch.setattr(fitting._Training, "pause", pause)
+    monkeypatch.setattr(progress.Progress, "pause", pause)
     assert cli.main(arguments) == 2
     assert cli.main(["train", "--resume", str(path)]) == 0
     for seed in ("seed-3", "seed-4"):

@@ -242,8 +242,8 @@ def test_black_and_white_of_any_dtype(tmp_path, dtype):
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (INK.astype(np.uint8) * 16, "expected whole numbers that use the range 0..255, got 0 to 16"),
-        (INK.astype(np.int32) * 2, "got 0 to 2"),
+        (INK.astype(np.uint8) * 16, "got uint8 in 0..16; give floats, such as inputs / 16"),
+        (INK.astype(np.int32) * 2, "got uint8 in 0..2"),
         (INK.astype(np.uint16) * 4095, "expected whole numbers in 0..255, got 0 to 4095"),
         (INK.astype(np.float32) * 255, "expected floats in [0, 1], got 0.0 to 255.0"),
         (INK.astype(np.float32) * 2 - 1, "expected floats in [0, 1], got -1.0 to 1.0"),

@@ -169,6 +169,13 @@ def test_tab_separated_values_by_their_suffix(write):
     assert datasets.load(write("x\tlabel\n1\ta\n2\tb\n", "table.tsv")).class_names == ("a", "b")
 
 
+@pytest.mark.parametrize("first", [",2,a", "1,,a", "NA,2,a"])
+@pytest.mark.fault(promised="a row with a missing cell is a row")
+def test_a_missing_cell_makes_no_header_of_the_first_row(write, first):
+    loaded = datasets.load(write(f"{first}\n3,4,b\n5,6,a\n"))
+    assert (loaded.inputs.shape, loaded.class_names, int(np.isnan(loaded.inputs).sum())) == ((3, 2), ("a", "b"), 1)
+
+
 @pytest.mark.parametrize(
     ("text", "target"),
     [

@@ -185,6 +185,14 @@ def test_lists_of_classes(tmp_path, lists, sizes):
             assert sorted(of(parts[("train", "validation", "test").index(name.partition("_")[0])])) == sorted(classes)
 
 
+def test_where_all_classes_train_the_other_examples_test(tmp_path):
+    task = Task(**{**vars(TASK), "train_classes": ("all",)})
+    path = write_pictures(tmp_path / "one")
+    known, first = trained(path, task)
+    again = of_test(path, known, task)
+    assert (again.split, of(again), again.facts[0]["examples"]) == ("test rows", of(first), first.facts[0]["examples"])
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

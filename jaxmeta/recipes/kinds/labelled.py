@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -72,6 +71,8 @@ def _of_own(task: Task, place: Place, loaded: datasets.Examples) -> datasets.Exa
     lists = {"train": task.train_classes, "validation": task.validation_classes, "test": task.test_classes}
     if lists[split] == ("all",):
         return loaded if split == "test" else datasets.by_example(loaded, split)
+    if lists["train"] == ("all",) and split == "test" and not lists["test"] and place.seen is not None:
+        return seen.unseen_examples(loaded, place.seen)
     if any(lists.values()) and (lists[split] or place.seen is None or split != "test"):
         return _listed(loaded, lists, split)
     if split == "test" and place.seen is not None:
@@ -85,7 +86,7 @@ def _of_own(task: Task, place: Place, loaded: datasets.Examples) -> datasets.Exa
 
 def _listed(loaded: datasets.Examples, lists: dict[str, tuple[str, ...]], split: str) -> datasets.Examples:
     """The classes that a list names; those that no list does are shared out among the splits without one."""
-    plain = lambda name: unicodedata.normalize("NFC", name)  # noqa: E731
+    plain = datasets.composed
     place = {plain(name): index for index, name in enumerate(loaded.class_names)}
     if lists["train"] == ("all",):  # rows are shared out, so that every class trains
         return datasets.by_example(loaded, split)
@@ -146,7 +147,7 @@ def across(
       ValueError: if fewer classes are in both than a task has, or tables differ in their columns.
     """
     ours, theirs = examples(place), examples(other)
-    found = [{unicodedata.normalize("NFC", name): index for index, name in enumerate(part.class_names)}
+    found = [{datasets.composed(name): index for index, name in enumerate(part.class_names)}
              for part in (ours, theirs)]  # fmt: skip
     common = [name for name in found[0] if name in found[1]]
     if len(common) < sizes.ways:

@@ -52,7 +52,8 @@ def _examples(task: Task, place: Place) -> datasets.Examples:
 
     def load(split: str | None) -> datasets.Examples:
         options: dict[str, Any] = {"data_dir": place.data_dir, "split": split}
-        if place.part in ("breast_cancer", "diabetes") or names.suffix(place.part) in (".csv", ".tsv", ".npz"):
+        is_table = place.part in ("breast_cancer", "diabetes") or datasets.is_table(place.part)
+        if is_table or names.suffix(place.part) == ".npz":
             own = {"target_column": labelled.target(task, place.part), "columns": labelled.columns(task, place.part)}
             plain = datasets.load(place.part, **options, **own)
             if plain.inputs.ndim == 2:

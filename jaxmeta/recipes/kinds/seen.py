@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,7 +33,7 @@ class Seen(NamedTuple):
 
 def of(examples: datasets.Examples) -> Seen:
     """What a training on these examples sees; classes count where the split is one of classes."""
-    classes = () if examples.split.endswith(" rows") else map(_plain, examples.class_names)
+    classes = () if examples.split.endswith(" rows") else map(datasets.composed, examples.class_names)
     return Seen(frozenset(examples.checksums.values()), frozenset(fingerprints(examples).tolist()), frozenset(classes))
 
 
@@ -76,10 +75,6 @@ def _number(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
 def unseen(everything: datasets.Examples, seen: Seen) -> datasets.Examples:
     """Returns what of a person's set a training has not seen, all of it if nothing.
 
@@ -92,17 +87,15 @@ def unseen(everything: datasets.Examples, seen: Seen) -> datasets.Examples:
     if seen.examples is None:  # of older runs the checksums alone are known
         same = not seen.checksums.isdisjoint(everything.checksums.values())
         return datasets.own(everything, "test") if same else everything
-    examples = np.array(sorted(seen.examples), np.uint64)
-    known = np.isin(fingerprints(everything), examples)
-    if everything.parts is not None or len(everything.class_names) < datasets.MIN_CLASSES:
+    known = _known(fingerprints(everything), seen)
+    if everything.parts is not None:
         if not known.any():
             return everything
-        if everything.parts is None:
-            return _left(everything, ~known, "test rows")
-        tested = datasets.own(everything, "test")
-        return _left(tested, ~np.isin(fingerprints(tested), examples), "test")
+        return unseen_examples(datasets.own(everything, "test"), seen)._replace(split="test")
+    if len(everything.class_names) < datasets.MIN_CLASSES:
+        return unseen_examples(everything, seen)
     same = known.mean() >= STRAY or not seen.checksums.isdisjoint(everything.checksums.values())
-    named = np.array([_plain(name) in seen.classes for name in everything.class_names])
+    named = np.array([datasets.composed(name) in seen.classes for name in everything.class_names])
     telling = named & np.array([not name.isdecimal() for name in everything.class_names])
     left_out = np.add.reduceat(known, everything.offsets[:-1]) > 0
     left_out |= named if same else telling & (telling.mean() >= SAME)
@@ -111,13 +104,25 @@ def unseen(everything: datasets.Examples, seen: Seen) -> datasets.Examples:
     return _left(everything, np.repeat(~left_out, np.diff(everything.offsets)), "test")
 
 
+def unseen_examples(everything: datasets.Examples, seen: Seen) -> datasets.Examples:
+    """`unseen` where every class may be known, since the rows of each were shared out."""
+    if seen.examples is None:
+        same = not seen.checksums.isdisjoint(everything.checksums.values())
+        return datasets.by_example(everything, "test") if same else everything
+    known = _known(fingerprints(everything), seen)
+    return _left(everything, ~known, "test rows") if known.any() else everything
+
+
 def unseen_rows(table: datasets.Table, seen: Seen) -> np.ndarray:
     """Rising indices of the rows that a training has not seen."""
     if seen.examples is None:
         same = not seen.checksums.isdisjoint(table.checksums.values())
         return datasets.share_rows(table.inputs)["test"] if same else np.arange(len(table.inputs))
-    known = np.isin(_prints(table.inputs, table.columns), np.array(sorted(seen.examples), np.uint64))
-    return np.flatnonzero(~known)
+    return np.flatnonzero(~_known(_prints(table.inputs, table.columns), seen))
+
+
+def _known(prints: np.ndarray, seen: Seen) -> np.ndarray:
+    return np.isin(prints, np.array(sorted(seen.examples or ()), np.uint64))
 
 
 def _left(everything: datasets.Examples, keep: np.ndarray, split: str) -> datasets.Examples:
