@@ -5,7 +5,7 @@ Command:   python experiments/transfer.py quick   (needs no download)
            python experiments/transfer.py shared --data-dir PATH
            python experiments/transfer.py leave-one-out --data-dir PATH
 Hardware:  2 cores of an x86-64 CPU, no accelerator.
-Time:      quick 3.2 minutes on an idle machine; shared 35 minutes, leave-one-out 20, beside other work.
+Time:      quick 3.2 to 3.5 minutes on an idle machine; shared 35 minutes, leave-one-out 20, beside other work.
 Expected:  quick: the best learner ahead of the best baseline in every cell, paired p < 0.01, by 5 points on average;
            the others: every learner above chance on every target; no winner is foretold.
 Measured:  results/transfer-NAME. quick misses its bar: R2-D2 less the linear probe is -4.8 and -1.3 on digits, +3.7 and

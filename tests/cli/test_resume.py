@@ -16,7 +16,7 @@ import pytest
 
 from jaxmeta import cli, provenance
 from jaxmeta.cli import signals
-from jaxmeta.runs import Run, fitting, held
+from jaxmeta.runs import Run, fitting, held, progress
 
 STEPS = 130
 TINY = [
