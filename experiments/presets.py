@@ -2,7 +2,7 @@
 
 Paper:     none; what the presets promise. The papers' own numbers stand where the presets do, in recipes/presets.py.
 Command:   python experiments/presets.py   (--presets NAME .. and --steps N for a part; rows that are there are kept)
-Hardware:  CPU, no accelerator.
+Hardware:  any; the machine of a row is in results/presets.json, `machine`.
 Time:      see `seconds` in results/presets.json, a row; the five seeds are one program.
 Expected:  in every seed, kept and last meta_params end below the squared error of raw inputs' best and half of the
            untrained network's, or, where the metric is accuracy, with at most 3/4 of its errors; none diverges.
