@@ -85,7 +85,8 @@ def meta_trainer(
 
     def init(key: Array) -> MetaState:
         meta_params = learner.init(key)
-        state = MetaState(meta_params, optimizer.init(meta_params), jnp.zeros((), jnp.int32))
+        own, _ = tree.split(meta_params, tree.trained(meta_params))
+        state = MetaState(meta_params, optimizer.init(own), jnp.zeros((), jnp.int32))
         return state if mesh is None else jax.device_put(state, meshes.everywhere(mesh))
 
     def task_loss(*task: PyTree) -> tuple[Array, Metrics]:
@@ -93,13 +94,14 @@ def meta_trainer(
 
     def gradient(meta_params: PyTree, episodes: PyTree, keys: Array) -> tuple[tuple[Array, Metrics], PyTree]:
         num_tasks = tree.leading_axis(episodes)
+        own, frozen = tree.split(meta_params, tree.trained(meta_params))
 
         def chunk_gradient(chunk: tuple[PyTree, Array]) -> tuple[tuple[Array, Metrics], PyTree]:
-            def loss(meta_params: PyTree) -> tuple[Array, Metrics]:
-                losses, metrics = jax.vmap(task_loss, (None, 0, 0))(meta_params, *chunk)
+            def loss(own: PyTree) -> tuple[Array, Metrics]:
+                losses, metrics = jax.vmap(task_loss, (None, 0, 0))(tree.merge(own, frozen), *chunk)
                 return losses.sum() / num_tasks, jax.tree.map(lambda leaf: leaf.sum(axis=0) / num_tasks, metrics)
 
-            return jax.value_and_grad(loss, has_aux=True)(meta_params)
+            return jax.value_and_grad(loss, has_aux=True)(own)
 
         chunk = default_chunk(episodes) if tasks_per_chunk is None else tasks_per_chunk
         return sum_over_chunks(chunk_gradient, (episodes, keys), chunk)
@@ -109,10 +111,11 @@ def meta_trainer(
     def update(state: MetaState, episodes: PyTree, key: Array) -> tuple[MetaState, Metrics]:
         keys = jax.random.split(key, tree.leading_axis(episodes))
         (loss, metrics), gradient = mean_gradient(state.meta_params, episodes, keys)
+        own, frozen = tree.split(state.meta_params, tree.trained(state.meta_params))
         updates, optimizer_state = updated(
-            "meta_trainer: outer_optimizer", optimizer, gradient, state.optimizer_state, state.meta_params, loss
+            "meta_trainer: outer_optimizer", optimizer, gradient, state.optimizer_state, own, loss
         )
-        meta_params = optax.apply_updates(state.meta_params, updates)
+        meta_params = tree.merge(optax.apply_updates(own, updates), frozen)
         return MetaState(meta_params, optimizer_state, state.step + 1), {
             **metrics,
             "gradient_norm": tree.norm(gradient),
@@ -298,7 +301,8 @@ def _refusing(trainer: MetaTrainer, refused: Callable[[MetaState], MetaState]) -
     def update(state: MetaState, episodes: PyTree, key: Array) -> tuple[MetaState, Metrics]:
         new, metrics = trainer.update(state, episodes, key)
         finite = tree.all_finite((metrics, new.meta_params))
-        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, refused(state))
+        # What is frozen is the very same, and stays.
+        kept = jax.tree.map(lambda new, old: new if new is old else jnp.where(finite, new, old), new, refused(state))
         return kept, {**metrics, "finite": finite}
 
     return MetaTrainer(trainer.init, update)
@@ -418,8 +422,11 @@ def side_by_side(update: Callable[..., tuple[MetaState, Metrics]]) -> Callable[.
     def run(
         states: list[MetaState], sample: tasks.Sample, keys: list[Array], counts: Array
     ) -> tuple[list[MetaState], Metrics]:
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-        stacked, metrics = jax.vmap(update, (0, None, 0, 0))(stacked, sample, jnp.stack(keys), counts)
-        return [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(states))], metrics
+        own = tree.trained(states[0])  # what is frozen is that of all of them
+        axes = jax.tree.map(lambda each: 0 if each else None, own)
+        stacked = jax.tree.map(lambda each, *leaves: jnp.stack(leaves) if each else leaves[0], own, *states)
+        stacked, metrics = jax.vmap(update, (axes, None, 0, 0), (axes, 0))(stacked, sample, jnp.stack(keys), counts)
+        return [jax.tree.map(lambda each, leaf, i=i: leaf[i] if each else leaf, own, stacked)
+                for i in range(len(states))], metrics  # fmt: skip
 
     return run

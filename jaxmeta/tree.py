@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -10,6 +11,24 @@ import numpy as np
 
 from jaxmeta import checks
 from jaxmeta.types import Array, PyTree
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    """A part of meta_params that is never trained, such as a pretrained encoder's weights.
+
+    Whoever trains passes it on as an argument: it has no gradient and no optimizer state, is not copied per task or per
+    seed, and no checkpoint or saved run holds it.
+    """
+
+    value: PyTree
+
+
+def trained(tree: PyTree) -> PyTree:
+    """A pytree of bools of the tree's structure: False for what is `Frozen`."""
+    is_frozen = lambda node: isinstance(node, Frozen)  # noqa: E731
+    return jax.tree.map(lambda node: jax.tree.map(lambda leaf: not is_frozen(node), node), tree, is_leaf=is_frozen)
 
 
 def masked_mean(values: Array, mask: Array | None) -> Array:

@@ -22,6 +22,7 @@ from jaxmeta.models.normalization import NORMS, Moments, Norm
 from jaxmeta.models.precision import in_precision
 from jaxmeta.models.resnet import ResNet12, resnet12
 from jaxmeta.models.update_rules import UpdateRule, gradient_descent_rule, lstm_update_rule
+from jaxmeta.models.wraps import FrozenModel, Rule, film, lora, tsa, wrap
 
 if TYPE_CHECKING:
     from jaxmeta.models.nnx import Context, NnxNorm, from_nnx
@@ -35,17 +36,20 @@ __all__ = [
     "Conv4Maps",
     "FiLM",
     "FiLMConv4",
+    "FrozenModel",
     "Moments",
     "NnxNorm",
     "Norm",
     "RelationModule",
     "ResNet12",
+    "Rule",
     "UpdateRule",
     "beside",
     "concatenate",
     "conv4",
     "conv4_maps",
     "convolve",
+    "film",
     "film_conv4",
     "flat",
     "from_functions",
@@ -53,11 +57,14 @@ __all__ = [
     "from_nnx",
     "gradient_descent_rule",
     "in_precision",
+    "lora",
     "lstm_update_rule",
     "max_pool",
     "mlp",
     "relation_module",
     "resnet12",
+    "tsa",
+    "wrap",
 ]
 
 

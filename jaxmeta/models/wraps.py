@@ -1,0 +1,206 @@
+"""Small trainable parts inside a network that is frozen: residual adapters (TSA), FiLM on norms, LoRA."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxmeta import checks
+from jaxmeta.types import Array, Init, Model, PyTree
+
+
+class FrozenModel(NamedTuple):
+    """A model that takes weights beside its params: nobody trains them, and they are not copied per task."""
+
+    frozen: PyTree
+    """The weights, as they were read."""
+    init: Init
+    """(key) -> params, all that a learner sees, such as adapters."""
+    apply: Callable[..., PyTree]
+    """(frozen, params, inputs [n, ...], mask=None, context=()) -> outputs [n, ...]"""
+    context: Callable[[PyTree, PyTree, PyTree], PyTree] = lambda frozen, params, support: ()
+    """(frozen, params, support) -> what `apply` takes as context; () for none."""
+
+    def bound(self, frozen: PyTree) -> Model:
+        """The model with these weights."""
+        return Model(self.init, functools.partial(self.apply, frozen), functools.partial(self.context, frozen))
+
+
+class Place(NamedTuple):
+    """A layer of the network, as an adapter meets it."""
+
+    layer: nn.Module
+    inputs: tuple[int, ...]
+    """The shape of what it is given."""
+    outputs: tuple[int, ...]
+    """The shape of what it makes of that."""
+
+
+class Rule(NamedTuple):
+    """A kind of adapter."""
+
+    init: Callable[[Place, Array], PyTree | None]
+    """(place, key) -> params that change nothing yet, or None where this kind has no place."""
+    change: Callable[[PyTree, Array, Array], Array]
+    """(params, inputs of the layer, outputs of the layer) -> changed outputs"""
+
+
+def wrap(
+    module: nn.Module,
+    variables: PyTree,
+    example_inputs: PyTree,
+    rule: Rule,
+    *,
+    where: Callable[[str], bool] = lambda path: True,
+    method: str = "__call__",
+) -> FrozenModel:
+    """Freezes a linen module and puts adapters at its layers, whatever its code.
+
+    Args:
+      module: any linen module; its layers are found by calling it once, in shapes.
+      variables: its variables, {"params": .., and others}.
+      example_inputs: inputs [n, ...], or their shapes.
+      rule: `tsa`, `film`, `lora(rank)`, or one of your own.
+      where: (path) -> bool, the layers that may have an adapter, by paths such as "Block_3/Conv_0".
+      method: what of the module is called.
+
+    Returns:
+      A FrozenModel whose params are {path: adapter}; where they are as `init` made them, its outputs are the module's.
+
+    Raises:
+      ValueError: if no layer has a place for an adapter.
+
+    Example:
+      >>> import flax.linen as nn, jax, jax.numpy as jnp
+      >>> from jaxmeta import models
+      >>> module, inputs = nn.Dense(3), jnp.ones((2, 4))
+      >>> model = models.wrap(nn.Sequential([module]), {"params": {"layers_0": {
+      ...     "kernel": jnp.ones((4, 3)), "bias": jnp.zeros(3)}}}, inputs, models.lora(2))
+      >>> jax.tree.map(jnp.shape, model.init(jax.random.key(0)))
+      {'layers_0': {'down': (4, 2), 'up': (2, 3)}}
+    """
+    places = {path: place for path, place in _places(module, variables, example_inputs, method).items() if where(path)}
+
+    def init(key: Array) -> dict[str, PyTree]:
+        keys = jax.random.split(key, len(places))
+        made = {path: rule.init(place, own) for (path, place), own in zip(places.items(), keys, strict=True)}
+        return {path: adapter for path, adapter in made.items() if adapter is not None}
+
+    if not places or not jax.eval_shape(init, jax.random.key(0)):
+        checks.fail("wrap", "a network with layers that this adapter fits", f"{', '.join(places) or 'none'}")
+
+    def apply(
+        frozen: PyTree, params: Mapping[str, PyTree], inputs: PyTree, mask: Array | None = None, context: PyTree = ()
+    ) -> PyTree:
+        del mask, context
+
+        def adapt(next_fun: Any, args: Any, kwargs: Any, called: Any) -> Any:
+            outputs = next_fun(*args, **kwargs)
+            adapter = params.get(_path(called)) if called.method_name == "__call__" else None
+            return outputs if adapter is None else rule.change(adapter, args[0], outputs)
+
+        with nn.intercept_methods(adapt):
+            return module.apply(frozen, inputs, method=method)
+
+    return FrozenModel(variables, init, apply)
+
+
+def _path(called: Any) -> str:
+    return "/".join(called.module.path)
+
+
+def _places(module: nn.Module, variables: PyTree, example_inputs: PyTree, method: str) -> dict[str, Place]:
+    """The layers that have weights of their own and map an array to an array, in the order in which they are called."""
+    found: dict[str, Place] = {}
+
+    def look(next_fun: Any, args: Any, kwargs: Any, called: Any) -> Any:
+        outputs = next_fun(*args, **kwargs)
+        arrays = bool(args) and all(hasattr(each, "shape") for each in (args[0], outputs))
+        if called.method_name == "__call__" and arrays and _path(called):
+            found[_path(called)] = Place(called.module.clone(parent=None), args[0].shape, outputs.shape)
+        return outputs
+
+    with nn.intercept_methods(look):
+        jax.eval_shape(lambda given, inputs: module.apply(given, inputs, method=method), variables, example_inputs)
+    return {path: place for path, place in found.items() if not any(other.startswith(f"{path}/") for other in found)}
+
+
+def _strided(inputs: Array, outputs: Array) -> Array:
+    """The inputs at the places of the outputs, where a layer of stride 2 or more has fewer."""
+    rows, columns = (-(-inputs.shape[axis] // outputs.shape[axis]) for axis in (1, 2))
+    return inputs[:, ::rows, ::columns][:, : outputs.shape[1], : outputs.shape[2]]
+
+
+def _residual(place: Place, key: Array) -> PyTree | None:
+    del key
+    if len(place.inputs) != 4 or "Conv" not in type(place.layer).__name__ and not _is_depthwise(place):
+        return None
+    channels = place.inputs[-1]
+    return (
+        {"scale": jnp.zeros(channels)} if _is_depthwise(place) else {"kernel": jnp.zeros((channels, place.outputs[-1]))}
+    )
+
+
+def _is_depthwise(place: Place) -> bool:
+    return "Depthwise" in type(place.layer).__name__
+
+
+def _add(params: PyTree, inputs: Array, outputs: Array) -> Array:
+    x = _strided(inputs, outputs)
+    return outputs + (x * _across(params["scale"], x) if "scale" in params else x @ params["kernel"])
+
+
+def _across(channels: Array, x: Array) -> Array:
+    """A number of each channel, in the rank of x."""
+    return jnp.expand_dims(channels, range(x.ndim - 1))
+
+
+tsa = Rule(_residual, _add)
+"""A residual 1 x 1 convolution beside each convolution, a scale of each channel beside a depthwise one.
+
+Li et al., Cross-domain Few-shot Learning with Task-specific Adapters, 2022, section 3.2.
+"""
+
+
+def _modulation(place: Place, key: Array) -> PyTree | None:
+    del key
+    channels = place.outputs[-1]
+    return (
+        {"scale": jnp.zeros(channels), "shift": jnp.zeros(channels)} if "Norm" in type(place.layer).__name__ else None
+    )
+
+
+def _modulate(params: PyTree, inputs: Array, outputs: Array) -> Array:
+    del inputs
+    return outputs * (1 + _across(params["scale"], outputs)) + _across(params["shift"], outputs)
+
+
+film = Rule(_modulation, _modulate)
+"""A scale and a shift of each channel behind each norm.
+
+Requeima et al., Fast and Flexible Multi-task Classification Using CNAPs, 2019, section 2.1; a task's own, without a
+network that makes them.
+"""
+
+
+def lora(rank: int) -> Rule:
+    """A matrix of low rank beside each dense layer, whose second factor starts at 0.
+
+    Hu et al., LoRA: Low-rank Adaptation of Large Language Models, 2022, section 4.1.
+    """
+    rank = checks.integer("lora: rank", rank, 1)
+
+    def init(place: Place, key: Array) -> PyTree | None:
+        if "Dense" not in type(place.layer).__name__:
+            return None
+        channels = place.inputs[-1]
+        down = jax.random.normal(key, (channels, rank)) / math.sqrt(channels)
+        return {"down": down, "up": jnp.zeros((rank, place.outputs[-1]))}
+
+    return Rule(init, lambda params, inputs, outputs: outputs + inputs @ params["down"] @ params["up"])

@@ -1,0 +1,141 @@
+"""Adapters in a frozen network, and learners that see them alone."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxmeta
+from jaxmeta import criteria, inner, learners, models, tasks, training, tree
+
+MODULE = models.Conv4(num_outputs=3, num_filters=4, norm="layer")
+PICTURES = jax.random.uniform(jax.random.key(1), (6, 14, 14, 1))
+VARIABLES = MODULE.init(jax.random.key(0), PICTURES)
+SAMPLE = tasks.strokes(num_ways=3, num_shots=2, num_queries=2, size=14)
+RULES = {"tsa": models.tsa, "film": models.film, "lora": models.lora(2)}
+
+
+def wrapped(rule=models.tsa):
+    return models.wrap(MODULE, VARIABLES, PICTURES, rule)
+
+
+def changed(params):
+    """Params that an adapter's training may reach."""
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    return structure.unflatten(
+        [leaf + 0.3 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_new_adapter_changes_nothing_and_a_trained_one_does(rule):
+    model = wrapped(RULES[rule])
+    params, plain = model.init(jax.random.key(0)), MODULE.apply(VARIABLES, PICTURES)
+    np.testing.assert_allclose(model.apply(model.frozen, params, PICTURES), plain, atol=1e-6)
+    assert np.abs(model.apply(model.frozen, changed(params), PICTURES) - plain).max() > 1e-2
+
+
+def test_where_adapters_stand():
+    kinds = {name: sorted(wrapped(rule).init(jax.random.key(0))) for name, rule in RULES.items()}
+    assert kinds == {
+        "tsa": [f"Conv_{index}" for index in range(4)],
+        "film": [f"Norm_{index}" for index in range(4)],
+        "lora": ["Dense_0"],
+    }
+    last = models.wrap(MODULE, VARIABLES, PICTURES, models.tsa, where=lambda path: path == "Conv_3")
+    assert list(last.init(jax.random.key(0))) == ["Conv_3"]
+
+
+def test_a_residual_adapter_is_a_convolution_of_one_pixel():
+    """Beside a 3 x 3 kernel of stride 1 it is what is added to the kernel's middle."""
+    module, pictures = models.Conv(5), PICTURES[:, :7, :7]
+    inside = module.init(jax.random.key(0), pictures)["params"]
+    variables = {"params": {"layers_0": inside}}
+    model = models.wrap(nn.Sequential([module]), variables, pictures, models.tsa)
+    params = changed(model.init(jax.random.key(0)))
+    kernel = inside["kernel"].at[1, 1].add(params["layers_0"]["kernel"])
+    same = module.apply({"params": {**inside, "kernel": kernel}}, pictures)
+    np.testing.assert_allclose(model.apply(variables, params, pictures), same, atol=1e-5)
+
+
+@pytest.mark.fault(promised="one line that names what is there")
+def test_a_network_without_a_place_is_refused():
+    mlp = models.MLP(3, hidden=())
+    variables = mlp.init(jax.random.key(0), jnp.ones((1, 2)))
+    with pytest.raises(ValueError, match=r"^wrap: expected a network with layers that this adapter fits, got Dense_0"):
+        models.wrap(mlp, variables, jnp.ones((1, 2)), models.tsa)
+
+
+def learner(make=jaxmeta.maml, **options):
+    def made(model):
+        return make(model, criteria.cross_entropy, optax.sgd(0.1), num_steps=2, **options)
+
+    return learners.over_frozen(made, wrapped())
+
+
+@pytest.mark.parametrize("gradient", [inner.mixed_mode, inner.nested])
+def test_the_exact_gradient_of_adapters_in_a_frozen_network(gradient):
+    """As by hand, where the weights stand in the loss, by reverse mode twice."""
+    model, episode = wrapped(), SAMPLE(jax.random.key(3))
+
+    def loss(params, batch):
+        predictor = lambda inputs, mask=None: model.apply(VARIABLES, params, inputs)  # noqa: E731
+        return criteria.cross_entropy(predictor, batch, jax.random.key(0))[0]
+
+    def by_hand(params):
+        for _ in range(2):
+            params = jax.tree.map(lambda p, g: p - 0.1 * g, params, jax.grad(loss)(params, episode.support))
+        return loss(params, episode.query)
+
+    frozen = learner(gradient=gradient)
+    start = frozen.init(jax.random.key(0))
+    own = lambda params: frozen.loss(start._replace(learned=params), episode, jax.random.key(4))[0]  # noqa: E731
+    params = changed(start.learned)
+    found, wanted = jax.jit(jax.grad(own))(params), jax.jit(jax.grad(by_hand))(params)
+    assert float(tree.norm(wanted)) > 1e-2
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-5), found, wanted)
+
+
+def test_what_is_frozen_has_no_optimizer_state_and_stays():
+    trainer = training.stop_at_divergence(jaxmeta.meta_trainer(learner(), optax.adam(1e-2)))
+    run, state = training.many_updates(trainer, num_tasks=2, num_updates=3), trainer.init(jax.random.key(0))
+    moments = [leaf for leaf in jax.tree.leaves(state.optimizer_state) if leaf.ndim]
+    own = jax.tree.leaves(state.meta_params.learned)
+    assert sum(leaf.size for leaf in moments) == 2 * sum(leaf.size for leaf in own)
+    after, metrics = jax.jit(run)(state, SAMPLE, jax.random.key(1))
+    assert bool(metrics["finite"].all())
+    jax.tree.map(np.testing.assert_array_equal, after.meta_params.frozen.value, VARIABLES)
+    for new, old in zip(jax.tree.leaves(after.meta_params.learned), own, strict=True):
+        assert np.abs(new - old).max() > 0
+
+
+def test_seeds_share_what_is_frozen():
+    trainer = jaxmeta.meta_trainer(learner(), optax.adam(1e-2))
+    update = training.many_updates(trainer, num_tasks=2, num_updates=2)
+    keys = [jax.random.key(seed) for seed in range(2)]
+    states = [trainer.init(key) for key in keys]
+    (first, second), _ = jax.jit(training.side_by_side(update))(states, SAMPLE, keys, np.array([2, 2]))
+    alone, _ = jax.jit(update)(states[1], SAMPLE, keys[1])
+    for found, wanted in zip(jax.tree.leaves(second.meta_params), jax.tree.leaves(alone.meta_params), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+    jax.tree.map(np.testing.assert_array_equal, first.meta_params.frozen, second.meta_params.frozen)
+
+
+def test_frozen_weights_are_no_part_of_the_program():
+    inside = {"kernel": np.ones((2000, 1000), np.float32), "bias": np.zeros(1000, np.float32)}
+    module, variables = nn.Sequential([nn.Dense(1000)]), {"params": {"layers_0": inside}}
+    model = models.wrap(module, variables, jnp.ones((1, 2000)), models.lora(1))
+    own = learners.over_frozen(lambda model: jaxmeta.protonet(model, criteria.cross_entropy, num_ways=2), model)
+    trainer = jaxmeta.meta_trainer(own, optax.sgd(0.1))
+    batch = jaxmeta.Batch(jnp.ones((1, 4, 2000)), jnp.zeros((1, 4), int))
+    state = jax.eval_shape(trainer.init, jax.random.key(0))
+    text = jax.jit(trainer.update).lower(state, jaxmeta.Episode(batch, batch), jax.random.key(0)).as_text()
+    assert len(text) < 100_000
+
+
+def test_marks_of_what_is_trained():
+    marked = tree.trained({"a": 1, "b": tree.Frozen({"c": 2, "d": [3, 4]})})
+    assert marked == {"a": True, "b": tree.Frozen({"c": False, "d": [False, False]})}
