@@ -8,6 +8,7 @@ import optax
 import pytest
 
 import jaxmeta
+import registry
 from jaxmeta import criteria, inner, learners, models, tasks, training, tree
 
 MODULE = models.Conv4(num_outputs=3, num_filters=4, norm="layer")
@@ -97,6 +98,34 @@ def test_the_exact_gradient_of_adapters_in_a_frozen_network(gradient):
     found, wanted = jax.jit(jax.grad(own))(params), jax.jit(jax.grad(by_hand))(params)
     assert float(tree.norm(wanted)) > 1e-2
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-5), found, wanted)
+
+
+def gained(model):
+    """The model's weights frozen, under a gain of each layer."""
+    weights = model.init(jax.random.key(0))
+
+    def of(frozen, params):
+        return {layer: jax.tree.map(lambda leaf: leaf * (1 + params[layer]["gain"]), frozen[layer]) for layer in frozen}
+
+    return models.FrozenModel(
+        weights,
+        lambda key: {layer: {"gain": jnp.zeros(())} for layer in weights},
+        lambda frozen, params, inputs, mask=None, context=(): model.apply(of(frozen, params), inputs, mask, context),
+        lambda frozen, params, support: model.context(of(frozen, params), support),
+    )
+
+
+@pytest.mark.parametrize("name", sorted(registry.LEARNERS.keys() - {"relation_net", "cavia"}))  # of several inputs
+def test_every_learner_is_one_over_a_frozen_model(name):
+    asked = []
+    registry.LEARNERS[name](lambda *given: asked.append(given) or registry.linen("batch", *given))
+    model = gained(registry.linen("batch", *asked[0]))
+    learner = learners.over_frozen(lambda bound: registry.LEARNERS[name](lambda *given: bound), model)
+    meta_params = learner.init(jax.random.key(0))
+    episode = tasks.strokes(num_ways=registry.WAYS, num_shots=1, num_queries=1, size=registry.SIZE)(jax.random.key(0))
+    loss = lambda own: learner.loss(meta_params._replace(learned=own), episode, jax.random.key(1))[0]  # noqa: E731
+    gradient = jax.eval_shape(jax.grad(loss), meta_params.learned)
+    assert jax.tree.map(jnp.shape, gradient) == jax.tree.map(jnp.shape, meta_params.learned)
 
 
 def test_what_is_frozen_has_no_optimizer_state_and_stays():
