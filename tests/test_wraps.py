@@ -9,7 +9,7 @@ import pytest
 
 import jaxmeta
 import registry
-from jaxmeta import criteria, inner, learners, models, tasks, training, tree
+from jaxmeta import criteria, inner, learners, models, runs, tasks, training, tree
 
 MODULE = models.Conv4(num_outputs=3, num_filters=4, norm="layer")
 PICTURES = jax.random.uniform(jax.random.key(1), (6, 14, 14, 1))
@@ -168,3 +168,23 @@ def test_frozen_weights_are_no_part_of_the_program():
 def test_marks_of_what_is_trained():
     marked = tree.trained({"a": 1, "b": tree.Frozen({"c": 2, "d": [3, 4]})})
     assert marked == {"a": True, "b": tree.Frozen({"c": False, "d": [False, False]})}
+
+
+def test_files_leave_out_what_is_frozen_and_a_resume_has_it(tmp_path):
+    model = wrapped()
+    big = model._replace(frozen={**VARIABLES, "more": np.zeros(1_000_000, np.float32)})
+    big = big._replace(apply=lambda frozen, *rest: model.apply({"params": frozen["params"]}, *rest))
+    own = learners.over_frozen(
+        lambda model: jaxmeta.maml(model, criteria.cross_entropy, optax.sgd(0.1), num_steps=1), big
+    )
+    trainer = jaxmeta.meta_trainer(own, optax.adam(1e-2))
+    fit = lambda steps, folder: runs.fit(  # noqa: E731
+        trainer, SAMPLE, jax.random.key(0), num_tasks=2, num_steps=steps, store=runs.in_folder(tmp_path / folder)
+    )
+    whole = fit(4, "whole")
+    fit(2, "parts")
+    parts = fit(4, "parts")
+    jax.tree.map(np.testing.assert_array_equal, parts.state, whole.state)
+    sizes = [path.stat().st_size for path in tmp_path.rglob("*.msgpack")]
+    assert len(sizes) > 1
+    assert max(sizes) < 100_000

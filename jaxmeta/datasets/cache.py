@@ -1,4 +1,4 @@
-"""Decoded pictures on disk, so that an archive or a folder is decoded once."""
+"""Decoded pictures and computed features on disk, so that an archive or a folder is worked on once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def images(
     key = json.dumps([FORMAT, reader, shape, sorted(checksums.items())])
     path = folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.npz"
     if form is not None and count * math.prod((form.height, form.width, form.channels)) > LARGE:
-        return _mapped(path.with_suffix(".npy"), (count, form.height, form.width, form.channels), decoded)
+        return _mapped(path.with_suffix(".npy"), (count, form.height, form.width, form.channels), np.uint8, decoded)
     with contextlib.suppress(checks.DataError):  # an entry that cannot be read counts as none
         kept = npz.read_arrays(path, ["images"]).get("images")
         if kept is not None and kept.dtype == np.uint8 and kept.ndim == 4 and _fits(kept, count, shape):
@@ -65,25 +66,44 @@ def images(
     return fresh
 
 
-def _mapped(path: pathlib.Path, shape: tuple[int, ...], decode: Callable[[], Decoded]) -> np.ndarray:
-    """The pictures as an array mapped to a file, which is made if it is not there."""
+def computed(key: str, shape: tuple[int, ...], rows: Callable[[], Iterable[np.ndarray]]) -> np.ndarray:
+    """Returns what `rows` gives, stacked to float32 [shape], from the cache if it was computed under this key before.
+
+    It is mapped to its file; where there is no room for one, it stays in memory.
+
+    Args:
+      key: names everything that decides what the rows are.
+      shape: (number of rows, ...).
+      rows: () -> the rows, one after the other.
+    """
+    path = folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.features.npy"
+    numbered = lambda: ((f"row {number}", row) for number, row in enumerate(rows()))  # noqa: E731
+    try:
+        return _mapped(path, shape, np.float32, numbered)
+    except checks.DataError:  # a cache that cannot be written is no error
+        return np.stack(list(rows())).astype(np.float32)
+
+
+def _mapped(path: pathlib.Path, shape: tuple[int, ...], dtype: Any, decode: Callable[[], Decoded]) -> np.ndarray:
+    """The rows as an array mapped to a file, which is made if it is not there."""
     with contextlib.suppress(OSError, ValueError):  # an entry that cannot be read counts as none
         kept = np.load(path, mmap_mode="r", allow_pickle=False)
-        if (kept.shape, kept.dtype) == (shape, np.uint8):
+        if (kept.shape, kept.dtype) == (shape, np.dtype(dtype)):
             return kept
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if math.prod(shape) > (free := shutil.disk_usage(path.parent).free):
-            checks.fail(str(path.parent), f"{math.prod(shape):,} free bytes", f"{free:,}", _ELSEWHERE, checks.DataError)
-        array = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if size > (free := shutil.disk_usage(path.parent).free):
+            checks.fail(str(path.parent), f"{size:,} free bytes", f"{free:,}", _ELSEWHERE, checks.DataError)
+        array = np.lib.format.open_memmap(part, "w+", dtype, shape)
         number = -1
         for number, (what, picture) in enumerate(decode()):
             if number == shape[0] or picture.shape != shape[1:]:
-                checks.fail(what, f"{shape[0]:,} pictures {shape[1:]}", picture.shape, error=checks.DataError)
+                checks.fail(what, f"{shape[0]:,} rows {shape[1:]}", picture.shape, error=checks.DataError)
             array[number] = picture
         if number + 1 < shape[0]:
-            checks.fail(str(path), f"{shape[0]:,} pictures", f"{number + 1:,}", error=checks.DataError)
+            checks.fail(str(path), f"{shape[0]:,} rows", f"{number + 1:,}", error=checks.DataError)
         array.flush()
         os.replace(part, path)
     except OSError as error:

@@ -69,7 +69,7 @@ class Task:
     an npz, or a csv; for squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
     targets [tasks, n, m]."""
     kind: str = ""
-    """pictures, tables or functions; by default what a look at the domain says."""
+    """features, pictures, tables or functions; by default what a look at the domain says."""
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
     that alone can be it."""
@@ -85,6 +85,8 @@ class Task:
     on."""
     min_examples: int = 0
     """Classes of a set of your own with fewer examples are left out."""
+    encoder: str = ""
+    """A pretrained encoder whose features take the place of pictures: efficientnet_lite0, or the path of a checkpoint."""
     criterion: CriterionName = "cross_entropy"
     """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values."""
     picture: tuple[int, int, int] = (28, 28, 1)

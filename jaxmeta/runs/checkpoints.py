@@ -21,7 +21,7 @@ from flax import serialization
 
 from jaxmeta import checks
 from jaxmeta.runs import processes
-from jaxmeta.runs.folder import CHECKPOINTS, check_arrays, check_plain, replace, writing
+from jaxmeta.runs.folder import CHECKPOINTS, check_arrays, check_plain, replace, trained, writing
 from jaxmeta.types import PyTree
 
 MOST_NOTES = 1_000_000
@@ -75,7 +75,7 @@ class Checkpoints:
             return
         about = json.dumps({"notes": notes, "facts": self.facts, "versions": self.versions})
         payload = serialization.msgpack_serialize(
-            {"about": about, "arrays": serialization.to_state_dict(jax.device_get(arrays))}
+            {"about": about, "arrays": jax.device_get(serialization.to_state_dict(arrays))}
         )
         for each in (self.path.parent, self.path):
             check_plain(each)
@@ -163,7 +163,7 @@ def seal(payload: bytes) -> bytes:
 
 def _read(path: pathlib.Path, like: PyTree) -> bytes:
     """The content of a checkpoint, whose sizes are checked before it is read."""
-    expected = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
+    expected = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(trained(like)))
     with path.open("rb") as stream:
         stored = os.fstat(stream.fileno()).st_size - _SEAL.size
         if stored > 2 * expected + MOST_NOTES:

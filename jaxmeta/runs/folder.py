@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from flax import serialization
 
-from jaxmeta import checks
+from jaxmeta import checks, tree
 from jaxmeta.datasets import npz
 from jaxmeta.recipes import Seen
 from jaxmeta.runs import processes
@@ -207,9 +207,18 @@ def truncate_metrics(folder: pathlib.Path, end: int) -> None:
             os.truncate(path, end)
 
 
+# What is frozen is no part of a file: it is where it came from, and reading leaves it as it is there.
+serialization.register_serialization_state(tree.Frozen, lambda frozen: {}, lambda frozen, state: frozen)
+
+
+def trained(like: PyTree) -> PyTree:
+    """What of meta_params or a state is in files, None elsewhere."""
+    return tree.split(like, tree.trained(like))[0]
+
+
 def save_params(folder: pathlib.Path, meta_params: PyTree) -> None:
     """Writes meta_params.msgpack; nothing is ever pickled."""
-    replace(folder / PARAMS, serialization.to_bytes(jax.device_get(meta_params)))
+    replace(folder / PARAMS, serialization.msgpack_serialize(jax.device_get(serialization.to_state_dict(meta_params))))
 
 
 def save_seen(folder: pathlib.Path, seen: Seen) -> None:
@@ -224,7 +233,7 @@ def check_arrays(path: pathlib.Path, like: PyTree, restored: PyTree) -> PyTree:
     """Returns what was read from a file if it has the shapes and types of `like`, or raises DataError."""
     if jax.tree.structure(like) != jax.tree.structure(restored):
         checks.fail(str(path), "an array for each name", "something else for one of them", error=checks.DataError)
-    for wanted, got in zip(jax.tree.leaves(like), jax.tree.leaves(restored), strict=True):
+    for wanted, got in zip(jax.tree.leaves(trained(like)), jax.tree.leaves(trained(restored)), strict=True):
         if not isinstance(got, np.ndarray) or (wanted.shape, wanted.dtype) != (got.shape, got.dtype):
             found = f"{got.dtype} {got.shape}" if isinstance(got, np.ndarray) else str(type(got))
             kind = f"{wanted.dtype} {wanted.shape}"
@@ -314,7 +323,7 @@ class RunFolder:
           DataError: if the file is missing, damaged, or holds something else.
         """
         path = self.path / PARAMS
-        expected = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
+        expected = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(trained(like)))
         try:
             if path.stat().st_size > 2 * expected + 1_000_000:
                 raise ValueError(f"{path.stat().st_size:,} bytes for parameters of {expected:,}")
@@ -323,6 +332,6 @@ class RunFolder:
             reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["damaged"])[0]
             checks.fail(str(path), "the parameters of this run", reason, error=checks.DataError)
         check_arrays(path, like, restored)
-        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(restored)):
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(trained(restored))):
             checks.fail(str(path), "finite parameters", "NaN or infinity", error=checks.DataError)
         return restored

@@ -1,0 +1,72 @@
+"""What a frozen encoder makes of pictures: computed once, kept in the cache, and trained on from then on."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta import checks
+from jaxmeta.datasets import cache, files
+from jaxmeta.types import Array, PyTree
+
+BATCH = 32  # pictures of a step: larger ones leave the cache of a CPU
+FORMAT = 1  # raise when features change, so that older entries are no longer found
+
+
+def dims(encoder: Any) -> tuple[int, ...]:
+    """How many features each stage of an encoder has; the last one's are those that it is known for."""
+    pictures = jax.ShapeDtypeStruct((1, *encoder.picture), jnp.float32)
+    return tuple(each.shape[-1] for each in jax.eval_shape(_program(encoder.module), encoder.variables, pictures))
+
+
+def features(encoder: Any, pictures: np.ndarray) -> np.ndarray:
+    """The features of all stages of an encoder beside each other, each stage's of length 1.
+
+    They are kept in the cache under the encoder's checksum and the pictures' content.
+
+    Args:
+      encoder: what `encoders.open` returns.
+      pictures: [n, height, width, channels], uint8 or floats in [0, 1]; grey ones are shown in all colours.
+
+    Returns:
+      [n, sum(dims(encoder))] float32, perhaps mapped to a file of the cache.
+
+    Raises:
+      ValueError: if the pictures are not [n, height, width, 1 or 3].
+    """
+    if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3):
+        checks.fail("features: pictures", "[n, height, width, 1 or 3]", f"shape {pictures.shape}")
+    content = hashlib.sha256(np.ascontiguousarray(pictures).data).hexdigest()
+    about = [FORMAT, encoder.name, encoder.checksum, pictures.dtype.name, pictures.shape, content]
+    shape = len(pictures), sum(dims(encoder))
+    return cache.computed(json.dumps(about), shape, lambda: _computed(encoder, pictures))
+
+
+def _computed(encoder: Any, pictures: np.ndarray) -> Iterator[np.ndarray]:
+    program, variables = _program(encoder.module), jax.device_put(encoder.variables)
+    starts = range(0, len(pictures), BATCH)
+    for start in files.told(starts, len(starts), f"computing features, {encoder.name}"):
+        batch = pictures[start : start + BATCH]
+        padded = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
+        yield from np.concatenate(jax.device_get(program(variables, padded)), axis=-1)[: len(batch)]
+
+
+@functools.lru_cache(maxsize=8)
+def _program(module: Any) -> Any:
+    """(variables, pictures) -> features of each stage; one program for all sets of pictures of a shape."""
+
+    @jax.jit
+    def stages(variables: PyTree, pictures: Array) -> tuple[Array, ...]:
+        shown = pictures.astype(jnp.float32) / 255 if pictures.dtype == jnp.uint8 else pictures
+        colours = jnp.broadcast_to(shown, (*shown.shape[:-1], 3))
+        found = module.apply(variables, colours, method="stages")
+        return tuple(each / jnp.maximum(jnp.linalg.norm(each, axis=-1, keepdims=True), 1e-12) for each in found)
+
+    return stages
