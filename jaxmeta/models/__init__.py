@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxmeta.models.adapters import from_functions, from_linen
 from jaxmeta.models.conditioning import FiLM, beside, concatenate
-from jaxmeta.models.convolution import Conv, convolve, max_pool
+from jaxmeta.models.convolution import Conv, convolve, convolve_shared, depthwise, max_pool
 from jaxmeta.models.networks import (
     MLP,
     Conv4,
@@ -49,6 +49,8 @@ __all__ = [
     "conv4",
     "conv4_maps",
     "convolve",
+    "convolve_shared",
+    "depthwise",
     "film",
     "film_conv4",
     "flat",

@@ -139,7 +139,7 @@ def _strided(inputs: Array, outputs: Array) -> Array:
 
 def _residual(place: Place, key: Array) -> PyTree | None:
     del key
-    if len(place.inputs) != 4 or "Conv" not in type(place.layer).__name__ and not _is_depthwise(place):
+    if len(place.inputs) != 4 or ("Conv" not in type(place.layer).__name__ and not _is_depthwise(place)):
         return None
     channels = place.inputs[-1]
     return (

@@ -5,20 +5,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, NoReturn
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import baselines, checks, datasets, encoders, memory, models, tasks
 from jaxmeta.encoders import features
-from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import frames, labelled, vectors
+from jaxmeta.recipes.kinds import frames, labelled
 from jaxmeta.recipes.kinds.kind import Domain, Given, Own, Place, Shape, Sizes
 from jaxmeta.recipes.kinds.pictures import PICTURES, SHARE, pictures_of
-from jaxmeta.recipes.recipe import Network, Task
+from jaxmeta.recipes.recipe import Task
 from jaxmeta.recipes.scoring import SCORINGS
-from jaxmeta.types import MetaLearner, Model
+from jaxmeta.types import MetaLearner
 
 
 @functools.lru_cache(maxsize=4)

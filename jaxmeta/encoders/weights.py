@@ -1,0 +1,136 @@
+"""Named tensors of files on disk, and how they become a module's variables."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import pathlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from jaxmeta import checks
+from jaxmeta.datasets import files
+from jaxmeta.encoders import torch_files
+from jaxmeta.types import PyTree
+
+INSTALL = "pip install 'jaxmeta[vision]'"
+TORCH_SUFFIXES = (".pth", ".pt", ".bin")
+IN_FOLDERS = ("model.safetensors", "pytorch_model.bin")
+
+
+class Checkpoint(NamedTuple):
+    path: pathlib.Path
+    tensors: Mapping[str, np.ndarray]
+    config: Mapping[str, Any]
+    """What config.json says, if the folder has one."""
+
+
+def packaged(package: str, pattern: str) -> pathlib.Path:
+    """Returns the file of an installed package, none of whose code is run.
+
+    Raises:
+      ImportError: if the package is not installed.
+    """
+    found = importlib.util.find_spec(package)
+    for folder in (found and found.submodule_search_locations) or ():
+        for path in sorted(pathlib.Path(folder).glob(pattern)):
+            return path
+    got = "a package without it" if found else "no such package"
+    checks.fail(f"{package}: {pattern}", "it to be installed", got, INSTALL, ImportError)
+
+
+def read(path: pathlib.Path) -> Checkpoint:
+    """Reads a .safetensors, .pth, .pt or .bin file, or a folder that holds one and perhaps config.json."""
+    config: Mapping[str, Any] = {}
+    if path.is_dir():
+        folder, path = path, next((path / name for name in IN_FOLDERS if (path / name).is_file()), path)
+        others = [each for each in sorted(folder.iterdir()) if each.suffix in (".safetensors", *TORCH_SUFFIXES)]
+        if path == folder and len(others) != 1:
+            wanted = f"{' or '.join(IN_FOLDERS)}, or a single file of weights"
+            checks.fail(str(folder), wanted, f"{len(others)} files of weights", error=checks.DataError)
+        path = others[0] if path == folder else path
+        config = _config(folder / "config.json")
+    if path.suffix == ".safetensors":
+        return Checkpoint(path, _safetensors(path), config)
+    if path.suffix not in TORCH_SUFFIXES:
+        wanted = f"a folder, or a file that ends in {', '.join(('.safetensors', *TORCH_SUFFIXES))}"
+        checks.fail(f"weights {path}", wanted, path.suffix or "no suffix", error=checks.DataError)
+    return Checkpoint(path, torch_files.read(path), config)
+
+
+def _config(path: pathlib.Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    with files.reading(path):
+        found = json.loads(path.read_text("utf-8"))
+        if not isinstance(found, dict):
+            checks.fail(str(path), "an object", type(found).__name__, error=checks.DataError)
+        return found
+
+
+def _safetensors(path: pathlib.Path) -> Mapping[str, np.ndarray]:
+    loader = files.extra("safetensors.numpy", "vision")
+    with files.reading(path):
+        return loader.load_file(path)
+
+
+def variables(checkpoint: Checkpoint, module: nn.Module, torch_name: Callable[[str], str], left_out: str) -> PyTree:
+    """Returns the module's variables, as float32.
+
+    Args:
+      checkpoint: tensors in torch's layouts.
+      module: its submodules have torch's names, with "layer1_0" for "layer1.0".
+      torch_name: from such a name to the checkpoint's.
+      left_out: matches the names that are no part of an encoder, such as its classifier.
+
+    Raises:
+      DataError: names the first tensor that is missing, of another shape, or of no part of the module.
+    """
+    pictures = jax.ShapeDtypeStruct((1, 512, 512, 3), jnp.float32)
+    leaves = traverse_util.flatten_dict(jax.eval_shape(module.init, jax.random.key(0), pictures))
+    shapes: dict[tuple[str, ...], tuple[int, ...]] = {path: np.shape(leaf) for path, leaf in leaves.items()}
+    wanted = {path: torch_name(_plain(path)) for path in shapes}
+    what, kind = str(checkpoint.path), type(module).__name__
+    made = {}
+    for path, name in wanted.items():
+        expected = _torch_shape(path[-1], shapes[path])
+        if (found := checkpoint.tensors.get(name)) is None:
+            checks.fail(what, f"tensor {name} {expected} of {kind}", "none of that name", error=checks.DataError)
+        if found.shape != expected:
+            checks.fail(what, f"tensor {name} {expected} of {kind}", f"{found.shape}", error=checks.DataError)
+        made[path] = np.ascontiguousarray(_to_flax(path[-1], found), np.float32).reshape(shapes[path])
+    for name in checkpoint.tensors:
+        if name not in wanted.values() and not re.search(rf"num_batches_tracked$|{left_out}", name):
+            checks.fail(what, f"the tensors of {kind} alone", f"{name} beside them", error=checks.DataError)
+    return traverse_util.unflatten_dict(made)
+
+
+_LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+
+
+def _plain(path: tuple[str, ...]) -> str:
+    """("params", "layer1_0", "conv1", "kernel") -> "layer1.0.conv1.weight"."""
+    _, *modules, leaf = path
+    return ".".join([*(re.sub(r"_(\d+)$", r".\1", module) for module in modules), _LEAVES.get(leaf, leaf)])
+
+
+def _torch_shape(leaf: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if leaf != "kernel":
+        return shape
+    if len(shape) == 3:
+        return (shape[2], 1, *shape[:2])
+    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]
+
+
+def _to_flax(leaf: str, tensor: np.ndarray) -> np.ndarray:
+    """[out, in, k, k] -> [k, k, in, out], which for [c, 1, k, k] is [k, k, 1, c]; [out, in] -> [in, out]."""
+    if leaf != "kernel":
+        return tensor
+    return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor.T
