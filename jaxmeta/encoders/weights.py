@@ -7,7 +7,7 @@ import json
 import pathlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -93,23 +93,32 @@ def variables(checkpoint: Checkpoint, module: nn.Module, torch_name: Callable[[s
     Raises:
       DataError: names the first tensor that is missing, of another shape, or of no part of the module.
     """
-    pictures = jax.ShapeDtypeStruct((1, 512, 512, 3), jnp.float32)
-    leaves = traverse_util.flatten_dict(jax.eval_shape(module.init, jax.random.key(0), pictures))
-    shapes: dict[tuple[str, ...], tuple[int, ...]] = {path: np.shape(leaf) for path, leaf in leaves.items()}
-    wanted = {path: torch_name(_plain(path)) for path in shapes}
     what, kind = str(checkpoint.path), type(module).__name__
-    made = {}
-    for path, name in wanted.items():
-        expected = _torch_shape(path[-1], shapes[path])
+    wanted, made = tensors(module, torch_name), {}
+    for name, (path, shape) in wanted.items():
+        expected = torch_shape(path[-1], shape)
         if (found := checkpoint.tensors.get(name)) is None:
             checks.fail(what, f"tensor {name} {expected} of {kind}", "none of that name", error=checks.DataError)
         if found.shape != expected:
             checks.fail(what, f"tensor {name} {expected} of {kind}", f"{found.shape}", error=checks.DataError)
-        made[path] = np.ascontiguousarray(_to_flax(path[-1], found), np.float32).reshape(shapes[path])
+        made[path] = np.ascontiguousarray(_to_flax(path[-1], found), np.float32).reshape(shape)
     for name in checkpoint.tensors:
-        if name not in wanted.values() and not re.search(rf"num_batches_tracked$|{left_out}", name):
+        if name not in wanted and not re.search(rf"num_batches_tracked$|{left_out}", name):
             checks.fail(what, f"the tensors of {kind} alone", f"{name} beside them", error=checks.DataError)
     return traverse_util.unflatten_dict(made)
+
+
+def tensors(module: nn.Module, torch_name: Callable[[str], str]) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Returns {torch's name: (path, shape)} of the module's variables, in the order of their use."""
+    pictures = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32)
+    found: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {}
+
+    def note(pictures: jax.Array) -> None:  # inside, since what a transformation returns is sorted
+        leaves = cast(dict[tuple[str, ...], Any], traverse_util.flatten_dict(module.init(jax.random.key(0), pictures)))
+        found.update({torch_name(_plain(path)): (path, leaf.shape) for path, leaf in leaves.items()})
+
+    jax.eval_shape(note, pictures)
+    return found
 
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
@@ -121,7 +130,8 @@ def _plain(path: tuple[str, ...]) -> str:
     return ".".join([*(re.sub(r"_(\d+)$", r".\1", module) for module in modules), _LEAVES.get(leaf, leaf)])
 
 
-def _torch_shape(leaf: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+def torch_shape(leaf: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a leaf of variables as torch has it."""
     if leaf != "kernel":
         return shape
     if len(shape) == 3:

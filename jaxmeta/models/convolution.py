@@ -60,10 +60,16 @@ def convolve_shared(x: Array, kernel: Array, *, stride: int = 1, padding: tuple[
     Returns:
       [n, height', width', features]; rows that no whole step reaches are dropped.
     """
+    dtype = jnp.result_type(x, kernel)
+    x, kernel = x.astype(dtype), kernel.astype(dtype)
     size, channels, features = kernel.shape[0], *kernel.shape[2:]
-    if padding == (0, 0) and stride >= size and size == 1:
-        x = x[:, ::stride, ::stride]
-        return (x.reshape(-1, channels) @ kernel[0, 0]).reshape(*x.shape[:-1], features)
+    if padding == (0, 0) and size == 1:
+        x, stride = x[:, ::stride, ::stride], 1
+    if padding == (0, 0) and size == stride:
+        rows, columns = x.shape[1] // size, x.shape[2] // size
+        x = x[:, : rows * size, : columns * size].reshape(-1, rows, size, columns, size, channels)
+        x = x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, size * size * channels)
+        return (x @ kernel.reshape(-1, features)).reshape(-1, rows, columns, features)
     return jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), (padding, padding), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )

@@ -1,0 +1,248 @@
+"""Vision transformers with the names of timm and of DINOv2, which differ in their registers and positions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta import checks
+from jaxmeta.encoders import layers, weights
+from jaxmeta.types import Array, PyTree
+
+MARK = "blocks.0.attn.qkv.weight"
+EPS, HEAD_WIDTH, EVERY = 1e-6, 64, 3
+LEFT_OUT = r"^head\.|^mask_token$"
+
+
+class LayerScale(nn.Module):
+    """A learned factor a channel, [n, tokens, width] -> the same."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return x * jnp.asarray(self.param("gamma", nn.initializers.ones, (self.features,), float))[None, None]
+
+
+class Attention(nn.Module):
+    """Self-attention over the tokens, [n, tokens, width] -> the same."""
+
+    heads: int
+    bias: bool
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        *rows, width = x.shape
+        joint = nn.Dense(3 * width, use_bias=self.bias, param_dtype=float, name="qkv")(x)
+        joint = joint.reshape(*rows, 3, self.heads, width // self.heads)
+        x = jax.nn.dot_product_attention(joint[:, :, 0], joint[:, :, 1], joint[:, :, 2])
+        return nn.Dense(width, param_dtype=float, name="proj")(x.reshape(*rows, width))
+
+
+class MLP(nn.Module):
+    """Two dense layers with a GELU between them, [n, tokens, width] -> the same."""
+
+    hidden: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        y = nn.gelu(nn.Dense(self.hidden, param_dtype=float, name="fc1")(x), approximate=False)
+        return nn.Dense(x.shape[-1], param_dtype=float, name="fc2")(y)
+
+
+class Block(nn.Module):
+    """Attention and MLP, each after a norm and beside a shortcut."""
+
+    heads: int
+    hidden: int
+    bias: bool
+    scaled: bool
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        width = x.shape[-1]
+        for number, part in (
+            (1, Attention(self.heads, self.bias, name="attn")),
+            (2, MLP(self.hidden, name="mlp")),
+        ):
+            y = part(_norm(f"norm{number}")(x))
+            x = x + (LayerScale(width, name=f"ls{number}")(y) if self.scaled else y)
+        return x
+
+
+def _norm(name: str) -> nn.LayerNorm:
+    return nn.LayerNorm(EPS, param_dtype=float, use_fast_variance=False, name=name)
+
+
+class ViT(nn.Module):
+    """Pictures [n, h, w, 3] in [0, 1] -> features [n, width]: the class token, or the tokens' mean where there is none.
+
+    Rows and columns that fill no patch are left out. Pictures of another size than the one that it was trained on have
+    positions of their own, by bicubic interpolation: as DINOv2 does without registers where `offset` is 0.1, else with
+    antialiasing, as timm and DINOv2 with registers do.
+
+    References:
+      Dosovitskiy et al., An Image is Worth 16x16 Words, 2021; Oquab et al., DINOv2, 2024; Darcet et al., Vision
+      Transformers Need Registers, 2024.
+    """
+
+    depth: int
+    width: int
+    heads: int
+    hidden: int
+    patch: int
+    grid: int
+    tokens: int
+    """1 with a class token, 0 without"""
+    placed: int
+    """how many of the class token and the registers have positions"""
+    registers: tuple[str, int]
+    """the tensor's name and how many there are"""
+    bias: bool
+    scaled: bool
+    offset: float
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    def __call__(self, pictures: Array) -> Array:
+        return self.stages(pictures)[-1]
+
+    @nn.compact
+    def stages(self, pictures: Array) -> tuple[Array, ...]:
+        """The features after every third block and after the last, all normed by the last norm."""
+        layers.check_pictures("vit", pictures, self.patch)
+        x = layers.normalized(jnp.asarray(pictures), self.mean, self.deviation)
+        x = layers.Conv(self.width, self.patch, self.patch, use_bias=True, name="patch_embed_proj")(x)
+        n, rows, columns, width = x.shape
+        x, first = x.reshape(n, rows * columns, width), []
+        name, registers = self.registers
+        for token, count in (("cls_token", self.tokens), (name, registers)):
+            if count:
+                made = jnp.asarray(self.param(token, nn.initializers.zeros, (1, count, width), float))
+                first.append(jnp.broadcast_to(made, (n, count, width)))
+        shape = (1, self.placed + self.grid**2, width)
+        places = jnp.asarray(self.param("pos_embed", nn.initializers.zeros, shape, float))
+        beside = jnp.pad(places[:, : self.placed], ((0, 0), (0, self.tokens + registers - self.placed), (0, 0)))
+        places = resized(places[:, self.placed :], self.grid, rows, columns, self.offset)
+        x = jnp.concatenate([*first, x], axis=1) + jnp.concatenate([beside, places], axis=1)
+        norm, found = _norm("norm"), []
+        for index in range(self.depth):
+            x = Block(self.heads, self.hidden, self.bias, self.scaled, name=f"blocks_{index}")(x)
+            if (index + 1) % EVERY == 0 or index + 1 == self.depth:
+                y = norm(x)
+                found.append(y[:, 0] if self.tokens else y[:, registers:].mean(axis=1))
+        return tuple(found)
+
+
+def resized(places: Array, grid: int, rows: int, columns: int, offset: float) -> Array:
+    """Positions [1, grid * grid, width] -> [1, rows * columns, width]."""
+    if rows == columns == grid:
+        return places
+    along = [_bicubic(grid, count, offset).astype(places.dtype) for count in (rows, columns)]
+    made = jnp.einsum("yi,xj,ijd->yxd", *along, places.reshape(grid, grid, -1))
+    return made.reshape(1, rows * columns, -1)
+
+
+def _bicubic(before: int, after: int, offset: float) -> np.ndarray:
+    """torch's bicubic interpolation as a matrix [after, before]; an offset changes the scale, without antialiasing."""
+    scale = before / (after + offset)
+    centres = (np.arange(after)[:, None] + 0.5) * scale - 0.5
+    if not offset:
+        stretch = max(scale, 1.0)
+        # torch cuts the filter off at whole pixels, and evens out what is left.
+        low, high = (np.floor(np.maximum(centres + 0.5 + sign * 2 * stretch + 0.5, 0)) for sign in (-1, 1))
+        at = np.arange(before)[None]
+        made = _cubic((at - centres) / stretch, -0.5) * ((at >= low) & (at < high))
+        return made / made.sum(axis=1, keepdims=True)
+    made, least = np.zeros((after, before)), np.floor(centres).astype(int)
+    for tap in range(-1, 3):
+        np.add.at(
+            made, (np.arange(after)[:, None], np.clip(least + tap, 0, before - 1)), _cubic(centres - least - tap, -0.75)
+        )
+    return made
+
+
+def _cubic(x: np.ndarray, a: float) -> np.ndarray:
+    """Keys' kernel."""
+    x = np.abs(x)
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((x - 5) * x + 8) * x * a - 4 * a
+    return np.where(x <= 1, near, np.where(x < 2, far, 0))
+
+
+def build(checkpoint: weights.Checkpoint) -> tuple[str, nn.Module, PyTree, tuple[int, int, int]]:
+    """The encoder's name, module, variables and pictures."""
+    what, tensors = str(checkpoint.path), checkpoint.tensors
+    if "blocks.0.mlp.w12.weight" in tensors:
+        checks.fail(what, "blocks of fc1 and fc2", "SwiGLU, blocks.0.mlp.w12.weight", error=checks.DataError)
+    projection = _shaped(checkpoint, "patch_embed.proj.weight", 4)
+    width, patch = projection[0], projection[2]
+    places = _shaped(checkpoint, "pos_embed", 3)[1]
+    name = next((each for each in ("register_tokens", "reg_token") if each in tensors), "register_tokens")
+    tokens, registers = int("cls_token" in tensors), _shaped(checkpoint, name, 3)[1] if name in tensors else 0
+    squares = {side**2 for side in range(1, math.isqrt(places) + 1)}
+    placed = next((few for few in (tokens, 0, tokens + registers) if places - few in squares), -1)
+    if placed < 0:
+        wanted = "positions of a square of patches, perhaps with the class token's and the registers'"
+        checks.fail(f"{what}, pos_embed", wanted, f"{places} positions", error=checks.DataError)
+    grid = math.isqrt(places - placed)
+    is_dino = "mask_token" in tensors
+    config, given = checkpoint.config, _pretrained(checkpoint.config)
+    heads = config.get("num_attention_heads", config.get("num_heads", width // HEAD_WIDTH))
+    if type(heads) is not int or heads < 1 or width % heads:
+        wanted = f"a number of heads that divides the width of {width}"
+        checks.fail(what, wanted, heads, "config.json may say num_heads", checks.DataError)
+    module = ViT(
+        depth=len({name.split(".")[1] for name in tensors if name.startswith("blocks.")}),
+        width=width,
+        heads=heads,
+        hidden=_shaped(checkpoint, "blocks.0.mlp.fc1.weight", 2)[0],
+        patch=patch,
+        grid=grid,
+        tokens=tokens,
+        placed=placed,
+        registers=(name, registers),
+        bias="blocks.0.attn.qkv.bias" in tensors,
+        scaled="blocks.0.ls1.gamma" in tensors,
+        offset=0.1 if is_dino and not registers else 0.0,
+        mean=_three(what, given.get("mean", layers.IMAGENET[0])),
+        deviation=_three(what, given.get("std", layers.IMAGENET[1])),
+    )
+    # DINOv2 ends its training on pictures of 518, and is used on 224.
+    side = min(patch * grid, 224) if is_dino else patch * grid
+    return "vit", module, weights.variables(checkpoint, module, _torch_name, LEFT_OUT), (side, side, 3)
+
+
+def _torch_name(name: str) -> str:
+    return name.replace("patch_embed_proj", "patch_embed.proj")
+
+
+def _shaped(checkpoint: weights.Checkpoint, name: str, rank: int) -> tuple[int, ...]:
+    """The shape of a tensor that the architecture is told from."""
+    found = checkpoint.tensors.get(name)
+    if found is None or found.ndim != rank or not found.size:
+        got = "none of that name" if found is None else found.shape
+        checks.fail(str(checkpoint.path), f"tensor {name} of {rank} axes", got, error=checks.DataError)
+    return found.shape
+
+
+def _pretrained(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What config.json says of the pictures; timm has it in a part of its own."""
+    found = config.get("pretrained_cfg", config)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _three(what: str, values: Any) -> tuple[float, ...]:
+    if (
+        not isinstance(values, list | tuple)
+        or len(values) != 3
+        or any(type(each) not in (int, float) for each in values)
+    ):
+        checks.fail(f"{what}, config.json: mean or std", "three numbers", values, error=checks.DataError)
+    return tuple(map(float, values))

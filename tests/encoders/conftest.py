@@ -1,0 +1,1 @@
+collect_ignore = ["golden.py"]  # needs torch, which the tests do without
