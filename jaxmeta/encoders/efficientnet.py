@@ -63,22 +63,31 @@ class EfficientNetLite0(nn.Module):
     def __call__(self, pictures: Array) -> Array:
         return self.stages(pictures)[-1]
 
-    @nn.compact
     def stages(self, pictures: Array) -> tuple[Array, ...]:
         """The pooled maps of the stem, of the seven groups of blocks, and of the head."""
+        return tuple(map(layers.pooled, self.all_maps(pictures)))
+
+    def views(self, pictures: Array) -> tuple[Array, tuple[Array, ...]]:
+        """The features, and the maps of the last three groups of blocks, the last first."""
+        *_, third, second, first, head = self.all_maps(pictures)
+        return layers.pooled(head), (first, second, third)
+
+    @nn.compact
+    def all_maps(self, pictures: Array) -> tuple[Array, ...]:
+        """Of the stem, of the groups and of the head, each [n, h, w, c]."""
         layers.check_pictures("efficientnet_lite0", pictures, LEAST)
         x = (jnp.asarray(pictures) * 255 - 127) / 128
         x = layers.Conv(32, 3, 2, _padding(3, 2), name="conv_stem")(x)
         x = nn.relu6(layers.BatchNorm(32, EPS, name="bn0")(x))
-        found, number = [layers.pooled(x)], 0
+        found, number = [x], 0
         for blocks, size, stride, expansion, features in GROUPS:
             for index in range(blocks):
                 x = Block(size, 1 if index else stride, expansion, features, name=f"blocks_{number}")(x)
                 number += 1
-            found.append(layers.pooled(x))
+            found.append(x)
         x = layers.Conv(1280, size=1, name="conv_head")(x)
         x = nn.relu6(layers.BatchNorm(1280, EPS, name="bn1")(x))
-        return (*found, layers.pooled(x))
+        return (*found, x)
 
 
 def torch_name(name: str) -> str:
@@ -90,4 +99,5 @@ def torch_name(name: str) -> str:
 def build(checkpoint: weights.Checkpoint) -> tuple[str, nn.Module, PyTree, tuple[int, int, int]]:
     """The encoder's name, module, variables and pictures."""
     module = EfficientNetLite0()
-    return "efficientnet_lite0", module, weights.variables(checkpoint, module, torch_name, r"^_fc\."), (224, 224, 3)
+    # It was trained on 224: a third of the time, and on small pictures, glyphs above all, better at one shot.
+    return "efficientnet_lite0", module, weights.variables(checkpoint, module, torch_name, r"^_fc\."), (128, 128, 3)

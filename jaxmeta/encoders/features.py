@@ -17,19 +17,22 @@ from jaxmeta.datasets import cache, files
 from jaxmeta.types import Array, PyTree
 
 BATCH = 32  # pictures of a step: larger ones leave the cache of a CPU
+GRID, WIDEST = 4, 8192  # fields along a side of a map, fewer where a map has so many numbers else
 FORMAT = 1  # raise when features change, so that older entries are no longer found
 
 
 def dims(encoder: Any) -> tuple[int, ...]:
-    """How many features each stage of an encoder has; the last one's are those that it is known for."""
+    """How many features each part has: those that the encoder is known for, then the maps before them, the last first."""
     pictures = jax.ShapeDtypeStruct((1, *encoder.picture), jnp.float32)
     return tuple(each.shape[-1] for each in jax.eval_shape(_program(encoder.module), encoder.variables, pictures))
 
 
 def features(encoder: Any, pictures: np.ndarray) -> np.ndarray:
-    """The features of all stages of an encoder beside each other, each stage's of length 1.
+    """An encoder's features, and beside them its last three maps as means over a grid, each part of length 1.
 
-    They are kept in the cache under the encoder's checksum and the pictures' content.
+    What the last layer has thrown away is still there in the maps: where in the picture something is, above all, on
+    which domains far from photographs hang. They are kept in the cache under the encoder's checksum and the pictures'
+    content.
 
     Args:
       encoder: what `encoders.open` returns.
@@ -60,13 +63,32 @@ def _computed(encoder: Any, pictures: np.ndarray) -> Iterator[np.ndarray]:
 
 @functools.lru_cache(maxsize=8)
 def _program(module: Any) -> Any:
-    """(variables, pictures) -> features of each stage; one program for all sets of pictures of a shape."""
+    """(variables, pictures) -> each part of the features; one program for all sets of pictures of a shape."""
 
     @jax.jit
-    def stages(variables: PyTree, pictures: Array) -> tuple[Array, ...]:
+    def parts(variables: PyTree, pictures: Array) -> tuple[Array, ...]:
         shown = pictures.astype(jnp.float32) / 255 if pictures.dtype == jnp.uint8 else pictures
         colours = jnp.broadcast_to(shown, (*shown.shape[:-1], 3))
-        found = module.apply(variables, colours, method="stages")
-        return tuple(each / jnp.maximum(jnp.linalg.norm(each, axis=-1, keepdims=True), 1e-12) for each in found)
+        last, maps = module.apply(variables, colours, method="views")
+        return tuple(_unit(each) for each in (last, *map(_fields, maps)))
 
-    return stages
+    return parts
+
+
+def _unit(x: Array) -> Array:
+    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+
+
+def _fields(x: Array) -> Array:
+    """A map [n, h, w, c] -> its means over the fields of a grid, [n, fields * c]."""
+    side = max(side for side in range(1, GRID + 1) if side == 1 or side**2 * x.shape[-1] <= WIDEST)
+    rows, columns = (jnp.asarray(_shares(extent, min(side, extent)), x.dtype) for extent in x.shape[1:3])
+    return jnp.einsum("yh,xw,nhwc->nyxc", rows, columns, x).reshape(len(x), -1)
+
+
+def _shares(extent: int, fields: int) -> np.ndarray:
+    """[fields, extent], what each place gives to the mean of each field; fields overlap where they do not divide."""
+    at = np.arange(extent)[None]
+    low, high = (edge * extent / fields for edge in (np.arange(fields)[:, None], np.arange(1, fields + 1)[:, None]))
+    inside = ((at >= np.floor(low)) & (at < np.ceil(high))).astype(float)
+    return inside / inside.sum(axis=1, keepdims=True)

@@ -75,19 +75,28 @@ class ResNet(nn.Module):
     def __call__(self, pictures: Array) -> Array:
         return self.stages(pictures)[-1]
 
-    @nn.compact
     def stages(self, pictures: Array) -> tuple[Array, ...]:
         """The pooled maps of the stem and of the four groups of blocks."""
+        return tuple(map(layers.pooled, self.all_maps(pictures)))
+
+    def views(self, pictures: Array) -> tuple[Array, tuple[Array, ...]]:
+        """The features, and the maps of the last three groups of blocks, the last first."""
+        *_, third, second, first = self.all_maps(pictures)
+        return layers.pooled(first), (first, second, third)
+
+    @nn.compact
+    def all_maps(self, pictures: Array) -> tuple[Array, ...]:
+        """Of the stem and of the groups, each [n, h, w, c]."""
         layers.check_pictures("resnet", pictures, LEAST)
         x = layers.normalized(jnp.asarray(pictures), *layers.IMAGENET)
         x = layers.Conv(64, 7, 2, (3, 3), name="conv1")(x)
         x = _max_pool(nn.relu(layers.BatchNorm(64, name="bn1")(x)))
-        found = [layers.pooled(x)]
+        found = [x]
         for group, (count, width) in enumerate(zip(self.blocks, WIDTHS, strict=True), 1):
             for index in range(count):
                 stride = 2 if group > 1 and index == 0 else 1
                 x = self.block(width, stride, name=f"layer{group}_{index}")(x)
-            found.append(layers.pooled(x))
+            found.append(x)
         return tuple(found)
 
 

@@ -113,9 +113,18 @@ class ViT(nn.Module):
     def __call__(self, pictures: Array) -> Array:
         return self.stages(pictures)[-1]
 
-    @nn.compact
     def stages(self, pictures: Array) -> tuple[Array, ...]:
         """The features after every third block and after the last, all normed by the last norm."""
+        return tuple(features for features, _ in self.all_views(pictures))
+
+    def views(self, pictures: Array) -> tuple[Array, tuple[Array, ...]]:
+        """The features, and the patches' maps of the last block and of those three and six before, as far as there are."""
+        views = self.all_views(pictures)[::-1]
+        return views[0][0], tuple(patches for _, patches in views[:3])
+
+    @nn.compact
+    def all_views(self, pictures: Array) -> list[tuple[Array, Array]]:
+        """(features, patches [n, rows, columns, width]) after every third block and after the last."""
         layers.check_pictures("vit", pictures, self.patch)
         x = layers.normalized(jnp.asarray(pictures), self.mean, self.deviation)
         x = layers.Conv(self.width, self.patch, self.patch, use_bias=True, name="patch_embed_proj")(x)
@@ -136,8 +145,9 @@ class ViT(nn.Module):
             x = Block(self.heads, self.hidden, self.bias, self.scaled, name=f"blocks_{index}")(x)
             if (index + 1) % EVERY == 0 or index + 1 == self.depth:
                 y = norm(x)
-                found.append(y[:, 0] if self.tokens else y[:, registers:].mean(axis=1))
-        return tuple(found)
+                patches = y[:, self.tokens + registers :].reshape(n, rows, columns, width)
+                found.append((y[:, 0] if self.tokens else y[:, registers:].mean(axis=1), patches))
+        return found
 
 
 def resized(places: Array, grid: int, rows: int, columns: int, offset: float) -> Array:
