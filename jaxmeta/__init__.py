@@ -33,6 +33,7 @@ from jaxmeta.learners import (
     r2d2,
     relation_net,
     reptile,
+    ridge_classifier,
 )
 from jaxmeta.training import MetaState, MetaTrainer, meta_trainer
 from jaxmeta.types import Batch, Episode, MetaLearner, Model, query_loss
@@ -72,6 +73,7 @@ __all__ = [
     "recipes",
     "relation_net",
     "reptile",
+    "ridge_classifier",
     "runs",
     "statistics",
     "tasks",

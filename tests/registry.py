@@ -114,6 +114,10 @@ def _r2d2(model):
     return learners.r2d2(model(None), criteria.cross_entropy, num_ways=WAYS)
 
 
+def _ridge_classifier(model):
+    return learners.ridge_classifier(model(None), criteria.cross_entropy, num_ways=WAYS)
+
+
 def _proto_maml(model, **options):
     return learners.proto_maml(
         model(None), criteria.cross_entropy, optax.sgd(0.1), num_ways=WAYS, num_steps=2, **options
@@ -152,6 +156,7 @@ LEARNERS = {
     "matching_net": _matching_net,
     "relation_net": _relation_net,
     "r2d2": _r2d2,
+    "ridge_classifier": _ridge_classifier,
     "reptile": _reptile,
     "meta_sgd": _meta_sgd,
     "anil": _anil,
@@ -196,7 +201,7 @@ def _from_scratch(model, **options):
 
 # It has nothing to train.
 UNTRAINED = {"from_scratch": _from_scratch}
-WITHOUT_STEPS = {"protonet", "matching_net", "relation_net", "r2d2", "simple_shot"}
+WITHOUT_STEPS = {"protonet", "matching_net", "relation_net", "r2d2", "ridge_classifier", "simple_shot"}
 WITH_STEPS = (LEARNERS | BASELINES | UNTRAINED).keys() - WITHOUT_STEPS
 # Options that the others with steps have.
 LACKING = {"fomaml": {"gradient"}, "imaml": {"gradient"}, "reptile": {"outer_criterion"}}

@@ -5,13 +5,14 @@ from jaxmeta.baselines.fine_tune import fine_tune, linear_probe
 from jaxmeta.baselines.from_scratch import from_scratch
 from jaxmeta.baselines.linear import logistic_regression, ridge_regression
 from jaxmeta.baselines.pretrained import Population, Pretrained, with_population
-from jaxmeta.baselines.raw import nearest_centroid, nearest_neighbour
+from jaxmeta.baselines.raw import cosine_centroid, nearest_centroid, nearest_neighbour
 from jaxmeta.baselines.simple_shot import simple_shot
 
 __all__ = [
     "Population",
     "Pretrained",
     "baseline_plus_plus",
+    "cosine_centroid",
     "fine_tune",
     "from_scratch",
     "linear_probe",

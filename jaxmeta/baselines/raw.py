@@ -1,4 +1,4 @@
-"""Predictions from raw inputs, without any network."""
+"""Predictions from raw inputs, or from those of a frozen encoder, without any training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jaxmeta import models
-from jaxmeta.learners.protonet import protonet
-from jaxmeta.types import Array, Batch, Criterion, MetaLearner, PyTree, query_loss
+from jaxmeta.baselines.baseline_plus_plus import unit
+from jaxmeta.criteria import silence_absent
+from jaxmeta.learners.protonet import Adapted, protonet
+from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss
+
+_SCALE = 10.0  # of cosines, in whose softmax all classes are nearly equal
 
 
 def nearest_centroid(criterion: Criterion, *, num_ways: int) -> MetaLearner:
@@ -19,6 +23,31 @@ def nearest_centroid(criterion: Criterion, *, num_ways: int) -> MetaLearner:
       num_ways: classes per episode.
     """
     return protonet(models.flat(), criterion, num_ways=num_ways)
+
+
+def cosine_centroid(encoder: Model, criterion: Criterion, *, num_ways: int) -> MetaLearner:
+    """The class whose mean embedding makes the smallest angle with the query's: what a frozen encoder gives untrained.
+
+    Args:
+      encoder: maps inputs [n, ...] to embeddings [n, dim], which are brought to length one.
+      criterion: scores a predictor on query data.
+      num_ways: classes per episode.
+
+    Returns:
+      A MetaLearner whose meta_params are the encoder's params and whose adapted is `protonet`'s.
+    """
+
+    def apply(params: PyTree, inputs: PyTree, mask: Array | None = None, context: PyTree = ()) -> Array:
+        return unit(encoder.apply(params, inputs, mask, context), axis=1)
+
+    nearest = protonet(Model(encoder.init, apply, encoder.context), criterion, num_ways=num_ways)
+
+    def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Array:
+        embeddings = apply(meta_params, inputs, mask, adapted.context)
+        logits = _SCALE * embeddings @ unit(adapted.prototypes, axis=1).T
+        return silence_absent(logits, jnp.broadcast_to(adapted.present, logits.shape))
+
+    return MetaLearner(encoder.init, nearest.adapt, predict, query_loss(nearest.adapt, predict, criterion))
 
 
 class Neighbours(NamedTuple):

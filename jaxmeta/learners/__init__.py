@@ -14,6 +14,7 @@ from jaxmeta.learners.protonet import protonet
 from jaxmeta.learners.r2d2 import r2d2
 from jaxmeta.learners.relation_net import relation_net
 from jaxmeta.learners.reptile import reptile
+from jaxmeta.learners.ridge_classifier import ridge_classifier
 
 __all__ = [
     "anil",
@@ -34,4 +35,5 @@ __all__ = [
     "r2d2",
     "relation_net",
     "reptile",
+    "ridge_classifier",
 ]

@@ -60,6 +60,7 @@ ENTRIES: dict[str, Entry] = {
     "matching_net": Entry(learners.matching_net, _MODEL, ("num_ways",)),
     "relation_net": Entry(learners.relation_net, ("model", "relation", "criterion"), ("num_ways",), "maps"),
     "r2d2": Entry(learners.r2d2, _MODEL, ("num_ways",)),
+    "ridge_classifier": Entry(learners.ridge_classifier, _MODEL, ("num_ways",)),
     "fine_tune": Entry(baselines.fine_tune, options=("num_steps", *_PRETRAINED)),
     "linear_probe": Entry(baselines.linear_probe, options=("num_steps", *_PRETRAINED)),
     "baseline_plus_plus": Entry(baselines.baseline_plus_plus, options=("num_steps", *_PRETRAINED)),

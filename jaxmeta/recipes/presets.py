@@ -42,6 +42,7 @@ _GLYPHS: dict[str, dict[str, Any]] = {
     "matching_net": _EPISODES,
     "relation_net": {**_PAIRS, "criterion": "relation_score"},
     "r2d2": _EPISODES,
+    "ridge_classifier": _EPISODES,
 }  # fmt: skip
 
 # Without a bound on the outer gradient one step through a sharp place undoes thousands: maml-regression ended at 1.4 to
@@ -145,6 +146,19 @@ PRESETS: dict[str, Recipe] = {
     "maml-tabular": _recipe(_TABULAR, _TABULAR_STEPS, inner_learning_rate=0.1),
     "maml-tabular-regression": _recipe(
         _TABULAR, _TABULAR_STEPS, shots=20, criterion="squared_error", inner_learning_rate=0.05
+    ),
+    # Nothing is trained: which features, and that a ridge regression reads them, was chosen on validation classes of
+    # caltech101, fonts, omniglot and emoji_styles.
+    "photos": _recipe(
+        learner="ridge_classifier",
+        encoder="efficientnet_lite0",
+        domain="caltech101",
+        shots=5,
+        queries=10,
+        train_ways=5,
+        train_queries=10,
+        tasks_per_step=8,
+        steps=0,
     ),
     "protonet-tabular": _recipe(_TABULAR, learner="protonet", steps=10_000),
 }

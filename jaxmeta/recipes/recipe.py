@@ -86,7 +86,8 @@ class Task:
     min_examples: int = 0
     """Classes of a set of your own with fewer examples are left out."""
     encoder: str = ""
-    """A pretrained encoder whose features take the place of pictures: efficientnet_lite0, or the path of a checkpoint."""
+    """A pretrained encoder, whose features take the place of pictures: efficientnet_lite0, or the path of a
+    checkpoint."""
     criterion: CriterionName = "cross_entropy"
     """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values."""
     picture: tuple[int, int, int] = (28, 28, 1)

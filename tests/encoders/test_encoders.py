@@ -32,7 +32,7 @@ def check_golden(name, module, variables, sides):
 @needs_lite0
 def test_lite0_is_the_reference():
     encoder = encoders.open("efficientnet_lite0")
-    assert (encoder.name, encoder.picture, encoder.checksum[:8]) == ("efficientnet_lite0", (224, 224, 3), "57934424")
+    assert (encoder.name, encoder.picture, encoder.checksum[:8]) == ("efficientnet_lite0", (128, 128, 3), "57934424")
     assert {leaf.dtype for leaf in jax.tree.leaves(encoder.variables)} == {np.dtype(np.float32)}
     assert {"params", "context"} == set(encoder.variables)
     stages = check_golden("efficientnet_lite0", encoder.module, encoder.variables, made.LITE0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -11,12 +12,14 @@ import numpy as np
 
 from jaxmeta import baselines, checks, datasets, encoders, memory, models, tasks
 from jaxmeta.encoders import features
-from jaxmeta.recipes.kinds import frames, labelled
+from jaxmeta.recipes.kinds import frames, labelled, pictures, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Own, Place, Shape, Sizes
-from jaxmeta.recipes.kinds.pictures import PICTURES, SHARE, pictures_of
-from jaxmeta.recipes.recipe import Task
+from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
-from jaxmeta.types import MetaLearner
+from jaxmeta.types import Array, Batch, MetaLearner, Model, PyTree
+
+SCALE = 3.0  # of embeddings at first: distances of parts of length 1 are small, and their softmax nearly flat
+PENALTY = 0.01  # of logistic regression, likewise
 
 
 @functools.lru_cache(maxsize=4)
@@ -30,23 +33,32 @@ def _fits(task: Task, place: Place) -> bool:
 
 
 def _complete(task: Task, places: Sequence[Place]) -> Task:
-    return dataclasses.replace(PICTURES.complete(task, places), picture=encoder(task.encoder).picture)
+    """Pictures are of the encoder's own size, unless another is asked for."""
+    asked = task.picture if task.picture != Task().picture else encoder(task.encoder).picture
+    return dataclasses.replace(pictures.PICTURES.complete(task, places), picture=(*asked[:2], 3))
 
 
-def _encoded(task: Task, pictures: np.ndarray) -> np.ndarray:
-    return features.features(encoder(task.encoder), pictures)
+def _encoder(task: Task) -> encoders.Encoder:
+    return encoder(task.encoder)._replace(picture=task.picture)
+
+
+def _encoded(task: Task, inputs: np.ndarray) -> np.ndarray:
+    return features.features(_encoder(task), inputs)
 
 
 def _pictures(task: Task, place: Place) -> datasets.Examples:
     """A split as pictures of the encoder's size; what is drawn is drawn once, in grey."""
     if place.part in ("strokes", "drawn_strokes"):
         height, width, _ = task.picture
-        return PICTURES.labelled(dataclasses.replace(task, picture=(height, width, 1)), place)
-    return pictures_of(task, place)
+        return pictures.PICTURES.labelled(dataclasses.replace(task, picture=(height, width, 1)), place)
+    return pictures.examples(task, place)
 
 
 def _labelled(task: Task, place: Place) -> datasets.Examples:
-    loaded = _pictures(task, place)
+    return _seen(task, _pictures(task, place))
+
+
+def _seen(task: Task, loaded: datasets.Examples) -> datasets.Examples:
     return loaded._replace(inputs=_encoded(task, loaded.inputs))
 
 
@@ -58,8 +70,8 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
     loaded = _pictures(task, place)
 
     def sampled() -> tasks.Sample:
-        encoded = loaded._replace(inputs=_encoded(task, loaded.inputs))
-        large = encoded.inputs.nbytes > memory.available() // SHARE
+        encoded = _seen(task, loaded)
+        large = encoded.inputs.nbytes > memory.available() // pictures.SHARE
         return (tasks.streamed if large else tasks.few_shot)(encoded, **options)
 
     return labelled.domain(place, loaded, sampled)
@@ -70,6 +82,10 @@ def _across(task: Task, place: Place, other: Place, sizes: Sizes) -> Domain:
     return labelled.across(place, other, own, sizes, lambda sample, _: sample)
 
 
+def _class_sizes(task: Task, place: Place) -> np.ndarray | None:
+    return np.diff(_pictures(task, place).offsets)
+
+
 def _augmented(task: Task, sample: tasks.Sample) -> tasks.Sample:
     if task.augment != "none":
         checks.fail("`augment`", "none, since features are computed once", task.augment)
@@ -77,29 +93,74 @@ def _augmented(task: Task, sample: tasks.Sample) -> tasks.Sample:
 
 
 def _shape(task: Task) -> Shape:
-    return Shape((sum(features.dims(encoder(task.encoder))),), task.ways)
+    return Shape((sum(features.dims(_encoder(task))),), task.ways)
+
+
+def _network(network: Network, shape: Shape, outputs: int | None, num_context_params: int) -> Model:
+    """A gain of each feature for what compares them, one layer for a head."""
+    if num_context_params:
+        return vectors.network(network, shape, outputs, num_context_params)
+    size = math.prod(shape.inputs)
+    return _gains(size) if outputs is None else models.mlp(size, outputs, hidden=())
+
+
+def _gains(size: int) -> Model:
+    def apply(params: PyTree, inputs: Array) -> Array:
+        return SCALE * inputs * (1 + params["gain"])[None]
+
+    return models.from_functions(lambda key: {"gain": jnp.zeros(size)}, apply)
 
 
 def _floors(task: Task, ways: int) -> dict[str, MetaLearner]:
-    """What the encoder alone gives: its own features, and those of all its stages."""
-    criterion, last = SCORINGS[task.criterion].criterion, features.dims(encoder(task.encoder))[-1]
-    alone = models.from_functions(lambda key: (), lambda params, inputs: inputs[:, -last:])
+    """What those features give that the encoder is known for."""
+    criterion, own = SCORINGS[task.criterion].criterion, features.dims(_encoder(task))[0]
+    known = models.from_functions(lambda key: (), lambda params, inputs: inputs[:, :own])
+    regression = baselines.logistic_regression(criterion, num_ways=ways, penalty=PENALTY)
     return {
-        "frozen features, nearest centroid": baselines.cosine_centroid(criterion, num_ways=ways, encoder=alone),
+        "frozen features, nearest centroid": baselines.cosine_centroid(known, criterion, num_ways=ways),
+        "frozen features, logistic regression": regression._replace(
+            adapt=lambda params, support, key: regression.adapt(params, _first(support, own), key),
+            predict=lambda params, adapted, inputs, mask=None: regression.predict(
+                params, adapted, inputs[:, :own], mask
+            ),
+        ),
     }
 
 
+def _first(support: Batch, own: int) -> Batch:
+    return support._replace(inputs=support.inputs[:, :own])
+
+
 def _read(task: Task, own: Own, ways: int) -> Given:
-    given = PICTURES.read(task, own._replace(polarity=_shown(own.polarity)), ways)
+    # An encoder of photographs has seen light paper: nothing is turned unless it is asked for.
+    given = pictures.PICTURES.read(
+        task, own._replace(polarity="as_is" if own.polarity == "ink" else own.polarity), ways
+    )
     support = given.support._replace(inputs=jnp.asarray(_encoded(task, np.asarray(given.support.inputs))))
     return given._replace(support=support, inputs=_encoded(task, np.asarray(given.inputs)))
 
 
 def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], np.ndarray]:
-    given, inputs = PICTURES.read_inputs(task, own, frame)
+    given, inputs = pictures.PICTURES.read_inputs(task, own, frame)
     return given, _encoded(task, np.asarray(inputs))
 
 
-def _shown(polarity: str) -> str:
-    """An encoder of photographs has seen light paper: nothing is turned unless it is asked for."""
-    return "as_is" if polarity == "ink" else polarity
+FEATURES = pictures.PICTURES._replace(
+    name="features",
+    fits=_fits,
+    complete=_complete,
+    open=_open,
+    across=_across,
+    labelled=_labelled,
+    augmented=_augmented,
+    class_sizes=_class_sizes,
+    shape=_shape,
+    network=_network,
+    maps=vectors.maps,
+    relation=vectors.relation,
+    condition=models.concatenate,
+    has_norm=False,
+    floors=_floors,
+    read=_read,
+    read_inputs=_read_inputs,
+)

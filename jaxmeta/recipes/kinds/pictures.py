@@ -46,7 +46,8 @@ def _check(part: str) -> Any:
     return check
 
 
-def _examples(task: Task, place: Place) -> datasets.Examples:
+def examples(task: Task, place: Place) -> datasets.Examples:
+    """A split of one domain as pictures in the task's form."""
     if place.part == "drawn_strokes":
         return _drawn_strokes(_square(task), place.split)
 
@@ -72,7 +73,7 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
     if place.part == "strokes":
         sample = tasks.strokes(**options, split=place.split, size=_square(task))
         return Domain(_augmented(task, place, sample), place.split, {})
-    loaded = _examples(task, place)
+    loaded = examples(task, place)
     _check_differ(place, loaded.inputs)
 
     def sampled() -> tasks.Sample:
@@ -113,7 +114,7 @@ def _square(task: Task) -> int:
 
 
 def _labelled(task: Task, place: Place) -> datasets.Examples:
-    return _drawn_strokes(_square(task), place.split) if place.part == "strokes" else _examples(task, place)
+    return _drawn_strokes(_square(task), place.split) if place.part == "strokes" else examples(task, place)
 
 
 @functools.lru_cache(maxsize=3)
@@ -134,7 +135,7 @@ def _drawn_strokes(size: int, split: str) -> datasets.Examples:
 
 
 def _class_sizes(task: Task, place: Place) -> np.ndarray | None:
-    return None if place.part == "strokes" else np.diff(_examples(task, place).offsets)
+    return None if place.part == "strokes" else np.diff(examples(task, place).offsets)
 
 
 def _shape(task: Task) -> Shape:
