@@ -49,7 +49,16 @@ def prepare(case: EncoderCase, form: str):
     adapters = []
 
     def beside(kernel: torch.Tensor):
-        return lambda layer, inputs, y: y + torch.nn.functional.conv2d(inputs[0], kernel, stride=layer.stride)
+        if memory is torch.contiguous_format:
+            return lambda layer, inputs, y: y + torch.nn.functional.conv2d(inputs[0], kernel, stride=layer.stride)
+
+        # torch 2.14 dies of a bad pointer in the gradient of this convolution; here it is a matmul as it stands.
+        def product(layer: torch.nn.Conv2d, inputs: tuple[torch.Tensor], y: torch.Tensor) -> torch.Tensor:
+            rows, columns = layer.stride
+            x = inputs[0].permute(0, 2, 3, 1)[:, ::rows, ::columns]
+            return y + torch.nn.functional.linear(x, kernel[:, :, 0, 0]).permute(0, 3, 1, 2)
+
+        return product
 
     if case.what == "gradient":
         for name, layer in network.body.named_modules():
