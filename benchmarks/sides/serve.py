@@ -9,8 +9,8 @@ from collections.abc import Callable
 from cases import Case
 
 
-def serve(prepare: Callable, about: Callable[[], dict]) -> None:
-    """`prepare(case, form)` gives a step, which gives (loss, gradient norm) once all of its work is done, and facts."""
+def serve(prepare: Callable, about: Callable[[], dict], make: Callable = Case) -> None:
+    """`prepare(make(*fields), form)` gives a step, which gives (loss, gradient norm) once it is done, and facts."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is no answer
     steps: dict = {}
@@ -21,7 +21,7 @@ def serve(prepare: Callable, about: Callable[[], dict]) -> None:
                 answer = about()
             elif asked == "prepare":
                 steps.clear() if given.get("fresh") else None
-                step, facts = prepare(Case(*given["case"]), given["form"])
+                step, facts = prepare(make(*given["case"]), given["form"])
                 steps[given["form"]] = step
                 answer = dict(zip(("loss", "gradient_norm"), step(), strict=True)) | facts
                 step()

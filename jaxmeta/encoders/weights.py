@@ -6,7 +6,7 @@ import importlib.util
 import json
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -124,10 +124,15 @@ def tensors(module: nn.Module, torch_name: Callable[[str], str]) -> dict[str, tu
 _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
 
+def module_name(path: Sequence[str]) -> str:
+    """("layer1_0", "conv1") -> "layer1.0.conv1"."""
+    return ".".join(re.sub(r"_(\d+)$", r".\1", module) for module in path)
+
+
 def _plain(path: tuple[str, ...]) -> str:
     """("params", "layer1_0", "conv1", "kernel") -> "layer1.0.conv1.weight"."""
     _, *modules, leaf = path
-    return ".".join([*(re.sub(r"_(\d+)$", r".\1", module) for module in modules), _LEAVES.get(leaf, leaf)])
+    return ".".join(filter(None, (module_name(modules), _LEAVES.get(leaf, leaf))))
 
 
 def torch_shape(leaf: str, shape: tuple[int, ...]) -> tuple[int, ...]:

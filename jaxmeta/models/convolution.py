@@ -99,17 +99,40 @@ def depthwise(x: Array, kernel: Array, *, stride: int = 1, padding: tuple[int, i
             x, kernel[:, :, None], (stride, stride), (padding, padding), None, None, numbers, groups
         )
 
-    def shifted(x: Array, kernel: Array) -> Array:
-        size = kernel.shape[0]
-        x = jnp.pad(x, ((0, 0), padding, padding, (0, 0)))
-        rows, columns = ((extent - size) // stride * stride + 1 for extent in x.shape[1:3])
-        taps = [(i, j) for i in range(size) for j in range(size)]
-        pieces = [
-            x[:, i : i + rows : stride, j : j + columns : stride] * kernel[i, j][None, None, None] for i, j in taps
-        ]
-        return functools.reduce(jnp.add, pieces)
+    return jax.lax.platform_dependent(x, kernel, cpu=functools.partial(_shifted, stride, padding), default=grouped)
 
-    return jax.lax.platform_dependent(x, kernel, cpu=shifted, default=grouped)
+
+def _sum_of_shifts(stride: int, padding: tuple[int, int], x: Array, kernel: Array) -> Array:
+    """The products of every tap with the map, moved by slices, summed."""
+    x, size = jnp.pad(x, ((0, 0), padding, padding, (0, 0))), kernel.shape[0]
+    rows, columns = ((extent - size) // stride * stride + 1 for extent in x.shape[1:3])
+    taps = [(i, j) for i in range(size) for j in range(size)]
+    pieces = [x[:, i : i + rows : stride, j : j + columns : stride] * kernel[i, j][None, None, None] for i, j in taps]
+    return functools.reduce(jnp.add, pieces)
+
+
+# Its own derivative pads once for every tap; XLA fuses what comes before into each, and computes it as often. The true
+# derivative, written as shifts as well, pads once.
+_shifted = jax.custom_vjp(_sum_of_shifts, nondiff_argnums=(0, 1))
+
+
+def _shifted_forward(stride: int, padding: tuple[int, int], x: Array, kernel: Array) -> tuple[Array, tuple]:
+    return _sum_of_shifts(stride, padding, x, kernel), (x, kernel)
+
+
+def _shifted_backward(stride: int, padding: tuple[int, int], kept: tuple, slope: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    size, before = kernel.shape[0], kernel.shape[0] - 1 - padding[0]
+    edges = [
+        (before, extent + size - 2 - before - (steps - 1) * stride, stride - 1)
+        for extent, steps in zip(x.shape[1:3], slope.shape[1:3], strict=True)
+    ]
+    spread = jax.lax.pad(slope, jnp.zeros((), slope.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+    of_x = _sum_of_shifts(1, (0, 0), spread, kernel[::-1, ::-1])
+    return of_x, jax.vjp(lambda kernel: _sum_of_shifts(stride, padding, x, kernel), kernel)[1](slope)[0]
+
+
+_shifted.defvjp(_shifted_forward, _shifted_backward)
 
 
 def _patches(x: Array, size: int, stride: int) -> Array:

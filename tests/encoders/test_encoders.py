@@ -154,6 +154,24 @@ def test_a_shared_convolution_is_xla_s(size, stride, padding):
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+def test_depthwise_has_second_derivatives_both_ways():
+    x, kernel = made.tensor("x", (2, 5, 6, 3)), made.tensor("kernel", (3, 3, 3))
+
+    @jax.jit
+    def along(x, kernel):
+        def slope(x):
+            loss = lambda x: (convolution.depthwise(x, kernel, stride=2, padding=(0, 1)) ** 3).sum()  # noqa: E731
+            return jax.grad(loss)(x)
+
+        forward = jax.jvp(slope, (x,), (x[::-1],))[1]
+        reverse = jax.grad(lambda at: (slope(at) * x[::-1]).sum())(x)
+        return forward, reverse, (slope(x + 1e-2 * x[::-1]) - slope(x - 1e-2 * x[::-1])) / 2e-2
+
+    forward, reverse, differences = along(x, kernel)
+    np.testing.assert_allclose(forward, reverse, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(forward, differences, rtol=2e-2, atol=2e-2)
+
+
 MODULES = {
     "efficientnet_lite0": (efficientnet.EfficientNetLite0(), efficientnet),
     "resnet18": (resnet.ResNet(resnet.Basic, (2, 2, 2, 2)), resnet),
