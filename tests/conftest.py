@@ -9,6 +9,7 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # The second device is for what is shared out over a mesh; nothing else sees it.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+os.environ.setdefault("NPROC", "3")  # as the command has it: jaxmeta.cli.devices says why
 # Programs run once or a few times here: compiling them is what the suite costs.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")

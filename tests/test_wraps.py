@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import registry
 
 import jaxmeta
-import registry
 from jaxmeta import criteria, inner, learners, models, runs, tasks, training, tree
 
 MODULE = models.Conv4(num_outputs=3, num_filters=4, norm="layer")
@@ -105,7 +105,8 @@ def gained(model):
     weights = model.init(jax.random.key(0))
 
     def of(frozen, params):
-        return {layer: jax.tree.map(lambda leaf: leaf * (1 + params[layer]["gain"]), frozen[layer]) for layer in frozen}
+        scaled = lambda layer, gain: jax.tree.map(lambda leaf: leaf * (1 + gain), layer)  # noqa: E731
+        return {name: scaled(frozen[name], params[name]["gain"]) for name in frozen}
 
     return models.FrozenModel(
         weights,

@@ -22,10 +22,13 @@ def all_cores() -> None:
 
     One device leaves cores idle on CPU, where tasks go one after the other.
     """
+    cores = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) or 1
+    # One thread more than devices in XLA's pool: LAPACK's kernels wait on a thread of it for others of it, and where
+    # every device does, none goes on.
+    os.environ.setdefault("NPROC", str(cores + 1))
     if "JAX_NUM_CPU_DEVICES" in os.environ or FORCED in os.environ.get("XLA_FLAGS", ""):
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    jax.config.update("jax_num_cpu_devices", cores or 1)
+    jax.config.update("jax_num_cpu_devices", cores)
 
 
 @contextlib.contextmanager

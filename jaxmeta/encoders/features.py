@@ -22,7 +22,7 @@ FORMAT = 1  # raise when features change, so that older entries are no longer fo
 
 
 def dims(encoder: Any) -> tuple[int, ...]:
-    """How many features each part has: those that the encoder is known for, then the maps before them, the last first."""
+    """How many features each part has: those that the encoder is known for, then its last maps, the last one first."""
     pictures = jax.ShapeDtypeStruct((1, *encoder.picture), jnp.float32)
     return tuple(each.shape[-1] for each in jax.eval_shape(_program(encoder.module), encoder.variables, pictures))
 

@@ -118,7 +118,7 @@ class ViT(nn.Module):
         return tuple(features for features, _ in self.all_views(pictures))
 
     def views(self, pictures: Array) -> tuple[Array, tuple[Array, ...]]:
-        """The features, and the patches' maps of the last block and of those three and six before, as far as there are."""
+        """The features, and the patches' maps of the last block and of up to two before it, the last first."""
         views = self.all_views(pictures)[::-1]
         return views[0][0], tuple(patches for _, patches in views[:3])
 
