@@ -22,7 +22,7 @@ MOST_COUNTED = 20  # classes in the line that counts
 
 def run(options: config.Adapt) -> int:
     _check(options)
-    run, out = runs.open(options.run), pathlib.Path(options.out)
+    run, out = _opened(options), pathlib.Path(options.out)
     adapted, names, inputs = (_read if options.support is None else _made)(options, run)
     _check_asked(options, adapted)
     outputs = adapted.outputs(inputs)
@@ -43,6 +43,14 @@ def run(options: config.Adapt) -> int:
     print(checks.line(_counted([row[0] for row in rows]) if adapted.class_names else _spread(outputs)))
     print(f"results: {written}")
     return 0
+
+
+def _opened(options: config.Adapt) -> runs.Run:
+    if options.run:
+        return runs.open(options.run, encoder=options.encoder)
+    if not options.encoder:
+        checks.fail("adapt", "a run folder, or a pretrained encoder as `encoder`", "neither")
+    return runs.untrained(recipes.get("photos").replace(encoder=options.encoder))
 
 
 def _check(options: config.Adapt) -> None:

@@ -63,6 +63,8 @@ class Resume:
     """More steps than the run began with, where its schedule is constant or halving: others hang on their number."""
     domain: str | None = None
     """The run's own data, if it was trained on paths: no file records them."""
+    encoder: str = ""
+    """The run's own pretrained encoder, if it is a file or folder: no file records where it lies."""
     data_dir: str | None = None
     """Where the data sets lie; JAXMETA_DATA is the default."""
     tensorboard: bool = False
@@ -93,6 +95,8 @@ class Evaluate:
     not trained on."""
     min_examples: int = 0
     """Classes of a set of your own with fewer examples are left out."""
+    encoder: str = ""
+    """The run's own pretrained encoder, if it is a file or folder: no file records where it lies."""
     polarity: PolarityName | None = None
     """Pictures: ink turns dark strokes on light paper into bright on dark; the run's own is the default."""
     norm: NormName | None = None
@@ -140,11 +144,14 @@ class Transfer:
 class Adapt:
     """Adapts a run once to labelled examples of your own and predicts others."""
 
-    run: Annotated[str, tyro.conf.Positional]
-    """A run folder."""
     inputs: str
     """What to predict: a picture, a folder of pictures, an npz, tfds:NAME or a csv, whose columns go by the names that
     the header of a labelled csv gives them, in any order and among others."""
+    run: Annotated[str, tyro.conf.Positional] = ""
+    """A run folder; without one a pretrained encoder and a ridge regression do, see --encoder."""
+    encoder: str = ""
+    """A pretrained encoder, efficientnet_lite0 or the path of a checkpoint, in place of a run; beside one, its own, if
+    that is a file or folder."""
     support: str | None = None
     """Labelled examples: a folder of class folders of pictures, an npz, tfds:NAME, or a csv of numbers with a target
     column."""
@@ -160,7 +167,8 @@ class Adapt:
     out: str = "predictions.csv"
     """The file to write."""
     polarity: PolarityName = "ink"
-    """Pictures: ink turns dark strokes on light paper into what the run was trained on, bright on dark."""
+    """Pictures: ink turns dark strokes on light paper into what the run was trained on, bright on dark; an encoder of
+    photographs sees them as they are, unless it is invert."""
     inner_steps: int | None = None
     """Adaptation steps; the run's own for evaluation is the default."""
     top: int = 1

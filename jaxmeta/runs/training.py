@@ -263,6 +263,7 @@ def check_divide(num_tasks: int) -> None:
 def recorded(recipe: Recipe, num_seeds: int = 1) -> dict[str, Any]:
     """The recipe as it is written down: flat, and without directories, which are the user's own."""
     flat = recipe.flat() | {"domain": recipes.short(recipe.task.domain), "seeds": num_seeds}
+    flat["encoder"] = recipes.short(recipe.task.encoder)
     return json.loads(json.dumps(flat))
 
 

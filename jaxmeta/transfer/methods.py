@@ -59,6 +59,7 @@ _METHODS = {
         "baseline", None, {"learner": "from_scratch", "norm": "support", "inner_optimizer": "momentum"},
         tuned=True, fine_tunes=True,
     ),
+    "frozen_ridge": Method("baseline", None, {"learner": "ridge_classifier"}),
     "pmf": Method("learner", "pmf", {}, tuned=True, fine_tunes=True),
     # It starts from prototypes, whose gradient grows with the features: a rate that fits one shot diverges at five.
     "proto_maml": Method("learner", "proto_maml", {}, tuned=True),
@@ -101,9 +102,9 @@ def plain(setting: Setting, domain: str) -> Recipe:
 def _asked(recipe: Recipe, setting: Setting, source: str) -> Recipe:
     plan, form = setting.plan, setting.task
     same: dict[str, Any] = {
-        name: getattr(plan, name) for name in ("ways", "num_filters", "downsampling", "picture", "polarity", "seed")
+        name: getattr(plan, name) for name in ("ways", "num_filters", "downsampling", "polarity", "seed")
     }
-    same |= {"kind": form.kind, "num_features": form.num_features}
+    same |= {name: getattr(form, name) for name in ("kind", "num_features", "encoder", "picture")}
     if recipe.task.criterion != "relation_score":
         same["criterion"] = plan.criterion
     if recipe.entry.has_head:

@@ -16,7 +16,7 @@ from jaxmeta.recipes.recipe import AugmentName, DownsamplingName, NormName, Pola
 if TYPE_CHECKING:
     MethodName = str
 else:
-    MethodName = Literal[(*ENTRIES, "pmf")]
+    MethodName = Literal[(*ENTRIES, "pmf", "frozen_ridge")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +28,13 @@ class Plan:
     targets: tuple[str, ...] = ("digits", "digits_moved")
     """Domains to adapt to; of one that is also a source, classes that training did not see."""
     learners: tuple[MethodName, ...] = ("protonet", "maml", "fine_tune", "simple_shot", "from_scratch")
-    """Learners and baselines; pmf: pre-trained, then meta-trained as protonet, then fine-tuned on the support set."""
+    """Learners and baselines; pmf: pre-trained, then meta-trained as protonet, then fine-tuned on the support set;
+    frozen_ridge: a ridge classifier of features as they come, which nothing trains."""
     runs: tuple[str, ...] = ()
     """Run folders of `jaxmeta train` that take part as they are."""
+    encoder: str = ""
+    """A pretrained encoder, whose features take the place of pictures: efficientnet_lite0, or the path of a
+    checkpoint."""
     criterion: Literal["cross_entropy", "squared_error"] = "cross_entropy"
     """The loss: cross_entropy of labels, squared_error of values."""
     ways: int = 5
@@ -84,6 +88,7 @@ class Plan:
         content = dataclasses.asdict(self)
         for name in ("sources", "targets", "runs"):
             content[name] = [recipes.short(each) for each in content[name]]
+        content["encoder"] = recipes.short(self.encoder)
         return json.loads(json.dumps(content))
 
 
@@ -134,7 +139,7 @@ def checked(plan: Plan) -> Plan:
     for shots in plan.shots:
         checks.integer("`shots`", shots, 1)
     for name in plan.learners:
-        checks.choice("`learners`", name, (*ENTRIES, "pmf"))
+        checks.choice("`learners`", name, (*ENTRIES, "pmf", "frozen_ridge"))
     for name in ("sources", "targets", "learners", "shots", "runs"):
         given = getattr(plan, name)
         if len(set(given)) < len(given):
@@ -160,13 +165,13 @@ def setting(plan: Plan, data_dir: str | None) -> Setting:
     Raises:
       ValueError: if they are not, or a method does not fit their kind.
     """
-    form = Task(criterion=plan.criterion, picture=plan.picture, polarity=plan.polarity, ways=plan.ways,
-                train_ways=plan.ways, shots=min(plan.shots))  # fmt: skip
+    form = Task(encoder=plan.encoder, criterion=plan.criterion, picture=plan.picture, polarity=plan.polarity,
+                ways=plan.ways, train_ways=plan.ways, shots=min(plan.shots))  # fmt: skip
     names = [part for domain in (*plan.sources, *plan.targets) for part in recipes.parts(domain)]
     found = recipes.domains.joined(form, [Place(part, "train", data_dir) for part in names], _BOTH)
     kind = recipes.kind(found)
     for name in plan.learners:
-        entry = ENTRIES["proto_maml" if name == "pmf" else name]
+        entry = ENTRIES[{"pmf": "proto_maml", "frozen_ridge": "ridge_classifier"}.get(name, name)]
         pretrained = entry.is_pretrained or name == "pmf"
         if (pretrained and not kind.pretrains) or (entry.network == "maps" and not kind.has_norm):
             checks.fail("`learners`", f"methods that fit {kind.name}, such as maml or from_scratch", name)
@@ -198,6 +203,11 @@ PLANS: dict[str, Plan] = {
         ),
         targets=("omniglot", "fonts", "emoji_styles", "caltech101"), learners=("protonet", "simple_shot"),
         in_domain=False, effort=0.6,
+    ),
+    "photos": Plan(
+        sources=("caltech101,fonts,omniglot,emoji_styles",),
+        targets=("ucmerced", "bccd_cells", "fashion_mnist", "mnist"), encoder="efficientnet_lite0",
+        learners=("frozen_ridge", "ridge_classifier", "protonet", "r2d2"), queries=10, num_tasks=600,
     ),
     "bscd-fsl": Plan(
         sources=("mini_imagenet",), targets=("crop_disease", "eurosat", "isic", "chestx"), shots=(5, 20, 50),

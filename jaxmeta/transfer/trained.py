@@ -141,8 +141,10 @@ def _trained(setting: Setting, name: str, domain: str, folder: pathlib.Path | No
     @functools.cache
     def ready(method_name: str) -> Ready:
         found = methods.method(method_name)
-        own, meta_params = (None, {}) if found.training is None else fitted(found.training)
+        own, meta_params = (None, None) if found.training is None else fitted(found.training)
         tested = methods.tested(found, own, setting, domain)
+        if meta_params is None:  # what it begins with, if anything
+            meta_params = recipes.initial(tested, recipes.learner(tested, shape, ways=plan.ways, inner_steps=0))
         if found.tuned:
             path = place(f"{method_name}-rate", identity(method_name))
             tested = tested.replace(inner_learning_rate=_rate(setting, tested, meta_params, path))

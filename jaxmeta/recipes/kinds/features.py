@@ -24,7 +24,11 @@ PENALTY = 0.01  # of logistic regression, likewise
 
 @functools.lru_cache(maxsize=4)
 def encoder(name_or_path: str) -> encoders.Encoder:
-    """A pretrained encoder, read once."""
+    """A pretrained encoder, read once.
+
+    Raises:
+      DataError: if it is not there, damaged, or none that is known.
+    """
     return encoders.open(name_or_path)
 
 
@@ -74,12 +78,17 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
         large = encoded.inputs.nbytes > memory.available() // pictures.SHARE
         return (tasks.streamed if large else tasks.few_shot)(encoded, **options)
 
-    return labelled.domain(place, loaded, sampled)
+    return _sealed(task, labelled.domain(place, loaded, sampled))
+
+
+def _sealed(task: Task, domain: Domain) -> Domain:
+    """The domain whose checksums name the encoder, too."""
+    return domain._replace(checksums=domain.checksums | {"encoder": _encoder(task).checksum})
 
 
 def _across(task: Task, place: Place, other: Place, sizes: Sizes) -> Domain:
     own = lambda place: _labelled(task, place)  # noqa: E731
-    return labelled.across(place, other, own, sizes, lambda sample, _: sample)
+    return _sealed(task, labelled.across(place, other, own, sizes, lambda sample, _: sample))
 
 
 def _class_sizes(task: Task, place: Place) -> np.ndarray | None:
