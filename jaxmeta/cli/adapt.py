@@ -8,6 +8,7 @@ import dataclasses
 import io
 import pathlib
 
+import jax
 import numpy as np
 
 from jaxmeta import checks, recipes, runs
@@ -84,6 +85,10 @@ def _made(options: config.Adapt, run: runs.Run) -> tuple[runs.Adapted, list[str]
     given = recipes.kind(task).read(task, own, task.ways if run.recipe.entry.has_head else 0)
     watching.told(given.facts)
     adapted = run.adapt(given, inner_steps=options.inner_steps, seed=options.seed, none=options.none)
+    if not options.run and np.bincount(given.support.targets).min() > 1:
+        shares, targets = runs.left_out(adapted, given, jax.random.key(options.seed))
+        right = int((shares.argmax(axis=1) == targets).sum())
+        print(f"of {len(targets)} labelled examples, each left out once, {right} are told right")
     return adapted, given.names, given.inputs
 
 

@@ -110,7 +110,8 @@ def _mapped(path: pathlib.Path, shape: tuple[int, ...], dtype: Any, decode: Call
         reason = error.strerror or error
         checks.fail(str(path), "a file that can be written", reason, _ELSEWHERE, checks.DataError)
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there may be no folder
+            part.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 

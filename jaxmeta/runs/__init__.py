@@ -1,6 +1,6 @@
 """Trainings as functions, and their folders: configs, metrics, checkpoints, parameters and results on disk."""
 
-from jaxmeta.runs.adapted import Adapted, Threshold, probabilities
+from jaxmeta.runs.adapted import Adapted, Threshold, left_out, probabilities
 from jaxmeta.runs.checkpoints import Checkpoint, Checkpoints
 from jaxmeta.runs.events import DivergedError, Event, Fitted, Report, Stopped
 from jaxmeta.runs.fitting import Training, fit, fit_together
@@ -25,6 +25,6 @@ from jaxmeta.runs.training import train
 __all__ = [
     "Adapted", "Checkpoint", "Checkpoints", "DivergedError", "Event", "Fitted", "Report", "Run", "RunFolder", "Stopped",
     "Store", "Threshold", "Training", "check_empty", "check_plain", "clear", "create", "fit", "fit_together", "held",
-    "in_folder", "load_adapted", "open", "probabilities", "read_json", "report_row", "save_adapted", "save_params",
+    "in_folder", "left_out", "load_adapted", "open", "probabilities", "read_json", "report_row", "save_adapted", "save_params",
     "table", "train", "untrained", "write_json", "write_text",
 ]  # fmt: skip

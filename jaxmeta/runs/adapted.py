@@ -139,13 +139,17 @@ def _threshold(adapted: Adapted, given: Given, key: Array, share: float) -> Thre
         checks.fail("`none`", "a share of the known examples, from 0 to below 1", share)
     if NONE in given.class_names:
         checks.fail("`none`", f"classes of other names than {NONE!r}", NONE, "rename the class", checks.DataError)
-    known = np.sort(left_out(adapted, given, key))
+    shares, targets = left_out(adapted, given, key)
+    known = np.sort(shares[np.arange(len(targets)), targets])
     probability = float(known[math.floor(share * len(known))])
     return Threshold(probability, int((known < probability).sum()), len(known))
 
 
-def left_out(adapted: Adapted, given: Given, key: Array) -> np.ndarray:
-    """The probability [k] that support examples get for their own class when adapted to all others alone.
+def left_out(adapted: Adapted, given: Given, key: Array) -> tuple[np.ndarray, np.ndarray]:
+    """What support examples are taken for when adapted to all others alone.
+
+    Returns:
+      The probabilities [k, classes], and the classes [k] that they are of.
 
     Raises:
       DataError: if a class has one example, and would have none.
@@ -179,4 +183,4 @@ def left_out(adapted: Adapted, given: Given, key: Array) -> np.ndarray:
     if not np.isfinite(logits).all():
         hint = "take fewer `inner_steps`"
         checks.fail("adaptation to all but one example", "finite numbers", "NaN or infinity", hint, ArithmeticError)
-    return probabilities(logits)[np.arange(len(rows)), targets[rows]]
+    return probabilities(logits), targets[rows]

@@ -76,7 +76,7 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
     def sampled() -> tasks.Sample:
         encoded = _seen(task, loaded)
         large = encoded.inputs.nbytes > memory.available() // pictures.SHARE
-        return (tasks.streamed if large else tasks.few_shot)(encoded, **options)
+        return _augmented(task, (tasks.streamed if large else tasks.few_shot)(encoded, **options))
 
     return _sealed(task, labelled.domain(place, loaded, sampled))
 
