@@ -131,6 +131,7 @@ def test_two_processes_train_and_evaluate_as_one(together, tmp_path, capsys):
 
 
 @pytest.mark.fault(promised="all processes leave with exit code 143; the bits of an unbroken run")
+@pytest.mark.long
 def test_a_signal_to_one_process_ends_all_and_the_run_goes_on_to_the_same_bits(together, tmp_path):
     run = tmp_path / "run"
     codes, _, err = launch([*TRAIN, "--out", str(run)], tmp_path, WITHOUT_TABLES, TERMINATED)
