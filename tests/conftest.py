@@ -31,7 +31,7 @@ def pytest_addoption(parser):
     parser.addoption("--faults-table", metavar="PATH", help="write what the tests marked `fault` tried, as Markdown")
 
 
-# XLA's older way of writing out fusions takes a quarter of the time to compile; some versions have no other.
+# XLA's older way of writing out fusions takes about a third of the time to compile; some versions lack it.
 QUICKLY_COMPILED = ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
 
 

@@ -226,7 +226,7 @@ def test_the_counts_of_many_classes_are_one_line(trained, tmp_path, capsys):
 )  # fmt: skip
 @pytest.mark.fault(promised="one line and its exit code; nothing is written")
 def test_what_is_refused_is_one_line(trained, kept, tmp_path, capsys, name, words, code, message):
-    support, inputs = write(tmp_path, "proto")
+    _, inputs = write(tmp_path, "proto")
     write_table(tmp_path / "values.csv", 24, "y")
     for path, content in kept.items():
         (tmp_path / path).write_bytes(content)
