@@ -1,8 +1,10 @@
 import contextlib
+import gc
 import os
 import pathlib
 import resource
 import subprocess
+import sys
 
 import pytest
 
@@ -10,10 +12,12 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # The second device is for what is shared out over a mesh; nothing else sees it.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 os.environ.setdefault("NPROC", "3")  # as the command has it: jaxmeta.cli.devices says why
-# Programs run once or a few times here: compiling them is what the suite costs.
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # commands that tests start leave the user's cache alone
+# Programs run once or a few times here: tracing and compiling them is what the suite costs, in memory that is kept.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+gc.set_threshold(100_000, 20, 50)
 
 
 # A test that takes one of these shows a fault; any other is marked `fault(promised=...)` where it stands.
@@ -28,7 +32,24 @@ def pytest_addoption(parser):
     parser.addoption("--faults-table", metavar="PATH", help="write what the tests marked `fault` tried, as Markdown")
 
 
+# XLA's older way of writing out fusions takes about a third of the time to compile; some versions lack it.
+QUICKLY_COMPILED = ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
+
+
+def _compile_quickly():
+    """Adds to XLA_FLAGS those that this XLA knows, since one that it does not know ends a process."""
+    given = os.environ.get("XLA_FLAGS", "")
+    for flag in QUICKLY_COMPILED:
+        tried = {**os.environ, "XLA_FLAGS": flag}
+        probe = [sys.executable, "-c", "from jaxlib import xla_client; xla_client.CompileOptions()"]
+        if flag.partition("=")[0] not in given and not subprocess.run(probe, env=tried, capture_output=True).returncode:
+            given = f"{given} {flag}".strip()
+    os.environ["XLA_FLAGS"] = given
+
+
 def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # workers inherit what is set here, before jax is imported
+        _compile_quickly()
     config.addinivalue_line("markers", "fault(promised): a fault or bad input, a row of the table of faults")
     config.addinivalue_line("markers", "long: what `python -m pytest` leaves to `python -m pytest -m long`")
     config.addinivalue_line(

@@ -12,7 +12,7 @@ from jaxmeta import tasks
 from jaxmeta.types import Episode
 
 KEY = jax.random.key(0)
-NUM_EPISODES = 200
+NUM_EPISODES = 60
 
 
 @functools.cache

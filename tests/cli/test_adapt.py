@@ -36,6 +36,17 @@ def trained(tmp_path_factory):
     return train
 
 
+@pytest.fixture(scope="module")
+def kept(trained, tmp_path_factory):
+    """What --save wrote for two of the runs: {name of a file: bytes}."""
+    folder = tmp_path_factory.mktemp("kept")
+    words = list(map(str, ["--inputs", folder / "inputs.csv", "--out", folder / "predictions.csv", "--force"]))
+    words += ["--support", str(folder / write(folder, "proto")[0])]
+    for learner, name in (("proto", "kept"), ("maml", "maml kept")):
+        assert cli.main(["adapt", trained(learner), *words, "--save", str(folder / name)]) == 0
+    return {name: (folder / name).read_bytes() for name in ("kept", "maml kept")}
+
+
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -214,19 +225,17 @@ def test_the_counts_of_many_classes_are_one_line(trained, tmp_path, capsys):
     ],
 )  # fmt: skip
 @pytest.mark.fault(promised="one line and its exit code; nothing is written")
-def test_what_is_refused_is_one_line(trained, tmp_path, capsys, name, words, code, message):
-    support, inputs = write(tmp_path, "proto")
+def test_what_is_refused_is_one_line(trained, kept, tmp_path, capsys, name, words, code, message):
+    _, inputs = write(tmp_path, "proto")
     write_table(tmp_path / "values.csv", 24, "y")
-    for learner, path in (("proto", "kept"), ("maml", "maml kept")):
-        saved = ["--support", support, "--inputs", inputs, "--save", path, "--force"]
-        assert cli.main(["adapt", trained(learner), *saved]) == 0
-    whole = (tmp_path / "kept").read_bytes()
+    for path, content in kept.items():
+        (tmp_path / path).write_bytes(content)
+    whole = kept["kept"]
     (tmp_path / "cut").write_bytes(whole[:-9])
     (tmp_path / "flipped").write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
     (tmp_path / "once.csv").write_text("a,b,c,label\n1,2,3,x\n4,5,6,y\n7,8,9,y\n")
     (tmp_path / "four.csv").write_text("a,b,c,label\n" + "".join(f"{i},2,3,{i % 4}\n" for i in range(8)))
     (tmp_path / "far.csv").write_text("a,b,c\n1,2,3\n1,2,3e38\n")
-    (tmp_path / "predictions.csv").unlink()
     capsys.readouterr()
     before = sorted(tmp_path.iterdir())
     assert cli.main(["adapt", trained(name), *([] if "--inputs" in words else ["--inputs", inputs]), *words]) == code

@@ -12,6 +12,7 @@ import pytest
 from flax import serialization
 
 from jaxmeta import cli
+from jaxmeta.cli import devices
 
 # The processes share the tasks of a step and those of the table, and each does all of the five of a validation.
 TRAIN = [
@@ -45,9 +46,10 @@ FAILED = AT_50.format("raise checks.DataError('the disk is full')")
 
 def start(arguments, folder, program=PROGRAM, **environment):
     folder.mkdir(exist_ok=True)
+    flags = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if devices.FORCED not in flag]
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env={name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | environment,
+        text=True, env=os.environ | {"XLA_FLAGS": " ".join(flags)} | environment,
     )  # fmt: skip
 
 
@@ -129,6 +131,7 @@ def test_two_processes_train_and_evaluate_as_one(together, tmp_path, capsys):
 
 
 @pytest.mark.fault(promised="all processes leave with exit code 143; the bits of an unbroken run")
+@pytest.mark.long
 def test_a_signal_to_one_process_ends_all_and_the_run_goes_on_to_the_same_bits(together, tmp_path):
     run = tmp_path / "run"
     codes, _, err = launch([*TRAIN, "--out", str(run)], tmp_path, WITHOUT_TABLES, TERMINATED)
