@@ -21,7 +21,7 @@ from jaxmeta.datasets import files, npz, pictures
 LARGE = 2**32  # bytes of pictures that are held in memory
 _ELSEWHERE = "JAXMETA_CACHE says where else"
 Decoded = Iterable[tuple[str, np.ndarray]]
-FORMAT = 1  # raise when decoding changes, so that older entries are no longer found
+FORMAT = 2  # raise when decoding changes, so that older entries are no longer found
 
 
 def folder() -> pathlib.Path:

@@ -207,7 +207,7 @@ def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str
 
 def picture(path: pathlib.Path, form: pictures.Form | None) -> np.ndarray:
     """Reads one picture file as uint8 [1, height, width, channels]."""
-    array = pictures.to_array(pictures.decode(str(path), str(path)), form)
+    array = pictures.to_array(pictures.decode(str(path), str(path), form), form)
     return pictures.with_polarity(array[None], form)
 
 
@@ -218,7 +218,7 @@ def read(path: pathlib.Path, names: list[str], form: pictures.Form | None) -> tu
 
     def decode() -> cache.Decoded:
         paths = (str(path / name) for name in names)
-        return ((each, pictures.to_array(pictures.decode(each, each), form)) for each in paths)
+        return ((each, pictures.to_array(pictures.decode(each, each, form), form)) for each in paths)
 
     images = cache.images("folder", form, checksums, len(names), decode)
     joint = hashlib.sha256(json.dumps(sorted(checksums.items())).encode()).hexdigest()

@@ -37,8 +37,11 @@ def check_form(form: Form | None) -> None:
         checks.choice("form.polarity", form.polarity, ("as_is", "invert", "ink"))
 
 
-def decode(source: str | IO[bytes], what: str) -> Any:
+def decode(source: str | IO[bytes], what: str, form: Form | None = None) -> Any:
     """Returns a picture as a Pillow image of mode "L" (grey) or "RGB"; transparent parts show white paper.
+
+    A JPEG that is far larger than the form is decoded at a half, a quarter or an eighth of its size, still at least
+    twice the form's.
 
     Raises:
       DataError: if it is corrupt, of an unknown kind, above 50 megapixels or of more pixels than its bytes can hold;
@@ -55,6 +58,8 @@ def decode(source: str | IO[bytes], what: str) -> Any:
                     raise image_module.DecompressionBombError(f"{image.width} x {image.height} pixels")
                 files.check_ratio(what, 4 * image.width * image.height, _size(source))
                 _check_frames(image, what)
+                if form is not None:  # of the longer side, for a picture may lie on its side until it is turned
+                    image.draft(None, (2 * max(form.width, form.height),) * 2)
                 wide = any(";16" in str(tile[3]) for tile in image.tile)
                 with _quiet() if image.format == "TIFF" else contextlib.nullcontext():
                     made = _plain(files.extra("PIL.ImageOps").exif_transpose(image), what)

@@ -303,7 +303,7 @@ def _pictures(
 ) -> Iterator[tuple[str, np.ndarray]]:
     for index in kept.tolist():
         place = f"{what}, example {index}"
-        yield place, pictures.to_array(pictures.decode(io.BytesIO(rows[index][key]), place), form)
+        yield place, pictures.to_array(pictures.decode(io.BytesIO(rows[index][key]), place, form), form)
 
 
 def _texts(what: str, rows: Any, key: str, kept: np.ndarray) -> np.ndarray:

@@ -23,8 +23,8 @@ from jaxmeta.runs.stores import Store, in_folder
 from jaxmeta.runs.training import train
 
 __all__ = [
-    "Adapted", "Checkpoint", "Checkpoints", "DivergedError", "Event", "Fitted", "Report", "Run", "RunFolder", "Stopped",
-    "Store", "Threshold", "Training", "check_empty", "check_plain", "clear", "create", "fit", "fit_together", "held",
-    "in_folder", "left_out", "load_adapted", "open", "probabilities", "read_json", "report_row", "save_adapted", "save_params",
-    "table", "train", "untrained", "write_json", "write_text",
+    "Adapted", "Checkpoint", "Checkpoints", "DivergedError", "Event", "Fitted", "Report", "Run", "RunFolder",
+    "Stopped", "Store", "Threshold", "Training", "check_empty", "check_plain", "clear", "create", "fit",
+    "fit_together", "held", "in_folder", "left_out", "load_adapted", "open", "probabilities", "read_json",
+    "report_row", "save_adapted", "save_params", "table", "train", "untrained", "write_json", "write_text",
 ]  # fmt: skip

@@ -15,7 +15,9 @@ def decoded(monkeypatch):
     """The names of the pictures that were decoded."""
     seen = []
     decode = pictures.decode
-    monkeypatch.setattr(pictures, "decode", lambda source, what: (seen.append(what), decode(source, what))[1])
+    monkeypatch.setattr(
+        pictures, "decode", lambda source, what, form: (seen.append(what), decode(source, what, form))[1]
+    )
     return seen
 
 

@@ -174,3 +174,21 @@ def test_numbers_become_bytes():
 def test_numbers_that_are_no_pictures(refused, array, words):
     with refused("it", words):
         pictures.from_numbers(array, "it")
+
+
+@pytest.mark.parametrize("turned", [1, 6])
+def test_a_large_jpeg_is_decoded_at_a_reduced_size(turned):
+    """And looks as the whole one does, whichever way it was held."""
+    waves = np.sin(np.arange(1200) / 90)[:, None] * np.cos(np.arange(1600) / 70)
+    image = Image.fromarray(np.rint(127 + 120 * waves).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    form = pictures.Form(60, 80, 1)
+    reduced = pictures.decode(_saved(image, "JPEG", exif=exif), "it", form)
+    whole = pictures.decode(_saved(image, "JPEG", exif=exif), "it")
+    assert whole.size == ((1600, 1200) if turned == 1 else (1200, 1600))
+    assert (reduced.width * 4, reduced.height * 4) == whole.size
+    gap = pictures.to_array(reduced, form).astype(int) - pictures.to_array(whole, form)
+    assert np.abs(gap).max() <= 4
+    small = pictures.decode(_saved(image.resize((90, 70)), "JPEG"), "it", form)
+    assert small.size == (90, 70)
