@@ -5,14 +5,16 @@ from __future__ import annotations
 import collections
 import csv
 import dataclasses
+import importlib.util
 import io
 import pathlib
 
 import jax
 import numpy as np
 
-from jaxmeta import checks, recipes, runs
+from jaxmeta import checks, datasets, recipes, report, runs
 from jaxmeta.cli import config, watching
+from jaxmeta.runs import folder as folders
 from jaxmeta.runs.adapted import NONE
 from jaxmeta.runs.run import MOST
 
@@ -38,6 +40,8 @@ def run(options: config.Adapt) -> int:
         print(f"adapted: {runs.save_adapted(save, adapted)}")
     out.parent.mkdir(parents=True, exist_ok=True)
     written = runs.write_text(out, stream.getvalue())
+    if options.sheet is not None:
+        print(f"sheet: {_sheet(options, adapted, rows)}")
     if (found := adapted.threshold) is not None:
         known = f"{found.below} of {found.known} known examples are, each left out once"
         print(f"{NONE}: what is less probable than {found.probability:.6f}, as {known}")
@@ -54,6 +58,16 @@ def _opened(options: config.Adapt) -> runs.Run:
     return runs.untrained(recipes.get("photos").replace(encoder=options.encoder))
 
 
+def _sheet(options: config.Adapt, adapted: runs.Adapted, rows: list[list[str]]) -> pathlib.Path:
+    names, pictures = datasets.load_inputs(options.inputs, data_dir=options.data_dir, form=datasets.Form(112, 112, 3))
+    said, shares = [row[0] for row in rows], [float(row[1]) for row in rows]
+    stream, path = io.BytesIO(), pathlib.Path(options.sheet or "")
+    report.contact_sheet(names, pictures, said, shares, adapted.class_names).savefig(stream, format="png", dpi=120)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folders.replace(path, stream.getvalue())
+    return path
+
+
 def _check(options: config.Adapt) -> None:
     """Raises ValueError for words that do not go together, before anything is read."""
     if (options.support is None) == (options.adapted is None):
@@ -63,7 +77,7 @@ def _check(options: config.Adapt) -> None:
         value = getattr(options, each.name)
         if options.support is None and each.name in ADAPTATION and value != each.default:
             checks.fail(f"`{each.name}`", "none with `adapted`, which is settled", value, "adapt anew with `support`")
-    for name, given in (("out", options.out), ("save", options.save)):
+    for name, given in (("out", options.out), ("save", options.save), ("sheet", options.sheet)):
         if given is not None and pathlib.Path(given).exists() and not options.force:
             hint = f"choose another `{name}`, or give --force"
             checks.fail(given, "no such file yet", "one that exists", hint)
@@ -99,6 +113,11 @@ def _read(options: config.Adapt, run: runs.Run) -> tuple[runs.Adapted, list[str]
 
 
 def _check_asked(options: config.Adapt, adapted: runs.Adapted) -> None:
+    if options.sheet is not None:
+        if not adapted.class_names or "tables" in adapted.run.recipe.task.kind:
+            checks.fail("`sheet`", "a run of classes of pictures", f"one of {adapted.run.recipe.task.kind}")
+        if importlib.util.find_spec("matplotlib") is None:
+            checks.fail("`sheet`", "matplotlib", "none", "pip install 'jaxmeta[plots]'")
     if adapted.class_names:
         checks.integer("--top", options.top, 1, len(adapted.class_names), "there are no more classes")
     elif options.top > 1 or options.probabilities:

@@ -175,6 +175,9 @@ class Adapt:
     """Classes that are named for each input, the most probable first."""
     probabilities: bool = False
     """Add a column for the probability of each class."""
+    sheet: str | None = None
+    """A PNG file for a contact sheet of pictures with what they were taken for; where the folders of the inputs go by
+    names of classes, wrong ones are marked."""
     none: float | None = None
     """The share of known examples that may be called `none of these`, such as 0.05: what is less probable than theirs
     is called so. Each labelled example is left out once for it; classes need two."""

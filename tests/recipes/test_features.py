@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxmeta import checks, cli, encoders, recipes, runs, transfer
+from jaxmeta import checks, cli, encoders, recipes, report, runs, transfer
 from jaxmeta.datasets import cache
 from jaxmeta.encoders import features
 from jaxmeta.recipes.kinds import features as kind
@@ -139,6 +139,19 @@ def test_adapt_needs_no_run(folders, capsys):
     assert all(row["input"].startswith(row["prediction"]) for row in rows)
     assert cli.main([*words, "--adapted", "kept", "--out", "again.csv"]) == 0
     assert pathlib.Path("again.csv").read_text() == pathlib.Path("predictions.csv").read_text()
+
+
+def test_a_contact_sheet_marks_what_is_wrong(folders, tmp_path):
+    words = ["adapt", "--encoder", "efficientnet_lite0", "--support", "own", "--inputs", "own"]
+    assert cli.main([*words, "--sheet", "sheet.png"]) == 0
+    with Image.open("sheet.png") as image:
+        assert image.width > 500
+    pictures = np.zeros((3, 4, 4, 3), np.uint8)
+    names, said = ["a/0.png", "b/1.png", "2.png"], ["a", "a", "b"]
+    figure = report.contact_sheet(names, pictures, said, [1.0, 0.5, 0.25], ["a", "b"])
+    titles = [panel.get_title() for panel in figure.axes]
+    assert titles == ["a 100%", "✗ a 50%\nis b", "b 25%"]
+    assert figure.get_suptitle() == "1 of 2 right"
 
 
 @pytest.mark.fault(promised="one line and exit code 2")
