@@ -13,7 +13,7 @@ except ValueError as _error:  # of a variable such as JAX_NUM_CPU_DEVICES, which
     print(f"jaxmeta: {_error}", file=_sys.stderr)
     _sys.exit(2)
 
-from jaxmeta import baselines, criteria, datasets, inner, models, recipes, runs, statistics, tasks, transfer
+from jaxmeta import baselines, criteria, datasets, encoders, inner, models, recipes, runs, statistics, tasks, transfer
 from jaxmeta.auditing import audit
 from jaxmeta.evaluation import evaluate
 from jaxmeta.learners import (
@@ -54,6 +54,7 @@ __all__ = [
     "cavia",
     "criteria",
     "datasets",
+    "encoders",
     "evaluate",
     "fomaml",
     "imaml",
