@@ -77,6 +77,7 @@ def learner(make=jaxmeta.maml, **options):
     return learners.over_frozen(made, wrapped())
 
 
+@pytest.mark.product(gradient=(inner.mixed_mode,))
 @pytest.mark.parametrize("gradient", [inner.mixed_mode, inner.nested])
 def test_the_exact_gradient_of_adapters_in_a_frozen_network(gradient):
     """As by hand, where the weights stand in the loss, by reverse mode twice."""
@@ -116,6 +117,7 @@ def gained(model):
     )
 
 
+@pytest.mark.product(name=("imaml", "maml", "maml_plus_plus", "protonet"))
 @pytest.mark.parametrize("name", sorted(registry.LEARNERS.keys() - {"relation_net", "cavia"}))  # of several inputs
 def test_every_learner_is_one_over_a_frozen_model(name):
     asked = []

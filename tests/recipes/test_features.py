@@ -93,6 +93,7 @@ def test_features_where_nothing_can_be_kept(tiny, monkeypatch):
     assert features.features(tiny, shapes(2, 2)).shape == (4, 116)
 
 
+@pytest.mark.product(preset=("protonet-strokes", "photos"))
 @pytest.mark.parametrize("preset", ["protonet-strokes", "ridge-classifier-strokes", "maml-strokes", "photos"])
 def test_a_run_over_features(preset):
     changes = {"ways": 2, "train_ways": 2, "shots": 2, "num_tasks": 4, "validation_tasks": 4, "tasks_per_step": 2}
