@@ -13,10 +13,12 @@ from jaxmeta import checks, recipes
 from jaxmeta.recipes import ENTRIES, Place, Recipe, Task
 from jaxmeta.recipes.recipe import AugmentName, DownsamplingName, NormName, PolarityName
 
+_LEARNERS = {name: name for name in ENTRIES} | {"pmf": "proto_maml", "frozen_ridge": "ridge_classifier"}
+"""{method: its learner}"""
 if TYPE_CHECKING:
     MethodName = str
 else:
-    MethodName = Literal[(*ENTRIES, "pmf", "frozen_ridge")]
+    MethodName = Literal[tuple(_LEARNERS)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +141,7 @@ def checked(plan: Plan) -> Plan:
     for shots in plan.shots:
         checks.integer("`shots`", shots, 1)
     for name in plan.learners:
-        checks.choice("`learners`", name, (*ENTRIES, "pmf", "frozen_ridge"))
+        checks.choice("`learners`", name, _LEARNERS)
     for name in ("sources", "targets", "learners", "shots", "runs"):
         given = getattr(plan, name)
         if len(set(given)) < len(given):
@@ -171,7 +173,7 @@ def setting(plan: Plan, data_dir: str | None) -> Setting:
     found = recipes.domains.joined(form, [Place(part, "train", data_dir) for part in names], _BOTH)
     kind = recipes.kind(found)
     for name in plan.learners:
-        entry = ENTRIES[{"pmf": "proto_maml", "frozen_ridge": "ridge_classifier"}.get(name, name)]
+        entry = ENTRIES[_LEARNERS[name]]
         pretrained = entry.is_pretrained or name == "pmf"
         if (pretrained and not kind.pretrains) or (entry.network == "maps" and not kind.has_norm):
             checks.fail("`learners`", f"methods that fit {kind.name}, such as maml or from_scratch", name)
