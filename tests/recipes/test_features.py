@@ -94,7 +94,9 @@ def test_features_where_nothing_can_be_kept(tiny, monkeypatch):
 
 
 @pytest.mark.product(preset=("protonet-strokes", "photos"))
-@pytest.mark.parametrize("preset", ["protonet-strokes", "ridge-classifier-strokes", "maml-strokes", "photos"])
+@pytest.mark.parametrize(
+    "preset", ["protonet-strokes", "ridge-classifier-strokes", "maml-strokes", "cavia-strokes", "photos"]
+)
 def test_a_run_over_features(preset):
     changes = {"ways": 2, "train_ways": 2, "shots": 2, "num_tasks": 4, "validation_tasks": 4, "tasks_per_step": 2}
     recipe = recipes.get(preset).replace(**RUNS, **changes)
