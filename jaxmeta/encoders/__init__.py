@@ -48,7 +48,8 @@ class Encoder(NamedTuple):
     """ "efficientnet_lite0", "resnet18", "resnet50" or "vit" """
     module: nn.Module
     """module.apply(variables, pictures [n, height, width, 3] in [0, 1]) -> features [n, dim]; with method="stages" the
-    pooled features [n, dim_i] of the successive stages, of which the last are the features"""
+    pooled features [n, dim_i] of the successive stages, of which the last are the features; with method="views" the
+    features and the last three maps [n, h, w, c], the last first"""
     variables: PyTree
     """{"params": .., "context": ..} of float32 NumPy arrays; the context is the population moments of batch norms"""
     picture: tuple[int, int, int]

@@ -47,7 +47,8 @@ def features(encoder: Any, pictures: np.ndarray) -> np.ndarray:
     if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3):
         checks.fail("features: pictures", "[n, height, width, 1 or 3]", f"shape {pictures.shape}")
     content = hashlib.sha256(np.ascontiguousarray(pictures).data).hexdigest()
-    about = [FORMAT, encoder.name, encoder.checksum, pictures.dtype.name, pictures.shape, content]
+    # The module, too: of some files a config beside them says how they are read.
+    about = [FORMAT, repr(encoder.module), encoder.checksum, pictures.dtype.name, pictures.shape, content]
     shape = len(pictures), sum(dims(encoder))
     return cache.computed(json.dumps(about), shape, lambda: _computed(encoder, pictures))
 
