@@ -22,6 +22,7 @@ from jaxmeta.learners import (
     cavia,
     fomaml,
     imaml,
+    laplacian_shot,
     learned_optimizer,
     maml,
     maml_plus_plus,
@@ -34,6 +35,8 @@ from jaxmeta.learners import (
     relation_net,
     reptile,
     ridge_classifier,
+    tuned,
+    tuned_protonet,
 )
 from jaxmeta.training import MetaState, MetaTrainer, meta_trainer
 from jaxmeta.types import Batch, Episode, MetaLearner, Model, query_loss
@@ -59,6 +62,7 @@ __all__ = [
     "fomaml",
     "imaml",
     "inner",
+    "laplacian_shot",
     "learned_optimizer",
     "maml",
     "maml_plus_plus",
@@ -79,4 +83,6 @@ __all__ = [
     "statistics",
     "tasks",
     "transfer",
+    "tuned",
+    "tuned_protonet",
 ]

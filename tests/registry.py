@@ -114,6 +114,16 @@ def _r2d2(model):
     return learners.r2d2(model(None), criteria.cross_entropy, num_ways=WAYS)
 
 
+def _laplacian_shot(model):
+    return learners.laplacian_shot(model(None), criteria.cross_entropy, num_ways=WAYS)
+
+
+def _tuned_protonet(model, **options):
+    return learners.tuned_protonet(
+        model(None), criteria.cross_entropy, optax.sgd(0.1), num_ways=WAYS, num_steps=2, **options
+    )
+
+
 def _ridge_classifier(model):
     return learners.ridge_classifier(model(None), criteria.cross_entropy, num_ways=WAYS)
 
@@ -157,6 +167,8 @@ LEARNERS = {
     "relation_net": _relation_net,
     "r2d2": _r2d2,
     "ridge_classifier": _ridge_classifier,
+    "laplacian_shot": _laplacian_shot,
+    "tuned_protonet": _tuned_protonet,
     "reptile": _reptile,
     "meta_sgd": _meta_sgd,
     "anil": _anil,
@@ -201,7 +213,16 @@ def _from_scratch(model, **options):
 
 # It has nothing to train.
 UNTRAINED = {"from_scratch": _from_scratch}
-WITHOUT_STEPS = {"protonet", "matching_net", "relation_net", "r2d2", "ridge_classifier", "simple_shot"}
+WITHOUT_STEPS = {
+    "protonet",
+    "matching_net",
+    "relation_net",
+    "r2d2",
+    "ridge_classifier",
+    "laplacian_shot",
+    "simple_shot",
+}
+TRANSDUCTIVE = {"laplacian_shot"}
 WITH_STEPS = (LEARNERS | BASELINES | UNTRAINED).keys() - WITHOUT_STEPS
 # Options that the others with steps have.
 LACKING = {"fomaml": {"gradient"}, "imaml": {"gradient"}, "reptile": {"outer_criterion"}}

@@ -118,9 +118,9 @@ def test_single_equals_joint_for_every_norm_but_batch_and_padding_changes_nothin
 
     joint, masked, alone = outputs(meta_params)
     scale = max(1, np.abs(joint).max())
-    assert np.abs(joint - masked).max() < 3e-6 * scale
+    assert np.abs(joint - masked).max() < 1e-5 * scale
     gap = np.abs(joint - alone).max()
-    assert gap > 1e-3 if norm == "batch" else gap < 3e-6 * scale
+    assert gap > 1e-3 if norm == "batch" or name in registry.TRANSDUCTIVE else gap < 1e-5 * scale
 
 
 @pytest.mark.parametrize("norm", NORMS)

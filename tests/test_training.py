@@ -272,6 +272,6 @@ def test_a_grid_of_inner_rates_is_a_vmap_over_learners():
 def test_the_registry_names_every_learner():
     from jaxmeta import learners
 
-    # anil and boil are partial_maml's learners; the weights are an argument of maml_plus_plus; over_frozen takes any.
-    others = {"partial_maml", "annealed_step_weights", "over_frozen"}
+    # anil and boil are partial_maml's learners; the weights are an argument of maml_plus_plus; the last three take any.
+    others = {"partial_maml", "annealed_step_weights", "over_frozen", "tuned", "whole"}
     assert set(registry.LEARNERS) == set(learners.__all__) - others

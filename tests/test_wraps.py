@@ -191,3 +191,26 @@ def test_files_leave_out_what_is_frozen_and_a_resume_has_it(tmp_path):
     sizes = [path.stat().st_size for path in tmp_path.rglob("*.msgpack")]
     assert len(sizes) > 1
     assert max(sizes) < 100_000
+
+
+def test_differences_reach_every_weight_and_start_at_none():
+    model = models.differences(MODULE, VARIABLES, PICTURES)
+    params, plain = model.init(jax.random.key(0)), MODULE.apply(VARIABLES, PICTURES)
+    assert len(params) == len(jax.tree.leaves(VARIABLES["params"]))
+    np.testing.assert_allclose(model.apply(model.frozen, params, PICTURES), plain, atol=1e-6)
+    moved = jax.tree.map(lambda leaf: leaf + 0.1, VARIABLES["params"])
+    found = model.apply(model.frozen, jax.tree.map(lambda leaf: leaf + 0.1, params), PICTURES)
+    np.testing.assert_allclose(found, MODULE.apply({"params": moved}, PICTURES), rtol=1e-5, atol=1e-5)
+    some = models.differences(MODULE, VARIABLES, PICTURES, where=lambda path: path.startswith("Norm"))
+    assert sorted({path.split("/")[0] for path in some.init(jax.random.key(0))}) == [f"Norm_{i}" for i in range(4)]
+    with pytest.raises(ValueError, match="differences: where: expected at least one of Conv_0/kernel"):
+        models.differences(MODULE, VARIABLES, PICTURES, where=lambda path: False)
+
+
+def test_a_head_starts_at_none():
+    model = wrapped().with_head(3, 2)
+    params = model.init(jax.random.key(0))
+    np.testing.assert_array_equal(model.apply(model.frozen, params, PICTURES), np.zeros((6, 2)))
+    params["head"]["kernel"] = jnp.eye(3, 2)
+    found = model.apply(model.frozen, params, PICTURES)
+    np.testing.assert_allclose(found, MODULE.apply(VARIABLES, PICTURES)[:, :2], atol=1e-6)

@@ -49,7 +49,8 @@ class Encoder(NamedTuple):
     module: nn.Module
     """module.apply(variables, pictures [n, height, width, 3] in [0, 1]) -> features [n, dim]; with method="stages" the
     pooled features [n, dim_i] of the successive stages, of which the last are the features; with method="views" the
-    features and the last three maps [n, h, w, c], the last first"""
+    features and the last three maps [n, h, w, c], the last first; with method="trunk" what the first layers make of
+    pictures, and with method="rest" what the others make of that: the features and one to three maps"""
     variables: PyTree
     """{"params": .., "context": ..} of float32 NumPy arrays; the context is the population moments of batch norms"""
     picture: tuple[int, int, int]

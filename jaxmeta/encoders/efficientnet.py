@@ -23,6 +23,7 @@ GROUPS = (
     (1, 3, 1, 6, 320),
 )
 EPS, LEAST = 1e-3, 32
+TRUNK = 5  # the stage whose map is computed once where only what follows is adapted
 
 
 def _padding(size: int, stride: int) -> tuple[int, int]:
@@ -65,29 +66,41 @@ class EfficientNetLite0(nn.Module):
 
     def stages(self, pictures: Array) -> tuple[Array, ...]:
         """The pooled maps of the stem, of the seven groups of blocks, and of the head."""
-        return tuple(map(layers.pooled, self.all_maps(pictures)))
+        return tuple(map(layers.pooled, self.maps(pictures, 0, len(GROUPS) + 1)))
 
     def views(self, pictures: Array) -> tuple[Array, tuple[Array, ...]]:
         """The features, and the maps of the last three groups of blocks, the last first."""
-        *_, third, second, first, head = self.all_maps(pictures)
-        return layers.pooled(head), (first, second, third)
+        return self.rest(self.trunk(pictures))
+
+    def trunk(self, pictures: Array) -> Array:
+        """The map [n, h, w, 112] of the third group from the end, where `rest` goes on."""
+        return self.maps(pictures, 0, TRUNK)[-1]
+
+    def rest(self, trunk: Array) -> tuple[Array, tuple[Array, ...]]:
+        """The views of what `trunk` returned."""
+        second, first, head = self.maps(trunk, TRUNK + 1, len(GROUPS) + 1)
+        return layers.pooled(head), (first, second, trunk)
 
     @nn.compact
-    def all_maps(self, pictures: Array) -> tuple[Array, ...]:
-        """Of the stem, of the groups and of the head, each [n, h, w, c]."""
-        layers.check_pictures("efficientnet_lite0", pictures, LEAST)
-        x = (jnp.asarray(pictures) * 255 - 127) / 128
-        x = layers.Conv(32, 3, 2, _padding(3, 2), name="conv_stem")(x)
-        x = nn.relu6(layers.BatchNorm(32, EPS, name="bn0")(x))
-        found, number = [x], 0
-        for blocks, size, stride, expansion, features in GROUPS:
-            for index in range(blocks):
-                x = Block(size, 1 if index else stride, expansion, features, name=f"blocks_{number}")(x)
-                number += 1
+    def maps(self, x: Array, first: int, last: int) -> list[Array]:
+        """Maps [n, h, w, c] of the stages from `first` on to `last`: stem, groups, head; x is what the first takes."""
+        found, number = [], 0
+        if first == 0:
+            layers.check_pictures("efficientnet_lite0", x, LEAST)
+            x = (jnp.asarray(x) * 255 - 127) / 128
+            x = layers.Conv(32, 3, 2, _padding(3, 2), name="conv_stem")(x)
+            x = nn.relu6(layers.BatchNorm(32, EPS, name="bn0")(x))
             found.append(x)
-        x = layers.Conv(1280, size=1, name="conv_head")(x)
-        x = nn.relu6(layers.BatchNorm(1280, EPS, name="bn1")(x))
-        return (*found, x)
+        for stage, (blocks, size, stride, expansion, features) in enumerate(GROUPS, 1):
+            for index in range(blocks if first <= stage <= last else 0):
+                block = Block(size, 1 if index else stride, expansion, features, name=f"blocks_{number + index}")
+                x = block(x)
+            number += blocks
+            found += [x] if first <= stage <= last else []
+        if last > len(GROUPS):
+            x = layers.Conv(1280, size=1, name="conv_head")(x)
+            found.append(nn.relu6(layers.BatchNorm(1280, EPS, name="bn1")(x)))
+        return found
 
 
 def torch_name(name: str) -> str:

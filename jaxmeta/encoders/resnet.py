@@ -77,27 +77,38 @@ class ResNet(nn.Module):
 
     def stages(self, pictures: Array) -> tuple[Array, ...]:
         """The pooled maps of the stem and of the four groups of blocks."""
-        return tuple(map(layers.pooled, self.all_maps(pictures)))
+        return tuple(map(layers.pooled, self.maps(pictures, 0)))
 
     def views(self, pictures: Array) -> tuple[Array, tuple[Array, ...]]:
         """The features, and the maps of the last three groups of blocks, the last first."""
-        *_, third, second, first = self.all_maps(pictures)
+        *_, third, second, first = self.maps(pictures, 0)
         return layers.pooled(first), (first, second, third)
 
+    def trunk(self, pictures: Array) -> Array:
+        """The map of the last group but one, where `rest` goes on."""
+        return self.maps(pictures, 0, len(WIDTHS) - 1)[-1]
+
+    def rest(self, trunk: Array) -> tuple[Array, tuple[Array, ...]]:
+        """The features of what `trunk` returned, and the maps of the last two groups, the last first."""
+        (last,) = self.maps(trunk, len(WIDTHS))
+        return layers.pooled(last), (last, trunk)
+
     @nn.compact
-    def all_maps(self, pictures: Array) -> tuple[Array, ...]:
-        """Of the stem and of the groups, each [n, h, w, c]."""
-        layers.check_pictures("resnet", pictures, LEAST)
-        x = layers.normalized(jnp.asarray(pictures), *layers.IMAGENET)
-        x = layers.Conv(64, 7, 2, (3, 3), name="conv1")(x)
-        x = _max_pool(nn.relu(layers.BatchNorm(64, name="bn1")(x)))
-        found = [x]
-        for group, (count, width) in enumerate(zip(self.blocks, WIDTHS, strict=True), 1):
-            for index in range(count):
-                stride = 2 if group > 1 and index == 0 else 1
-                x = self.block(width, stride, name=f"layer{group}_{index}")(x)
+    def maps(self, x: Array, first: int, last: int = len(WIDTHS)) -> list[Array]:
+        """Maps [n, h, w, c] of the stages from `first` on to `last`: stem, groups; x is what the first takes."""
+        found = []
+        if first == 0:
+            layers.check_pictures("resnet", x, LEAST)
+            x = layers.normalized(jnp.asarray(x), *layers.IMAGENET)
+            x = layers.Conv(64, 7, 2, (3, 3), name="conv1")(x)
+            x = _max_pool(nn.relu(layers.BatchNorm(64, name="bn1")(x)))
             found.append(x)
-        return tuple(found)
+        for group in range(max(first, 1), last + 1):
+            for index in range(self.blocks[group - 1]):
+                stride = 2 if group > 1 and index == 0 else 1
+                x = self.block(WIDTHS[group - 1], stride, name=f"layer{group}_{index}")(x)
+            found.append(x)
+        return found
 
 
 def build(checkpoint: weights.Checkpoint) -> tuple[str, nn.Module, PyTree, tuple[int, int, int]]:

@@ -115,16 +115,50 @@ class ViT(nn.Module):
 
     def stages(self, pictures: Array) -> tuple[Array, ...]:
         """The features after every third block and after the last, all normed by the last norm."""
-        return tuple(features for features, _ in self.all_views(pictures))
+        return tuple(features for features, _ in self.run(pictures, 0, self.depth)[1])
 
     def views(self, pictures: Array) -> tuple[Array, tuple[Array, ...]]:
         """The features, and the patches' maps of the last block and of up to two before it, the last first."""
-        views = self.all_views(pictures)[::-1]
+        views = self.run(pictures, 0, self.depth)[1][::-1]
         return views[0][0], tuple(patches for _, patches in views[:3])
 
+    def trunk(self, pictures: Array) -> Array:
+        """The tokens [n, tokens, width] before the last three blocks, where `rest` goes on; pictures are square."""
+        return self.run(pictures, 0, self._cut)[0]
+
+    def rest(self, trunk: Array) -> tuple[Array, tuple[Array, ...]]:
+        """The features of what `trunk` returned, and the patches' map of the last block."""
+        features, patches = self.run(trunk, self._cut, self.depth)[1][-1]
+        return features, (patches,)
+
+    @property
+    def _cut(self) -> int:
+        return max(self.depth - EVERY, 1)
+
     @nn.compact
-    def all_views(self, pictures: Array) -> list[tuple[Array, Array]]:
-        """(features, patches [n, rows, columns, width]) after every third block and after the last."""
+    def run(self, x: Array, first: int, last: int) -> tuple[Array, list[tuple[Array, Array]]]:
+        """The tokens after the blocks from `first` on to before `last`, and (features, patches) after every third one.
+
+        x is pictures if `first` is 0, else the tokens [n, tokens, width]; patches are [n, rows, columns, width].
+        """
+        if first == 0:
+            x, rows, columns = self._embedded(x)
+        else:
+            rows = columns = math.isqrt(x.shape[1] - self.tokens - self.registers[1])
+        before, norm, found = self.tokens + self.registers[1], _norm("norm"), []
+        if rows * columns + before != x.shape[1]:
+            checks.fail("vit", "the tokens of square pictures", f"{x.shape[1]} tokens")
+        for index in range(first, last):
+            x = Block(self.heads, self.hidden, self.bias, self.scaled, name=f"blocks_{index}")(x)
+            if (index + 1) % EVERY == 0 or index + 1 == self.depth:
+                y = norm(x)
+                patches = y[:, before:].reshape(len(x), rows, columns, self.width)
+                features = y[:, 0] if self.tokens else y[:, self.registers[1] :].mean(axis=1)
+                found.append((features, patches))
+        return x, found
+
+    def _embedded(self, pictures: Array) -> tuple[Array, int, int]:
+        """Tokens [n, tokens, width] with their positions, and how many rows and columns of patches there are."""
         layers.check_pictures("vit", pictures, self.patch)
         x = layers.normalized(jnp.asarray(pictures), self.mean, self.deviation)
         x = layers.Conv(self.width, self.patch, self.patch, use_bias=True, name="patch_embed_proj")(x)
@@ -139,15 +173,7 @@ class ViT(nn.Module):
         places = jnp.asarray(self.param("pos_embed", nn.initializers.zeros, shape, float))
         beside = jnp.pad(places[:, : self.placed], ((0, 0), (0, self.tokens + registers - self.placed), (0, 0)))
         places = resized(places[:, self.placed :], self.grid, rows, columns, self.offset)
-        x = jnp.concatenate([*first, x], axis=1) + jnp.concatenate([beside, places], axis=1)
-        norm, found = _norm("norm"), []
-        for index in range(self.depth):
-            x = Block(self.heads, self.hidden, self.bias, self.scaled, name=f"blocks_{index}")(x)
-            if (index + 1) % EVERY == 0 or index + 1 == self.depth:
-                y = norm(x)
-                patches = y[:, self.tokens + registers :].reshape(n, rows, columns, width)
-                found.append((y[:, 0] if self.tokens else y[:, registers:].mean(axis=1), patches))
-        return found
+        return jnp.concatenate([*first, x], axis=1) + jnp.concatenate([beside, places], axis=1), rows, columns
 
 
 def resized(places: Array, grid: int, rows: int, columns: int, offset: float) -> Array:

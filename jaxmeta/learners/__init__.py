@@ -2,12 +2,13 @@
 
 from jaxmeta.learners.cavia import cavia
 from jaxmeta.learners.imaml import imaml
+from jaxmeta.learners.laplacian_shot import laplacian_shot
 from jaxmeta.learners.learned_optimizer import learned_optimizer
 from jaxmeta.learners.maml import fomaml, maml
 from jaxmeta.learners.maml_plus_plus import annealed_step_weights, maml_plus_plus
 from jaxmeta.learners.matching_net import matching_net
 from jaxmeta.learners.meta_sgd import meta_sgd
-from jaxmeta.learners.over_frozen import over_frozen
+from jaxmeta.learners.over_frozen import over_frozen, whole
 from jaxmeta.learners.partial_maml import anil, boil, partial_maml
 from jaxmeta.learners.proto_maml import proto_maml
 from jaxmeta.learners.protonet import protonet
@@ -15,6 +16,7 @@ from jaxmeta.learners.r2d2 import r2d2
 from jaxmeta.learners.relation_net import relation_net
 from jaxmeta.learners.reptile import reptile
 from jaxmeta.learners.ridge_classifier import ridge_classifier
+from jaxmeta.learners.tuned import tuned, tuned_protonet
 
 __all__ = [
     "anil",
@@ -23,6 +25,7 @@ __all__ = [
     "cavia",
     "fomaml",
     "imaml",
+    "laplacian_shot",
     "learned_optimizer",
     "maml",
     "maml_plus_plus",
@@ -36,4 +39,7 @@ __all__ = [
     "relation_net",
     "reptile",
     "ridge_classifier",
+    "tuned",
+    "tuned_protonet",
+    "whole",
 ]

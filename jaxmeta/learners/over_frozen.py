@@ -18,6 +18,18 @@ class MetaParams(NamedTuple):
     """The learner's own meta_params."""
 
 
+def whole(model: FrozenModel) -> Model:
+    """The model whose params are `MetaParams(frozen, learned)`, for whoever only applies it."""
+
+    def context(params: MetaParams, support: PyTree) -> PyTree:
+        return model.context(params.frozen.value, params.learned, support)
+
+    def apply(params: MetaParams, inputs: PyTree, mask: Array | None = None, context: PyTree = ()) -> PyTree:
+        return model.apply(params.frozen.value, params.learned, inputs, mask, context)
+
+    return Model(lambda key: MetaParams(Frozen(model.frozen), model.init(key)), apply, context)
+
+
 def over_frozen(make: Callable[[Model], MetaLearner], model: FrozenModel) -> MetaLearner:
     """Makes a learner of a model's params alone; the frozen weights come along in its meta_params, as `tree.Frozen`.
 

@@ -22,7 +22,7 @@ from jaxmeta.models.normalization import NORMS, Moments, Norm
 from jaxmeta.models.precision import in_precision
 from jaxmeta.models.resnet import ResNet12, resnet12
 from jaxmeta.models.update_rules import UpdateRule, gradient_descent_rule, lstm_update_rule
-from jaxmeta.models.wraps import FrozenModel, Rule, film, lora, tsa, wrap
+from jaxmeta.models.wraps import FrozenModel, Rule, differences, film, lora, tsa, wrap
 
 if TYPE_CHECKING:
     from jaxmeta.models.nnx import Context, NnxNorm, from_nnx
@@ -51,6 +51,7 @@ __all__ = [
     "convolve",
     "convolve_shared",
     "depthwise",
+    "differences",
     "film",
     "film_conv4",
     "flat",

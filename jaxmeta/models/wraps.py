@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import checks
+from jaxmeta import checks, tree
 from jaxmeta.types import Array, Init, Model, PyTree
 
 
@@ -30,6 +30,27 @@ class FrozenModel(NamedTuple):
     def bound(self, frozen: PyTree) -> Model:
         """The model with these weights."""
         return Model(self.init, functools.partial(self.apply, frozen), functools.partial(self.context, frozen))
+
+    def then(self, change: Callable[[PyTree], PyTree]) -> FrozenModel:
+        """The model whose outputs are changed."""
+        return self._replace(apply=lambda *given, **named: change(self.apply(*given, **named)))
+
+    def with_head(self, num_inputs: int, num_outputs: int) -> FrozenModel:
+        """The model with a dense layer behind it, which starts from 0: params are {"body": own, "head": layer}."""
+
+        def init(key: Array) -> dict[str, PyTree]:
+            head = {"kernel": jnp.zeros((num_inputs, num_outputs)), "bias": jnp.zeros(num_outputs)}
+            return {"body": self.init(key), "head": head}
+
+        def apply(frozen: PyTree, params: PyTree, inputs: PyTree, mask: Array | None = None, context: PyTree = ()):
+            head, made = params["head"], self.apply(frozen, params["body"], inputs, mask, context)
+            return made @ head["kernel"] + head["bias"][None]
+
+        return self._replace(
+            init=init,
+            apply=apply,
+            context=lambda frozen, params, support: self.context(frozen, params["body"], support),
+        )
 
 
 class Place(NamedTuple):
@@ -58,7 +79,7 @@ def wrap(
     rule: Rule,
     *,
     where: Callable[[str], bool] = lambda path: True,
-    method: str = "__call__",
+    method: str | Callable[..., PyTree] = "__call__",
 ) -> FrozenModel:
     """Freezes a linen module and puts adapters at its layers, whatever its code.
 
@@ -68,7 +89,7 @@ def wrap(
       example_inputs: inputs [n, ...], or their shapes.
       rule: `tsa`, `film`, `lora(rank)`, or one of your own.
       where: (path) -> bool, the layers that may have an adapter, by paths such as "Block_3/Conv_0".
-      method: what of the module is called.
+      method: what of the module is called: a name, or (module, inputs) -> outputs.
 
     Returns:
       A FrozenModel whose params are {path: adapter}; where they are as `init` made them, its outputs are the module's.
@@ -111,11 +132,56 @@ def wrap(
     return FrozenModel(variables, init, apply)
 
 
+def differences(
+    module: nn.Module,
+    variables: PyTree,
+    example_inputs: PyTree,
+    *,
+    where: Callable[[str], bool] = lambda path: True,
+    method: str | Callable[..., PyTree] = "__call__",
+) -> FrozenModel:
+    """Freezes a linen module and adds a trainable difference, 0 at first, to all weights that a call uses.
+
+    So the whole network is trained, and what is kept of it is how far each weight went.
+
+    Args:
+      module, variables, example_inputs, method: as for `wrap`.
+      where: (path) -> bool, the weights that may change, by paths such as "Block_3/Conv_0/kernel".
+
+    Returns:
+      A FrozenModel whose params are {path: difference}.
+
+    Raises:
+      ValueError: if `where` leaves none.
+    """
+    called = lambda key, inputs: module.init(key, inputs, method=method)  # noqa: E731
+    used = jax.eval_shape(called, jax.random.key(0), example_inputs)["params"]
+    shapes = {path: leaf.shape for path, leaf in zip(tree.paths(used), jax.tree.leaves(used), strict=True)}
+    places = {path: shape for path, shape in shapes.items() if where(path)}
+    if not places:
+        checks.fail("differences: where", f"at least one of {', '.join(shapes)}", "none of them")
+
+    def init(key: Array) -> dict[str, Array]:
+        del key
+        return {path: jnp.zeros(shape) for path, shape in places.items()}
+
+    def apply(
+        frozen: PyTree, params: Mapping[str, Array], inputs: PyTree, mask: Array | None = None, context: PyTree = ()
+    ) -> PyTree:
+        del mask, context
+        leaves, structure = jax.tree.flatten(frozen["params"])
+        names = tree.paths(frozen["params"])
+        moved = [leaf + params[name] if name in params else leaf for name, leaf in zip(names, leaves, strict=True)]
+        return module.apply({**frozen, "params": structure.unflatten(moved)}, inputs, method=method)
+
+    return FrozenModel(variables, init, apply)
+
+
 def _path(called: Any) -> str:
     return "/".join(called.module.path)
 
 
-def _places(module: nn.Module, variables: PyTree, example_inputs: PyTree, method: str) -> dict[str, Place]:
+def _places(module: nn.Module, variables: PyTree, example_inputs: PyTree, method: Any) -> dict[str, Place]:
     """The layers that have weights of their own and map an array to an array, in the order in which they are called."""
     found: dict[str, Place] = {}
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import optax
 
-from jaxmeta import checks, datasets, inner, models, tasks
+from jaxmeta import checks, datasets, inner, learners, models, tasks
 from jaxmeta.recipes import domains
 from jaxmeta.recipes.kinds import Shape
 from jaxmeta.recipes.recipe import Recipe
@@ -55,6 +55,8 @@ def check(recipe: Recipe) -> None:
     name, has_classes = recipe.adaptation.learner, recipe.scoring.has_classes
     if name == "from_scratch" and recipe.budget.steps:
         checks.fail("`steps`", "0, since from_scratch learns nothing before a task", recipe.budget.steps)
+    if task.adapters != "none" and not task.encoder:
+        checks.fail("`adapters`", "none without an `encoder`", task.adapters)
     if task.encoder and not has_classes:
         checks.fail("`encoder`", "none for `criterion` squared_error, whose inputs are no pictures", repr(task.encoder))
     if not entry.has_head and not has_classes:
@@ -89,10 +91,22 @@ def shape(recipe: Recipe, sample: tasks.Sample) -> Shape:
 def network(recipe: Recipe, shape: Shape) -> Model:
     """The network of a recipe's learner."""
     kind, entry = domains.kind(recipe.task), recipe.entry
+    if kind.frozen is not None:
+        return learners.whole(_frozen(recipe))
     if entry.network == "maps":
         return kind.maps(recipe.network, shape)
     context = recipe.adaptation.num_context_params if entry.network == "conditioned" else 0
     return kind.network(recipe.network, shape, shape.outputs if entry.has_head else None, context)
+
+
+@functools.cache
+def _frozen(recipe: Recipe) -> models.FrozenModel:
+    kind, entry = domains.kind(recipe.task), recipe.entry
+    assert kind.frozen is not None
+    if entry.network != "plain":
+        wanted = "one that fits a network with frozen weights, such as tuned_protonet, protonet or maml"
+        checks.fail("`learner`", wanted, recipe.adaptation.learner)
+    return kind.frozen(recipe.task, recipe.task.ways if entry.has_head else None)
 
 
 def _outputs(shape: Shape, model: Model) -> tuple[int, ...]:
@@ -131,7 +145,22 @@ def _learner(recipe: Recipe, shape: Shape, ways: int, num_steps: int, batch_size
 def _made(
     recipe: Recipe, shape: Shape, ways: int, num_steps: int, batch_size: int | None, rate: float | Array
 ) -> MetaLearner:
-    kind, own, model = domains.kind(recipe.task), recipe.adaptation, network(recipe, shape)
+    make = functools.partial(_of, recipe, shape, ways, num_steps, batch_size, rate)
+    if domains.kind(recipe.task).frozen is None:
+        return make(network(recipe, shape))
+    return learners.over_frozen(make, _frozen(recipe))
+
+
+def _of(
+    recipe: Recipe,
+    shape: Shape,
+    ways: int,
+    num_steps: int,
+    batch_size: int | None,
+    rate: float | Array,
+    model: Model,
+) -> MetaLearner:
+    kind, own = domains.kind(recipe.task), recipe.adaptation
     return recipe.entry.make(
         {
             "model": lambda: model,

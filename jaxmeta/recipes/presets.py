@@ -43,6 +43,8 @@ _GLYPHS: dict[str, dict[str, Any]] = {
     "relation_net": {**_PAIRS, "criterion": "relation_score"},
     "r2d2": _EPISODES,
     "ridge_classifier": _EPISODES,
+    "laplacian_shot": _EPISODES,
+    "tuned_protonet": {**_EPISODES, "inner_steps": 3, "inner_steps_test": 5, "inner_learning_rate": 0.1},
 }  # fmt: skip
 
 # Without a bound on the outer gradient one step through a sharp place undoes thousands: maml-regression ended at 1.4 to

@@ -17,6 +17,7 @@ PolarityName = Literal["as_is", "ink", "invert"]
 NormName = Literal["batch", "support", "task", "instance", "layer", "group", "none"]
 DownsamplingName = Literal["stride", "max_pool"]
 AugmentName = Literal["none", "affine"]
+AdaptersName = Literal["none", "tsa", "film", "lora", "all"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +89,9 @@ class Task:
     encoder: str = ""
     """A pretrained encoder, whose features take the place of pictures: efficientnet_lite0, or the path of a
     checkpoint."""
+    adapters: AdaptersName = "none"
+    """What may change in the encoder's last layers; the first ones' maps are computed once. tsa: residual 1 x 1
+    convolutions; film: norms alone; lora: dense layers, of a ViT; all: every weight; none: its features serve."""
     criterion: CriterionName = "cross_entropy"
     """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values."""
     picture: tuple[int, int, int] = (28, 28, 1)

@@ -357,10 +357,13 @@ def _shape(run: RunFolder, recipe: Recipe) -> Shape:
 
 def parameters(run: RunFolder, recipe: Recipe, shape: Shape) -> PyTree:
     """The run's meta_params, held against the shapes that its recipe asks for."""
-    like = jax.eval_shape(recipes.training_learner(recipe, shape).init, jax.random.key(0))
+    start = recipes.training_learner(recipe, shape).init
+    like = jax.eval_shape(start, jax.random.key(0))
     if recipe.entry.is_pretrained:
         inputs = jax.ShapeDtypeStruct((1, *shape.inputs), "float32")
         finish = functools.partial(baselines.with_population, recipes.network(recipe, shape))
         like = jax.eval_shape(finish, like, inputs)
     memory.check(f"{run.path}/config.json, parameters", memory.size(like))
+    if recipes.kind(recipe.task).frozen is not None:  # weights that no run folder holds
+        like = start(jax.random.key(0))
     return jax.tree.map(jnp.asarray, run.meta_params(like))

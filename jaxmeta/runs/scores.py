@@ -96,7 +96,9 @@ def row(
 def floor_rows(recipe: Recipe, test: Test) -> list[Row]:
     """What raw inputs alone reach: zero is not chance."""
     methods = recipes.floors(recipe, test.facts["ways"])
-    return [row(recipe, method, learner, {}, test, tested=0) | {"norm": None} for method, learner in methods.items()]
+    own = {"test": test, "tested": 0}
+    start = jax.random.key(recipe.seed)
+    return [row(recipe, method, each, each.init(start), **own) | {"norm": None} for method, each in methods.items()]
 
 
 def trained_row(

@@ -48,6 +48,9 @@ def opened(recipe: Recipe, *, data_dir: str | None = None) -> tuple[Recipe, Sour
     recipes.check(recipe)
     recipe = recipe.replace(task=recipes.complete(recipe.task, data_dir=data_dir))
     task = recipe.task
+    if recipe.entry.is_pretrained and not recipes.kind(task).pretrains:
+        wanted = f"one that trains on tasks, as {recipes.kind(task).name} are"
+        checks.fail("`learner`", wanted, recipe.adaptation.learner)
     if recipe.entry.is_pretrained:
         return _labelled(recipe, data_dir)
     domain = recipes.domains.open(task.domain, "train", task=task, data_dir=data_dir)

@@ -266,7 +266,11 @@ def _cell(setting: Setting, meeting: Meeting, method: str, drawn: Drawn) -> list
     if method not in meeting.source.families:
         plain = methods.plain(setting, meeting.target)
         learner = recipes.floors(plain, plan.ways)[method]
-        return [scores.row(plain, method, learner, {}, test, tested=0) | facts | {"norm": None}]
+        return [
+            scores.row(plain, method, learner, learner.init(jax.random.key(plan.seed)), test, tested=0)
+            | facts
+            | {"norm": None}
+        ]
     name, family, tested, meta_params = meeting.source.ready(method)
     own = tested.adaptation
     facts |= {"inner_learning_rate": own.inner_learning_rate if tested.entry.has_steps else None}

@@ -60,6 +60,9 @@ _METHODS = {
         tuned=True, fine_tunes=True,
     ),
     "frozen_ridge": Method("baseline", None, {"learner": "ridge_classifier"}),
+    "frozen_tuned": Method(
+        "baseline", None, {"learner": "tuned_protonet", "inner_optimizer": "adam"}, tuned=True, fine_tunes=True
+    ),
     "pmf": Method("learner", "pmf", {}, tuned=True, fine_tunes=True),
     # It starts from prototypes, whose gradient grows with the features: a rate that fits one shot diverges at five.
     "proto_maml": Method("learner", "proto_maml", {}, tuned=True),
@@ -104,7 +107,7 @@ def _asked(recipe: Recipe, setting: Setting, source: str) -> Recipe:
     same: dict[str, Any] = {
         name: getattr(plan, name) for name in ("ways", "num_filters", "downsampling", "polarity", "seed")
     }
-    same |= {name: getattr(form, name) for name in ("kind", "num_features", "encoder", "picture")}
+    same |= {name: getattr(form, name) for name in ("kind", "num_features", "encoder", "adapters", "picture")}
     if recipe.task.criterion != "relation_score":
         same["criterion"] = plan.criterion
     if recipe.entry.has_head:

@@ -11,9 +11,13 @@ import jax
 
 from jaxmeta import checks, recipes
 from jaxmeta.recipes import ENTRIES, Place, Recipe, Task
-from jaxmeta.recipes.recipe import AugmentName, DownsamplingName, NormName, PolarityName
+from jaxmeta.recipes.recipe import AdaptersName, AugmentName, DownsamplingName, NormName, PolarityName
 
-_LEARNERS = {name: name for name in ENTRIES} | {"pmf": "proto_maml", "frozen_ridge": "ridge_classifier"}
+_LEARNERS = {name: name for name in ENTRIES} | {
+    "pmf": "proto_maml",
+    "frozen_ridge": "ridge_classifier",
+    "frozen_tuned": "tuned_protonet",
+}
 """{method: its learner}"""
 if TYPE_CHECKING:
     MethodName = str
@@ -31,12 +35,15 @@ class Plan:
     """Domains to adapt to; of one that is also a source, classes that training did not see."""
     learners: tuple[MethodName, ...] = ("protonet", "maml", "fine_tune", "simple_shot", "from_scratch")
     """Learners and baselines; pmf: pre-trained, then meta-trained as protonet, then fine-tuned on the support set;
-    frozen_ridge: a ridge classifier of features as they come, which nothing trains."""
+    frozen_ridge: a ridge classifier of features as they come, which nothing trains; frozen_tuned: likewise, once the
+    adapters were trained on the support set."""
     runs: tuple[str, ...] = ()
     """Run folders of `jaxmeta train` that take part as they are."""
     encoder: str = ""
     """A pretrained encoder, whose features take the place of pictures: efficientnet_lite0, or the path of a
     checkpoint."""
+    adapters: AdaptersName = "none"
+    """What may change in the encoder's last layers: tsa, film, lora, all; none: its features serve."""
     criterion: Literal["cross_entropy", "squared_error"] = "cross_entropy"
     """The loss: cross_entropy of labels, squared_error of values."""
     ways: int = 5
@@ -167,8 +174,8 @@ def setting(plan: Plan, data_dir: str | None) -> Setting:
     Raises:
       ValueError: if they are not, or a method does not fit their kind.
     """
-    form = Task(encoder=plan.encoder, criterion=plan.criterion, picture=plan.picture, polarity=plan.polarity,
-                ways=plan.ways, train_ways=plan.ways, shots=min(plan.shots))  # fmt: skip
+    form = Task(encoder=plan.encoder, adapters=plan.adapters, criterion=plan.criterion, picture=plan.picture,
+                polarity=plan.polarity, ways=plan.ways, train_ways=plan.ways, shots=min(plan.shots))  # fmt: skip
     names = [part for domain in (*plan.sources, *plan.targets) for part in recipes.parts(domain)]
     found = recipes.domains.joined(form, [Place(part, "train", data_dir) for part in names], _BOTH)
     kind = recipes.kind(found)

@@ -24,8 +24,12 @@ needs_lite0 = pytest.mark.skipif(
 def check_golden(name, module, variables, sides):
     apply = jax.jit(lambda variables, pictures: module.apply(variables, pictures, method="stages"))
     for height, width in sides:
-        stages = apply(variables, made.pictures(height, width))
+        pictures = made.pictures(height, width)
+        stages = apply(variables, pictures)
         np.testing.assert_allclose(stages[-1], GOLDEN[f"{name} {height}x{width}"], rtol=1e-4, atol=1e-4)
+        if height == width:  # in two parts it is the same
+            trunk = module.apply(variables, pictures, method="trunk")
+            np.testing.assert_allclose(module.apply(variables, trunk, method="rest")[0], stages[-1], 1e-4, 1e-4)
     return stages
 
 

@@ -22,11 +22,18 @@ SIDE, RUNS = 12, {"domain": "shapes.npz", "encoder": "efficientnet_lite0", "quer
 class Tiny(nn.Module):
     """Two convolutions; pictures of any size."""
 
-    @nn.compact
+    def setup(self):
+        self.first, self.second = nn.Conv(3, (3, 3), (2, 2)), nn.Conv(4, (3, 3))
+
     def views(self, pictures):
-        first = nn.relu(nn.Conv(3, (3, 3), (2, 2))(pictures))
-        second = nn.relu(nn.Conv(4, (3, 3))(first))
-        return second.mean(axis=(1, 2)), (second, first)
+        return self.rest(self.trunk(pictures))
+
+    def trunk(self, pictures):
+        return nn.relu(self.first(pictures))
+
+    def rest(self, trunk):
+        second = nn.relu(self.second(trunk))
+        return second.mean(axis=(1, 2)), (second, trunk)
 
 
 @pytest.fixture(autouse=True)
@@ -178,6 +185,10 @@ def test_what_adapt_refuses(words, said, folders, capsys):
     ("changes", "said"),
     [
         ({"criterion": "squared_error", "learner": "maml", "domain": "sinusoid"}, "`encoder`: expected none for"),
+        ({"adapters": "film"}, "wrap: expected a network with layers that this adapter fits"),
+        ({"adapters": "tsa", "encoder": ""}, "`adapters`: expected none without an `encoder`, got tsa"),
+        ({"adapters": "tsa", "learner": "relation_net"}, "expected one that fits a network with frozen weights"),
+        ({"adapters": "tsa", "learner": "simple_shot"}, "expected one that trains on tasks, as adapted are"),
         ({"augment": "affine"}, "`augment`: expected none, since features are computed once"),
         ({"domain": "tabular"}, "`domain`: expected pictures, as the encoder takes, got 'tabular'"),
         ({"learner": "relation_net"}, "expected pictures, which have feature maps"),
@@ -199,3 +210,52 @@ def test_a_transfer_over_features():
     means = {row["method"]: row["single"]["mean"] for row in rows}
     assert {"frozen_ridge", "maml", "maml, untrained", "frozen features, nearest centroid"} < set(means)
     assert means["frozen_ridge"] > 0.6
+
+
+def test_without_steps_adapters_change_nothing(tiny):
+    """What the last layers make of the trunk is what the features are."""
+    recipe = recipes.get("photos").replace(**RUNS, ways=2, train_ways=2, shots=2, num_tasks=6)
+    plain = runs.train(recipe).score(num_tasks=6)
+    for adapters in ("tsa", "all"):
+        rows = runs.train(recipe.replace(adapters=adapters)).score(num_tasks=6)
+        assert [row["method"] for row in rows] == [row["method"] for row in plain]
+        for ours, theirs in zip(rows, plain, strict=True):
+            assert ours["single"]["per_task"] == theirs["single"]["per_task"]
+
+
+@pytest.mark.product(learner=("tuned_protonet", "anil"))
+@pytest.mark.parametrize("learner", ["tuned_protonet", "protonet", "maml", "anil"])
+def test_a_run_over_adapters(learner, tiny):
+    changes = {"ways": 2, "train_ways": 2, "shots": 2, "num_tasks": 4, "validation_tasks": 4, "tasks_per_step": 2}
+    recipe = recipes.get("tuned-protonet-strokes").replace(**RUNS, **changes, learner=learner, adapters="tsa", steps=5)
+    run = runs.train(recipe, folder="run")
+    rows = {row["method"]: row["single"]["mean"] for row in run.score(num_tasks=10)}
+    assert rows[learner] > 0.6
+    # The encoder's weights are of no run: a folder holds the adapters alone.
+    kept = pathlib.Path("run/meta_params.msgpack").read_bytes()
+    assert len(kept) < 2000 + sum(leaf.nbytes for leaf in jax.tree.leaves(run.meta_params.learned))
+    assert not any(np.asarray(leaf).tobytes() in kept for leaf in jax.tree.leaves(tiny.variables) if leaf.any())
+    opened = runs.open("run")
+    assert opened.recipe.task.adapters == "tsa"
+    assert {row["method"]: row["single"]["mean"] for row in opened.score("shapes.npz", num_tasks=10)} == rows
+
+
+def test_adapters_of_a_run_serve_own_pictures(folders, capsys):
+    changes = {"ways": 2, "train_ways": 2, "num_tasks": 2, "validation_tasks": 2, "tasks_per_step": 2, "steps": 2}
+    recipe = recipes.get("tuned-protonet-strokes").replace(**RUNS, **changes, adapters="tsa")
+    runs.train(recipe, folder="run")
+    assert cli.main(["adapt", "run", "--support", "own", "--inputs", "given"]) == 0
+    rows = list(csv.DictReader(pathlib.Path("predictions.csv").read_text().splitlines()))
+    assert all(row["input"].startswith(row["prediction"]) for row in rows)
+
+
+def test_a_transfer_over_adapters():
+    np.savez("others.npz", images=shapes(5, 8)[:, :, ::-1], labels=np.repeat(np.arange(5), 8))
+    rows = transfer.matrix(
+        ["shapes.npz"], ["others.npz"], ["frozen_ridge", "frozen_tuned", "maml"],
+        encoder="efficientnet_lite0", adapters="tsa", shots=(2,), ways=2, num_tasks=4, queries=3, effort=0.001,
+        fine_tune_steps=3, tune_tasks=2,
+    )  # fmt: skip
+    assert not [row["error"] for row in rows if "error" in row]
+    means = {row["method"]: row["single"]["mean"] for row in rows}
+    assert {"frozen_ridge", "frozen_tuned", "maml", "frozen features, nearest centroid"} < set(means)

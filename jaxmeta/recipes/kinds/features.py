@@ -20,6 +20,7 @@ from jaxmeta.types import Array, Batch, MetaLearner, Model, PyTree
 
 SCALE = 3.0  # of embeddings at first: distances of parts of length 1 are small, and their softmax nearly flat
 PENALTY = 0.01  # of logistic regression, likewise
+CENTROID, REGRESSION = "frozen features, nearest centroid", "frozen features, logistic regression"
 
 
 @functools.lru_cache(maxsize=4)
@@ -42,12 +43,14 @@ def _complete(task: Task, places: Sequence[Place]) -> Task:
     return dataclasses.replace(pictures.PICTURES.complete(task, places), picture=(*asked[:2], 3))
 
 
-def _encoder(task: Task) -> encoders.Encoder:
+def form(task: Task) -> encoders.Encoder:
+    """The task's encoder, for pictures of the task's size."""
     return encoder(task.encoder)._replace(picture=task.picture)
 
 
 def _encoded(task: Task, inputs: np.ndarray) -> np.ndarray:
-    return features.features(_encoder(task), inputs)
+    encode = features.features if task.adapters == "none" else features.trunk
+    return encode(form(task), inputs)
 
 
 def _pictures(task: Task, place: Place) -> datasets.Examples:
@@ -83,7 +86,7 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
 
 def _sealed(task: Task, domain: Domain) -> Domain:
     """The domain whose checksums name the encoder, too."""
-    return domain._replace(checksums=domain.checksums | {"encoder": _encoder(task).checksum})
+    return domain._replace(checksums=domain.checksums | {"encoder": form(task).checksum})
 
 
 def _across(task: Task, place: Place, other: Place, sizes: Sizes) -> Domain:
@@ -102,7 +105,7 @@ def _augmented(task: Task, sample: tasks.Sample) -> tasks.Sample:
 
 
 def _shape(task: Task) -> Shape:
-    return Shape((sum(features.dims(_encoder(task))),), task.ways)
+    return Shape((sum(features.dims(form(task))),), task.ways)
 
 
 def _network(network: Network, shape: Shape, outputs: int | None, num_context_params: int) -> Model:
@@ -122,12 +125,12 @@ def _gains(size: int) -> Model:
 
 def _floors(task: Task, ways: int) -> dict[str, MetaLearner]:
     """What those features give that the encoder is known for."""
-    criterion, own = SCORINGS[task.criterion].criterion, features.dims(_encoder(task))[0]
+    criterion, own = SCORINGS[task.criterion].criterion, features.dims(form(task))[0]
     known = models.from_functions(lambda key: (), lambda params, inputs: inputs[:, :own])
     regression = baselines.logistic_regression(criterion, num_ways=ways, penalty=PENALTY)
     return {
-        "frozen features, nearest centroid": baselines.cosine_centroid(known, criterion, num_ways=ways),
-        "frozen features, logistic regression": regression._replace(
+        CENTROID: baselines.cosine_centroid(known, criterion, num_ways=ways),
+        REGRESSION: regression._replace(
             adapt=lambda params, support, key: regression.adapt(params, _first(support, own), key),
             predict=lambda params, adapted, inputs, mask=None: regression.predict(
                 params, adapted, inputs[:, :own], mask

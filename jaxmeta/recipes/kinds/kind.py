@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxmeta import datasets, tasks
+from jaxmeta.models import FrozenModel
 from jaxmeta.recipes.kinds.facts import Facts
 from jaxmeta.recipes.kinds.frames import Frame
 from jaxmeta.recipes.kinds.seen import Seen
@@ -128,3 +129,5 @@ class Kind(NamedTuple):
     """(task, files, ways of the head or 0 for any) -> what is adapted to and predicted."""
     read_inputs: Callable[[Task, Own, Frame], tuple[list[str], np.ndarray]]
     """(task, files, frame of a support set) -> the names of inputs, and these as `read` would have given them."""
+    frozen: Callable[[Task, int | None], FrozenModel] | None = None
+    """(task, outputs or None for features) -> a network of which a part is given, instead of `network`."""
