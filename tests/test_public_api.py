@@ -15,8 +15,8 @@ def test_names():
         "Batch", "Episode", "MetaLearner", "MetaState", "MetaTrainer", "Model", "anil", "audit", "baselines", "boil",
         "cavia", "criteria", "datasets", "evaluate", "fomaml", "imaml", "inner", "learned_optimizer", "maml",
         "laplacian_shot", "maml_plus_plus", "matching_net", "meta_sgd", "meta_trainer", "models", "partial_maml",
-        "proto_maml", "protonet", "query_loss", "r2d2", "recipes", "relation_net", "reptile", "ridge_classifier", "runs",
-        "statistics", "tasks", "transfer", "tuned", "tuned_protonet", "encoders",
+        "proto_maml", "protonet", "query_loss", "r2d2", "recipes", "relation_net", "reptile", "ridge_classifier",
+        "runs", "statistics", "tasks", "transfer", "tuned", "tuned_protonet", "encoders",
     }  # fmt: skip
     for name in jaxmeta.__all__:
         assert getattr(jaxmeta, name).__doc__
