@@ -1,6 +1,8 @@
 """The algorithms, one file each."""
 
 from jaxmeta.learners.cavia import cavia
+from jaxmeta.learners.context_policy import context_policy
+from jaxmeta.learners.e_maml import e_maml
 from jaxmeta.learners.imaml import imaml
 from jaxmeta.learners.learned_optimizer import learned_optimizer
 from jaxmeta.learners.maml import fomaml, maml
@@ -21,6 +23,8 @@ __all__ = [
     "annealed_step_weights",
     "boil",
     "cavia",
+    "context_policy",
+    "e_maml",
     "fomaml",
     "imaml",
     "learned_optimizer",
