@@ -33,7 +33,7 @@ import jaxmeta
 from jaxmeta import control, criteria, models, provenance, statistics, tables, tasks, training
 from jaxmeta.types import MetaLearner, adapted_predictor
 
-SHOTS, TASKS, HELD_OUT, VALIDATION, EVERY, STEPS, SEEDS = 20, 20, 40, 20, 25, 3, 3
+SHOTS, TASKS, HELD_OUT, VALIDATION, EVERY, STEPS, SEEDS = 20, 20, 40, 20, 50, 3, 3
 INNER = criteria.policy_gradient()
 OUTER = criteria.policy_gradient(scale=criteria.normalised)
 NUM_CONTEXT = 8
@@ -232,7 +232,7 @@ def measured(name: str, domain: Domain) -> list[dict]:
     tried: dict[float, float] = {}
     rates = (0.0,) if name == BASELINE else (domain.rates if name != "context" else domain.rates[:1])
     if len(rates) > 1:
-        tried = {rate: train(own, made, domain, rate, 0, 2 * EVERY)[1] for rate in rates}
+        tried = {rate: train(own, made, domain, rate, 0, EVERY)[1] for rate in rates}
     rate = max(tried, key=tried.__getitem__) if tried else rates[0]
     tuned = time.perf_counter() - began
     rows = []

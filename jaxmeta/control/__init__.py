@@ -1,6 +1,7 @@
 """Environments in pure JAX, and what a policy meets in them."""
 
 from jaxmeta.control.arm import BODIES, Arm, arm
+from jaxmeta.control.arm import places as arm_places
 from jaxmeta.control.cartpole import CartPole, cartpole
 from jaxmeta.control.chain import Chain, chain, enumerated
 from jaxmeta.control.distributions import Gaussian, divergence, log_probability, mean_action, sample
@@ -33,6 +34,7 @@ __all__ = [
     "Trajectories",
     "advantages",
     "arm",
+    "arm_places",
     "cartpole",
     "chain",
     "discounted",

@@ -106,6 +106,7 @@ def meta_gradient(form, num_steps, gradient=inner.mixed_mode):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("num_steps", [1, 2, 3])
+@pytest.mark.product(mode=("mixed_mode",))
 def test_the_meta_gradient_with_loaded_dice_is_exact(num_steps, mode):
     assert relative(meta_gradient(criteria.loaded_dice, num_steps, MODES[mode]), exact_meta_gradient(num_steps)) < 1e-10
 
@@ -131,6 +132,7 @@ def test_at_horizon_one_the_ratio_is_exact():
 
 @pytest.mark.parametrize(("horizon", "num_steps"), [(3, 1), (2, 2)])
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.product(mode=("mixed_mode",), num_steps=(1,))
 def test_e_maml_adds_the_gradient_of_what_is_sampled(horizon, num_steps, mode):
     """Adaptation is to one trajectory a step; over all of them, weighted, the gradient is that of the expectation."""
     env, key = task(horizon), jax.random.key(0)
