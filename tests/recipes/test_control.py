@@ -105,3 +105,21 @@ def test_policies_are_transferred_to_other_bodies(tmp_path):
 
 def test_the_table_of_learners_says_who_acts():
     assert {name for name, entry in ENTRIES.items() if entry.acts} == {"e_maml", "context_policy"}
+
+
+@pytest.mark.long
+def test_pictures_of_a_run(tmp_path, capsys):
+    from PIL import Image
+
+    from jaxmeta.cli import main
+
+    runs.train(recipes.get("maml-arm").replace(**SMALL), folder=tmp_path / "run")
+    options = ["--num-tasks", "2", "--inner-steps", "1", "--pictures", "--domain", "arm:crossed"]
+    assert main(["evaluate", str(tmp_path / "run"), *options]) == 0
+    folder = tmp_path / "run" / "evaluation"
+    assert "maml, 0 steps" in capsys.readouterr().out
+    for name in ("learning.png", "trajectories.png"):
+        with Image.open(folder / name) as picture:
+            assert picture.size[0] > 300
+    with Image.open(folder / "arm.gif") as frames:
+        assert (getattr(frames, "n_frames", 1), frames.size[0]) == (50, 4 * 200)
