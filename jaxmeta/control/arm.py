@@ -34,7 +34,8 @@ class _State(NamedTuple):
 
 _BODIES: dict[str, tuple[list[list[float]], list[float]]] = {
     "same": ([[1.0, 0.0], [0.0, 1.0]], [0.5, 0.5]),
-    "crossed": ([[0.0, 1.0], [1.0, 0.0]], [0.5, 0.5]),
+    "crossed": ([[1.0, 0.5], [0.5, 1.0]], [0.5, 0.5]),
+    "swapped": ([[0.0, 1.0], [1.0, 0.0]], [0.5, 0.5]),
     "long": ([[1.0, 0.0], [0.0, 1.0]], [0.75, 0.65]),
 }
 BODIES = tuple(_BODIES)
@@ -48,8 +49,8 @@ def arm(*, num_shots: int, num_queries: int, body: str = "same", horizon: int = 
 
     Args:
       num_shots, num_queries: trajectories of a rollout to adapt and to judge by.
-      body: "same": each motor turns its own joint, links of 0.5; "crossed": each turns the other's; "long": links of
-        0.75 and 0.65.
+      body: "same": each motor turns its own joint, links of 0.5; "crossed": each turns the other's half as much, too;
+        "swapped": each turns the other's alone; "long": links of 0.75 and 0.65.
       horizon: steps of a trajectory.
 
     Raises:

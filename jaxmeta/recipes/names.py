@@ -7,7 +7,7 @@ import pathlib
 
 from jaxmeta import datasets
 
-CONTROL = ("navigation", "arm", "arm:crossed", "arm:long", "pendulum", "cartpole", "grid")
+CONTROL = ("navigation", "arm", "arm:crossed", "arm:swapped", "arm:long", "pendulum", "cartpole", "grid")
 PROCEDURAL = ("strokes", "drawn_strokes", "sinusoid", "tabular", *CONTROL)
 
 

@@ -68,9 +68,9 @@ class Task:
 
     domain: str = "omniglot"
     """Names that `jaxmeta domains` lists, tfds:NAME, or paths, with commas between several: a folder of class folders,
-    an npz, or a csv; for policy_gradient navigation, arm, arm:crossed, arm:long, pendulum, cartpole or grid; for
-    squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
-    targets [tasks, n, m]."""
+    an npz, or a csv; for squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
+    targets [tasks, n, m]; for policy_gradient navigation, pendulum, cartpole, grid, arm or one of its bodies, such as
+    arm:crossed."""
     kind: str = ""
     """features, control, pictures, tables or functions; by default what a look at the domain says."""
     target_column: str = ""

@@ -98,13 +98,14 @@ def test_navigation_ends_at_the_goal():
     np.testing.assert_allclose(found.observations[0, 2:, 0], 0.2, atol=1e-6)
 
 
-def test_a_crossed_arm_turns_the_other_joint():
+def test_bodies_turn_other_joints():
     speeds = {}
     for body in control.BODIES:
         env = env_of("arm", 1, horizon=2, body=body)
         speeds[body] = np.asarray(control.rollout(always(env, [1.0, 0.0]), env, KEY).observations[0, 1, 4:6])
     np.testing.assert_allclose(speeds["same"], [0.4, 0], atol=1e-6)
-    np.testing.assert_allclose(speeds["crossed"], [0, 0.4], atol=1e-6)
+    np.testing.assert_allclose(speeds["crossed"], [0.4, 0.2], atol=1e-6)
+    np.testing.assert_allclose(speeds["swapped"], [0, 0.4], atol=1e-6)
     assert 0 < speeds["long"][0] < 0.4
     places = control.arm_places(env_of("arm").parameters, jnp.array([jnp.pi / 2, 0.0]))
     np.testing.assert_allclose(places, [[0, 0.5], [0, 1]], atol=1e-6)
@@ -197,7 +198,7 @@ def test_what_is_refused():
     params = policy.init(KEY)
     with pytest.raises(ValueError, match=r"policy: expected one that takes observations \[n, 2\], got"):
         control.rollout(lambda inputs, mask=None: policy.apply(params, inputs), env, KEY)
-    with pytest.raises(ValueError, match=r"arm: body: expected one of same, crossed, long, got 'short'"):
+    with pytest.raises(ValueError, match=r"arm: body: expected one of same, crossed, swapped, long, got 'short'"):
         control.arm(num_shots=1, num_queries=1, body="short")
     with pytest.raises(TypeError, match=r"policy_gradient: expected an Environment, got Batch"):
         criteria.policy_gradient()(uniform(env), jaxmeta.Batch(jnp.ones(1), jnp.ones(1)), KEY)
