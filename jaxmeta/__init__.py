@@ -13,13 +13,28 @@ except ValueError as _error:  # of a variable such as JAX_NUM_CPU_DEVICES, which
     print(f"jaxmeta: {_error}", file=_sys.stderr)
     _sys.exit(2)
 
-from jaxmeta import baselines, criteria, datasets, encoders, inner, models, recipes, runs, statistics, tasks, transfer
+from jaxmeta import (
+    baselines,
+    control,
+    criteria,
+    datasets,
+    encoders,
+    inner,
+    models,
+    recipes,
+    runs,
+    statistics,
+    tasks,
+    transfer,
+)
 from jaxmeta.auditing import audit
 from jaxmeta.evaluation import evaluate
 from jaxmeta.learners import (
     anil,
     boil,
     cavia,
+    context_policy,
+    e_maml,
     fomaml,
     imaml,
     laplacian_shot,
@@ -38,6 +53,7 @@ from jaxmeta.learners import (
     tuned,
     tuned_protonet,
 )
+from jaxmeta.policy_trainers import ppo_trainer, trust_region_trainer
 from jaxmeta.training import MetaState, MetaTrainer, meta_trainer
 from jaxmeta.types import Batch, Episode, MetaLearner, Model, query_loss
 
@@ -55,8 +71,11 @@ __all__ = [
     "baselines",
     "boil",
     "cavia",
+    "context_policy",
+    "control",
     "criteria",
     "datasets",
+    "e_maml",
     "encoders",
     "evaluate",
     "fomaml",
@@ -71,6 +90,7 @@ __all__ = [
     "meta_trainer",
     "models",
     "partial_maml",
+    "ppo_trainer",
     "proto_maml",
     "protonet",
     "query_loss",
@@ -83,6 +103,7 @@ __all__ = [
     "statistics",
     "tasks",
     "transfer",
+    "trust_region_trainer",
     "tuned",
     "tuned_protonet",
 ]

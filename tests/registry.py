@@ -178,6 +178,22 @@ LEARNERS = {
 }
 
 
+def small_policy(num_context: int = 0) -> Model:
+    """Of `control.chain`."""
+    return models.categorical_policy(3 + num_context, 2, hidden=(6,), activation=jax.nn.tanh)
+
+
+def _e_maml():
+    return learners.e_maml(small_policy(), criteria.policy_gradient(), optax.sgd(0.5), num_steps=1)
+
+
+def _context_policy():
+    encoder = models.mlp(3 + 2 + 2, 4, hidden=(6,))
+    return learners.context_policy(small_policy(4), encoder, criteria.policy_gradient(), num_context_params=4)
+
+
+# Learners for policies alone; tests/control runs the protocol over them.
+ACTING = {"e_maml": _e_maml, "context_policy": _context_policy}
 SIZES = {"num_features": 8, "num_classes": WAYS, "num_ways": WAYS}
 
 

@@ -274,4 +274,4 @@ def test_the_registry_names_every_learner():
 
     # anil and boil are partial_maml's learners; the weights are an argument of maml_plus_plus; the last three take any.
     others = {"partial_maml", "annealed_step_weights", "over_frozen", "tuned", "whole"}
-    assert set(registry.LEARNERS) == set(learners.__all__) - others
+    assert set(registry.LEARNERS | registry.ACTING) == set(learners.__all__) - others

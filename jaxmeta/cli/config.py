@@ -117,6 +117,9 @@ class Evaluate:
     """Seed of the tasks."""
     data_dir: str | None = None
     """Where the data sets lie; JAXMETA_DATA is the default."""
+    pictures: bool = False
+    """Beside results.json learning.png and, of navigation and the arm, trajectories.png before and after each step and
+    arm.gif; needs matplotlib and pillow."""
     out: str | None = None
     """Folder for results.json; RUN/evaluation is the default."""
     force: bool = False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from jaxmeta import datasets
+from jaxmeta import datasets, recipes
 from jaxmeta.cli.config import Domains
 
 _LINE = "{:<30} {:<15} {:>8} {:>9}  {}"
 _ENDLESS = {
     "sinusoid": ("regression", "a value"),
     "tabular": ("tables", "any"),
+    **dict.fromkeys(recipes.CONTROL, ("control", "returns")),
     "strokes": ("glyph", "endless"),
     "drawn_strokes": ("glyph", "1,000"),
 }

@@ -6,12 +6,14 @@ import contextlib
 import pathlib
 
 from jaxmeta import runs
-from jaxmeta.cli import config, watching
+from jaxmeta.cli import config, pictures, watching
 from jaxmeta.runs import processes, results
 from jaxmeta.runs.run import check_domain, read
 
 
 def run(options: config.Evaluate) -> int:
+    if options.pictures:
+        pictures.check()
     evaluation = pathlib.Path(options.run, "evaluation")
     with contextlib.ExitStack() as held:
         with processes.alike():
@@ -34,6 +36,8 @@ def run(options: config.Evaluate) -> int:
             test, inner_steps=options.inner_steps, norm=options.norm, tasks_per_chunk=options.tasks_per_chunk
         )
         print(run.table(rows))
+        if options.pictures:
+            pictures.draw(folder, run, test)
         content = results.document(rows, seed=options.seed, checksums=test.checksums, read=test.read)
         print(f"results: {runs.write_json(folder / 'results.json', content)}")
     return 0

@@ -65,7 +65,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         if self.bar is None:
             return
         if event.values:
-            self.bar.set_postfix(loss=f"{event.values['loss']:.4f}", refresh=False)
+            self.bar.set_postfix({name: f"{value:.4f}" for name, value in event.values.items()}, refresh=False)
         self.bar.update(event.step - self.bar.n)
 
     def _train(self, event: Event) -> None:

@@ -2,5 +2,32 @@
 
 from jaxmeta.criteria.classification import cross_entropy, relation_score, silence_absent
 from jaxmeta.criteria.regression import squared_error
+from jaxmeta.criteria.trajectories import (
+    Form,
+    as_they_are,
+    clipped,
+    loaded_dice,
+    log_probability,
+    normalised,
+    policy_gradient,
+    ratio,
+    rescored,
+    surrogate,
+)
 
-__all__ = ["cross_entropy", "relation_score", "silence_absent", "squared_error"]
+__all__ = [
+    "Form",
+    "as_they_are",
+    "clipped",
+    "cross_entropy",
+    "loaded_dice",
+    "log_probability",
+    "normalised",
+    "policy_gradient",
+    "ratio",
+    "relation_score",
+    "rescored",
+    "silence_absent",
+    "squared_error",
+    "surrogate",
+]

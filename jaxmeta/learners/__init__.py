@@ -1,6 +1,8 @@
 """The algorithms, one file each."""
 
 from jaxmeta.learners.cavia import cavia
+from jaxmeta.learners.context_policy import context_policy
+from jaxmeta.learners.e_maml import e_maml
 from jaxmeta.learners.imaml import imaml
 from jaxmeta.learners.laplacian_shot import laplacian_shot
 from jaxmeta.learners.learned_optimizer import learned_optimizer
@@ -23,6 +25,8 @@ __all__ = [
     "annealed_step_weights",
     "boil",
     "cavia",
+    "context_policy",
+    "e_maml",
     "fomaml",
     "imaml",
     "laplacian_shot",

@@ -19,6 +19,7 @@ from jaxmeta.models.networks import (
     relation_module,
 )
 from jaxmeta.models.normalization import NORMS, Moments, Norm
+from jaxmeta.models.policies import GaussianPolicy, Policy, categorical_policy, gaussian_policy
 from jaxmeta.models.precision import in_precision
 from jaxmeta.models.resnet import ResNet12, resnet12
 from jaxmeta.models.update_rules import UpdateRule, gradient_descent_rule, lstm_update_rule
@@ -37,14 +38,17 @@ __all__ = [
     "FiLM",
     "FiLMConv4",
     "FrozenModel",
+    "GaussianPolicy",
     "Moments",
     "NnxNorm",
     "Norm",
+    "Policy",
     "RelationModule",
     "ResNet12",
     "Rule",
     "UpdateRule",
     "beside",
+    "categorical_policy",
     "concatenate",
     "conv4",
     "conv4_maps",
@@ -58,6 +62,7 @@ __all__ = [
     "from_functions",
     "from_linen",
     "from_nnx",
+    "gaussian_policy",
     "gradient_descent_rule",
     "in_precision",
     "lora",

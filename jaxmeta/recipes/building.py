@@ -58,9 +58,15 @@ def check(recipe: Recipe) -> None:
     if task.adapters != "none" and not task.encoder:
         checks.fail("`adapters`", "none without an `encoder`", task.adapters)
     if task.encoder and not has_classes:
-        checks.fail("`encoder`", "none for `criterion` squared_error, whose inputs are no pictures", repr(task.encoder))
+        checks.fail(
+            "`encoder`", f"none for `criterion` {task.criterion}, whose inputs are no pictures", repr(task.encoder)
+        )
     if not entry.has_head and not has_classes:
-        checks.fail("`learner`", "one with a head for `criterion` squared_error, such as maml", name)
+        checks.fail("`learner`", f"one with a head for `criterion` {task.criterion}, such as maml", name)
+    if entry.acts and not recipe.scoring.acts:
+        checks.fail("`criterion`", f"policy_gradient, for `learner` {name}", task.criterion)
+    if not 0 <= recipe.adaptation.exploration < float("inf"):
+        checks.fail("`exploration`", "a number of at least 0", recipe.adaptation.exploration)
     if entry.has_head and has_classes and task.train_ways != task.ways:
         wanted = f"the {task.ways} of `ways` (the head has one output a class)"
         checks.fail("`train_ways`", wanted, task.train_ways)
@@ -83,8 +89,7 @@ def inner_optimizer(recipe: Recipe, rate: float | Array) -> optax.GradientTransf
 def shape(recipe: Recipe, sample: tasks.Sample) -> Shape:
     """The shape of the network that a sampler's episodes ask for."""
     support = jax.eval_shape(sample, jax.random.key(0)).support
-    outputs = recipe.task.ways if recipe.scoring.has_classes else support.targets.shape[-1]
-    return Shape(support.inputs.shape[1:], outputs)
+    return domains.kind(recipe.task).drawn_shape(recipe.task, support)
 
 
 @functools.cache
@@ -113,6 +118,12 @@ def _outputs(shape: Shape, model: Model) -> tuple[int, ...]:
     """The shape of what a network makes of one example."""
     inputs = jax.ShapeDtypeStruct((1, *shape.inputs), "float32")
     return jax.eval_shape(lambda key, x: model.apply(model.init(key), x), jax.random.key(0), inputs).shape[1:]
+
+
+def _transitions(recipe: Recipe, shape: Shape) -> Model:
+    """What encodes observation, action, reward and advantage of a step."""
+    num_inputs = shape.inputs[0] + shape.outputs + 2
+    return models.mlp(num_inputs, recipe.adaptation.num_context_params, hidden=recipe.network.hidden)
 
 
 def training_learner(recipe: Recipe, shape: Shape) -> MetaLearner:
@@ -166,6 +177,10 @@ def _of(
             "model": lambda: model,
             "relation": lambda: kind.relation(recipe.network, _outputs(shape, model)),
             "criterion": lambda: recipe.scoring.criterion,
+            "outer_criterion": lambda: recipe.scoring.outer,
+            "judge": lambda: recipe.scoring.outer or recipe.scoring.criterion,
+            "transitions": lambda: _transitions(recipe, shape),
+            "exploration": lambda: own.exploration,
             "optimizer": lambda: inner_optimizer(recipe, rate),
             "update_rule": lambda: models.lstm_update_rule(hidden=UNITS, initial_learning_rate=own.inner_learning_rate),
             "initial_learning_rate": lambda: own.inner_learning_rate,

@@ -47,6 +47,9 @@ def joined(task: Task, places: Sequence[Place], what: str = "`domain`") -> Task:
             got = ", ".join(f"{names.short(place.part)!r} of {name}" for place, name in zip(places, found, strict=True))
             checks.fail(what, "domains of one kind", got)
         task = dataclasses.replace(task, kind="tables" if "tables" in found else found[0])
+    if (task.kind == "control") != SCORINGS[task.criterion].acts:
+        wanted = "policy_gradient" if task.kind == "control" else f"another, for {task.kind}"
+        checks.fail("`criterion`", wanted, task.criterion)
     return kind(task).complete(task, places)
 
 

@@ -10,6 +10,7 @@ from jaxmeta.types import MetaLearner
 
 _MODEL = ("model", "criterion")
 _STEPS = (*_MODEL, "optimizer")
+_OUTER = ("num_steps", "outer_criterion")
 _PRETRAINED = ("num_features", "num_classes", "num_ways")
 
 
@@ -23,6 +24,10 @@ class Entry(NamedTuple):
     """The parts that it takes by name."""
     network: Literal["plain", "maps", "conditioned"] = "plain"
     """Features or outputs; feature maps; outputs that a task's context parameters steer."""
+    fewest_steps: int = 0
+    """That it can take in test."""
+    acts: bool = False
+    """Whether it is for policies alone."""
 
     @property
     def has_steps(self) -> bool:
@@ -45,15 +50,23 @@ class Entry(NamedTuple):
 
 
 ENTRIES: dict[str, Entry] = {
-    "maml": Entry(learners.maml),
-    "fomaml": Entry(learners.fomaml),
-    "reptile": Entry(learners.reptile, options=("num_steps", "batch_size")),
-    "meta_sgd": Entry(learners.meta_sgd, _MODEL, ("num_steps", "initial_learning_rate")),
-    "anil": Entry(learners.anil),
-    "boil": Entry(learners.boil),
-    "maml_plus_plus": Entry(learners.maml_plus_plus, _MODEL, ("num_steps", "initial_learning_rate")),
+    "maml": Entry(learners.maml, options=_OUTER),
+    "fomaml": Entry(learners.fomaml, options=_OUTER),
+    "reptile": Entry(learners.reptile, options=("num_steps", "batch_size"), fewest_steps=1),
+    "meta_sgd": Entry(learners.meta_sgd, _MODEL, (*_OUTER, "initial_learning_rate")),
+    "anil": Entry(learners.anil, options=_OUTER),
+    "boil": Entry(learners.boil, options=_OUTER),
+    "maml_plus_plus": Entry(learners.maml_plus_plus, _MODEL, (*_OUTER, "initial_learning_rate"), fewest_steps=1),
     "imaml": Entry(learners.imaml, options=("num_steps", "regularization", "tolerance", "num_cg_steps")),
-    "cavia": Entry(learners.cavia, options=("num_steps", "num_context_params", "condition"), network="conditioned"),
+    "cavia": Entry(learners.cavia, options=(*_OUTER, "num_context_params", "condition"), network="conditioned"),
+    "e_maml": Entry(learners.e_maml, options=(*_OUTER, "exploration"), acts=True),
+    "context_policy": Entry(
+        learners.context_policy,
+        ("model", "transitions", "judge"),
+        ("num_context_params", "condition"),
+        "conditioned",
+        acts=True,
+    ),
     "learned_optimizer": Entry(learners.learned_optimizer, (*_MODEL, "update_rule")),
     "proto_maml": Entry(learners.proto_maml, options=("num_ways", "num_steps")),
     "protonet": Entry(learners.protonet, _MODEL, ("num_ways",)),

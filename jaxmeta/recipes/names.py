@@ -7,7 +7,8 @@ import pathlib
 
 from jaxmeta import datasets
 
-PROCEDURAL = ("strokes", "drawn_strokes", "sinusoid", "tabular")
+CONTROL = ("navigation", "arm", "arm:crossed", "arm:swapped", "arm:long", "pendulum", "cartpole", "grid")
+PROCEDURAL = ("strokes", "drawn_strokes", "sinusoid", "tabular", *CONTROL)
 
 
 def parts(domain: str) -> tuple[str, ...]:

@@ -102,6 +102,24 @@ _TABULAR: dict[str, Any] = {
 _TABULAR_STEPS: dict[str, Any] = {"steps": 5000, "inner_steps": 5, "inner_steps_test": 5}
 
 
+# Rates were chosen on validation tasks; what each reaches: experiments/results/control.md.
+_CONTROL: dict[str, Any] = {
+    "criterion": "policy_gradient", "shots": 20, "queries": 20, "train_queries": 20, "hidden": (64, 64),
+    "tasks_per_step": 20, "learning_rate": 3e-3, "clip_norm": 0.5, "inner_steps": 1, "inner_steps_test": 3,
+    "inner_learning_rate": 0.1, "steps": 200, "num_tasks": 40, "validation_tasks": 20, "num_context_params": 8,
+}  # fmt: skip
+_POLICIES: dict[str, dict[str, Any]] = {
+    "maml": {},
+    "fomaml": {},
+    "meta_sgd": {},
+    "anil": {},
+    "reptile": {"inner_steps": 3},
+    "e_maml": {"exploration": 0.01},
+    "context_policy": {"inner_steps_test": 1},
+}
+_CONTROL_RATES = {"arm": 0.3, "cartpole": 0.3, "pendulum": 0.3, "grid": 3.0}
+
+
 def _recipe(*parts: dict[str, Any], **last: Any) -> Recipe:
     merged: dict[str, Any] = {}
     for part in (*parts, last):
@@ -141,6 +159,14 @@ PRESETS: dict[str, Recipe] = {
     **{_named(learner, "omniglot-5w1s"): _omniglot(learner, settings) for learner, settings in _GLYPHS.items()},
     **{_named(learner, "strokes"): _strokes(learner, settings) for learner, settings in _GLYPHS.items()},
     **{_named(learner, "sinusoid"): _recipe(_SINUSOID, {"learner": learner}, own) for learner, own in _WAVES.items()},
+    **{
+        _named(learner, "navigation"): _recipe(_CONTROL, own, domain="navigation", learner=learner)
+        for learner, own in _POLICIES.items()
+    },
+    **{
+        _named("maml", domain): _recipe(_CONTROL, domain=domain, inner_learning_rate=rate)
+        for domain, rate in _CONTROL_RATES.items()
+    },
     "maml-miniimagenet-5w1s": _recipe(_MINI_IMAGENET_MAML, queries=1, clip=10 / 75),
     "maml-miniimagenet-5w5s": _recipe(_MINI_IMAGENET_MAML, shots=5, queries=5, clip=10 / 15),
     "protonet-miniimagenet-5w1s": _recipe(_MINI_IMAGENET_PROTONET, train_ways=30),

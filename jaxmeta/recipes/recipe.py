@@ -40,7 +40,9 @@ class Adaptation:
     cg_steps: int = 5
     """imaml: at most so many conjugate-gradient steps for the meta-gradient."""
     num_context_params: int = 50
-    """cavia: how many parameters are a task's own."""
+    """cavia, context_policy: how many parameters are a task's own."""
+    exploration: float = 1.0
+    """e_maml: how much the gradient through what is sampled for adaptation counts."""
     inner_steps: int = 1
     """Adaptation steps in training."""
     inner_steps_test: int = 3
@@ -68,9 +70,10 @@ class Task:
     domain: str = "omniglot"
     """Names that `jaxmeta domains` lists, tfds:NAME, or paths, with commas between several: a folder of class folders,
     an npz, or a csv; for squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
-    targets [tasks, n, m]."""
+    targets [tasks, n, m]; for policy_gradient navigation, pendulum, cartpole, grid, arm or one of its bodies, such as
+    arm:crossed."""
     kind: str = ""
-    """features, pictures, tables or functions; by default what a look at the domain says."""
+    """features, control, pictures, tables or functions; by default what a look at the domain says."""
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
     that alone can be it."""
@@ -93,7 +96,8 @@ class Task:
     """What may change in the encoder's last layers; the first ones' maps are computed once. tsa: residual 1 x 1
     convolutions; film: norms alone; lora: dense layers, of a ViT; all: every weight; none: its features serve."""
     criterion: CriterionName = "cross_entropy"
-    """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values."""
+    """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values;
+    policy_gradient of returns in control, policy_gradient_dice with every order of it exact."""
     picture: tuple[int, int, int] = (28, 28, 1)
     """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
     polarity: PolarityName = "as_is"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxmeta.transfer import Row
+from jaxmeta.transfer.summary import scored
 
 # Told apart by every kind of colour vision (Okabe and Ito), and by their markers in print.
 _FAMILIES = {"learner": ("#0072B2", "o"), "baseline": ("#D55E00", "s"), "floor": ("#767676", "d")}
@@ -41,7 +42,7 @@ def transfer(rows: Sequence[Row]) -> Any:
     for panel, domain in zip(panels[0], domains, strict=True):
         panel.set_title(domain, fontsize="medium")
     accuracy = all(row.get("metric") in (None, "accuracy") for row in rows)
-    unit, chance = ("accuracy in %", "; dotted: chance") if accuracy else ("loss", "")
+    unit, chance = ("accuracy in %", "; dotted: chance") if accuracy else (rows[0]["metric"], "")
     figure.supxlabel(f"{unit}, mean and 95% interval over tasks{chance}", fontsize="medium")
     handles = {
         family: panels[0][0].plot([], [], marker, color=color)[0] for family, (color, marker) in _FAMILIES.items()
@@ -52,9 +53,9 @@ def transfer(rows: Sequence[Row]) -> Any:
 
 def _panel(panel: Any, rows: dict[str, Row], labels: Sequence[str]) -> None:
     for label, row in rows.items():
-        if row.get("single"):
+        if column := scored(row):
             scale = 100 if row["metric"] == "accuracy" else 1
-            mean, low, high = (scale * row["single"][part] for part in ("mean", "low", "high"))
+            mean, low, high = (scale * column[part] for part in ("mean", "low", "high"))
             color, marker = _FAMILIES[row["family"]]
             panel.errorbar(
                 mean,

@@ -255,13 +255,15 @@ def _pause(now: list[Progress], coming: float, stop: Callable[[], int]) -> None:
 
 def _take(now: list[Progress], begun: list[int], rows: list[dict[str, np.ndarray]]) -> dict[str, float]:
     """Collects the metrics of a call: the mean loss over the trainings of which a line is full."""
-    losses = []
+    taken = []
     for each, step, own in zip(now, begun, rows, strict=True):
-        if len(own["finite"]) and (means := each.take(step, own)) and "loss" in means:
-            losses.append(means["loss"])
+        if len(own["finite"]) and (means := each.take(step, own)):
+            taken.append(means)
     if any(each.diverged is None for each in now):
         for each in now:
             if each.diverged is not None and not each.told:
                 each.told = True
                 each.tell("note", text=f"{each.diverged}; the others go on")
-    return {"loss": float(np.mean(losses))} if losses else {}
+    # A surrogate's value says nothing: of returns these are told.
+    told = [name for name in ("loss", "return") if taken and all(name in means for means in taken)][-1:]
+    return {name: float(np.mean([means[name] for means in taken])) for name in told}

@@ -73,7 +73,8 @@ def kept(fitted: Fitted) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Rows as text: accuracy in percent, anything else as it is; mean and 95% interval over tasks."""
-    head = ["method", "domain", "split", "task", "queries", "norm", "steps", "joint", "single"]
+    columns = ("joint",) if rows and rows[0]["metric"] == "return" else ("joint", "single")
+    head = ["method", "domain", "split", "task", "queries", "norm", "steps", *columns]
     lines = [
         [
             row["method"],
@@ -85,7 +86,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             row["inner_steps_test"],
             *(
                 row.get("note", "-") if row[column] is None else tables.interval(row[column], row["metric"])
-                for column in ("joint", "single")
+                for column in columns
             ),
         ]
         for row in rows
@@ -94,7 +95,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return shown
     unit = "accuracy in %" if rows[0]["metric"] == "accuracy" else rows[0]["metric"]
-    return (
-        f"{shown}\n{unit}, mean and 95% interval over {rows[0]['num_tasks']} tasks; "
-        "joint: all queries of a task together, single: each alone"
-    )
+    told = f"{shown}\n{unit}, mean and 95% interval over {rows[0]['num_tasks']} tasks"
+    if rows[0]["metric"] == "return":
+        return f"{told}; shots and queries are trajectories, of each step and to judge by"
+    return f"{told}; joint: all queries of a task together, single: each alone"

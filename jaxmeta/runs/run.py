@@ -93,7 +93,7 @@ class Run:
         drawn = scores.drawn(
             asked, seed=seed, num_tasks=num_tasks, **sizes, seen=self.seen, query_domain=query_domain, data_dir=data_dir
         )
-        if drawn.shape.inputs != self.shape.inputs or drawn.shape.outputs != self.shape.outputs:
+        if drawn.shape != self.shape:
             wanted = f"inputs {list(self.shape.inputs)} and {self.shape.outputs} outputs, as the network has"
             got = f"{list(drawn.shape.inputs)} and {drawn.shape.outputs}"
             checks.fail(f"`domain` {recipes.short(domain)}", wanted, got, error=checks.DataError)
@@ -149,7 +149,10 @@ class Run:
         return [
             *scores.floor_rows(tested, test),
             *(scores.untrained_rows(tested, test, inner_steps=inner_steps) if own.budget.steps else ()),
-            scores.trained_row(tested, self.meta_params, test, inner_steps=inner_steps),
+            *(
+                scores.trained_row(tested, self.meta_params, test, inner_steps=steps, method=name)
+                for steps, name in _told(own, inner_steps)
+            ),
         ]
 
     def adapt(
@@ -213,6 +216,14 @@ class Run:
         content = results.document(rows, seed=self.recipe.seed, checksums=sums, read=read)
         training = {} if self.fitted is None else {"training": results.training(self.fitted)}
         return write_json(self.folder / "results.json", content | training)
+
+
+def _told(recipe: Recipe, inner_steps: int) -> list[tuple[int, str]]:
+    """Of which numbers of steps there are rows, and what these are called; the last, as asked for, by the learner."""
+    entry, name = recipe.entry, recipe.adaptation.learner
+    steps = recipes.kind(recipe.task).tested_steps(entry.fewest_steps, inner_steps) if entry.has_steps else ()
+    before = [(each, f"{name}, {each} step{'' if each == 1 else 's'}") for each in steps if each < inner_steps]
+    return [*before, (inner_steps, name)]
 
 
 def open(folder: str | os.PathLike[str], *, data_dir: str | None = None, encoder: str = "") -> Run:

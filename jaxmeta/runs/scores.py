@@ -79,16 +79,16 @@ def row(
     recipe: Recipe, method: str, learner: MetaLearner, meta_params: PyTree, test: Test, *, trained: int = 0, tested: int
 ) -> Row:
     """One row; `trained` and `tested` are its inner steps in training and in test."""
-    num_tasks = tree.leading_axis(test.episodes)
+    num_tasks, kind = tree.leading_axis(test.episodes), recipes.kind(recipe.task)
     scores = evaluation.evaluate(
         learner, recipe.scoring.criterion, meta_params, test.episodes, jax.random.key(recipe.seed),
-        mesh=meshes.most(num_tasks), tasks_per_chunk=chunk(recipe, num_tasks),
+        columns=kind.columns, mesh=meshes.most(num_tasks), tasks_per_chunk=chunk(recipe, num_tasks),
     )  # fmt: skip
     facts = {
         **test.facts,
         "inner_steps_train": trained,
         "inner_steps_test": tested,
-        "norm": recipe.network.norm if recipes.kind(recipe.task).has_norm else None,
+        "norm": recipe.network.norm if kind.has_norm else None,
     }
     return report_row(jax.device_get(scores), recipe.scoring.metric, method=method, **facts)
 

@@ -10,6 +10,7 @@ from typing import Any
 from jaxmeta import checks
 from jaxmeta.runs import check_plain, read_json
 from jaxmeta.runs.folder import MOST_RESULTS
+from jaxmeta.transfer.summary import scored
 
 _TEXTS = ("source", "domain", "method", "family", "split", "norm", "metric", "note")
 
@@ -65,7 +66,7 @@ def _is_row(row: Any, facts: Mapping[str, Any], num_tasks: int) -> bool:
         )
         and _is_number(rest.get("ways"))
         and all(column is None or _is_column(column, num_tasks) for column in columns)
-        and (columns[1] is not None or isinstance(rest.get("note"), str))
+        and (scored(row) is not None or isinstance(rest.get("note"), str))
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from jaxmeta import checks, recipes, tasks
+from jaxmeta import checks, recipes, tables, tasks
 from jaxmeta.recipes import Sizes
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs import scores
@@ -21,8 +21,8 @@ from jaxmeta.runs.events import Event, Report, Stopped, silent
 from jaxmeta.runs.run import TEST_SEED
 from jaxmeta.transfer import cells, estimates, kept, methods, trained
 from jaxmeta.transfer.plan import Plan, Setting, checked, setting
-from jaxmeta.transfer.summary import Row
-from jaxmeta.types import Episode
+from jaxmeta.transfer.summary import Row, scored
+from jaxmeta.types import Batch, Episode
 
 
 class Meeting(NamedTuple):
@@ -229,9 +229,8 @@ def _say(watch: trained.Watch, text: str) -> None:
 
 
 def _told(row: Row) -> str:
-    if not row["single"]:
-        return row["note"]
-    return f"{100 * row['single']['mean']:.1f}" if row["metric"] == "accuracy" else f"{row['single']['mean']:.3f}"
+    column = scored(row)
+    return tables.number(column["mean"], row["metric"]) if column else row["note"]
 
 
 def _draw(setting: Setting, meeting: Meeting, watch: trained.Watch) -> Drawn:
@@ -284,6 +283,8 @@ def _cell(setting: Setting, meeting: Meeting, method: str, drawn: Drawn) -> list
 
 def _distances(source: trained.Source, episodes: Episode) -> dict[str, float | None]:
     """How far the target's examples lie from the source's, by untrained and by trained features."""
+    if not isinstance(episodes.query, Batch):  # control has no examples
+        return {"distance_untrained": None, "distance_trained": None}
     inputs = episodes.query.inputs
     inputs = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: trained.FEATURES], inputs)
     known = source.features()

@@ -44,8 +44,8 @@ class Plan:
     checkpoint."""
     adapters: AdaptersName = "none"
     """What may change in the encoder's last layers: tsa, film, lora, all; none: its features serve."""
-    criterion: Literal["cross_entropy", "squared_error"] = "cross_entropy"
-    """The loss: cross_entropy of labels, squared_error of values."""
+    criterion: Literal["cross_entropy", "squared_error", "policy_gradient"] = "cross_entropy"
+    """The loss: cross_entropy of labels, squared_error of values, policy_gradient of returns in control."""
     ways: int = 5
     """Classes per task; a target with fewer has tasks of all its classes."""
     shots: tuple[int, ...] = (1, 5)
@@ -184,8 +184,8 @@ def setting(plan: Plan, data_dir: str | None) -> Setting:
         pretrained = entry.is_pretrained or name == "pmf"
         if (pretrained and not kind.pretrains) or (entry.network == "maps" and not kind.has_norm):
             checks.fail("`learners`", f"methods that fit {kind.name}, such as maml or from_scratch", name)
-        if not entry.has_head and plan.criterion == "squared_error":
-            checks.fail("`learners`", "methods with a head, for `criterion` squared_error", name)
+        if not entry.has_head and plan.criterion != "cross_entropy":
+            checks.fail("`learners`", f"methods with a head, for `criterion` {plan.criterion}", name)
     return Setting(plan, found, data_dir)
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from jaxmeta import statistics
+from jaxmeta.recipes.scoring import metric_sign
 
 Row = dict[str, Any]
 """A row of results.json, with `source`, and `family`: "learner", "baseline" or "floor"."""
 
 
 def _scored(rows: Iterable[Row]) -> list[Row]:
-    return [row for row in rows if row.get("single")]
+    return [row for row in rows if scored(row)]
 
 
 def _cells(rows: Iterable[Row], *names: str) -> list[tuple[tuple, list[Row]]]:
@@ -26,13 +27,18 @@ def _cells(rows: Iterable[Row], *names: str) -> list[tuple[tuple, list[Row]]]:
     return list(groups.items())
 
 
+def scored(row: Row) -> Any:
+    """The column by which a row is compared: of returns joint, the only one, else single; None without a score."""
+    return row.get("joint" if row.get("metric") == "return" else "single")
+
+
 def sign(row: Row) -> int:
     """1 where a higher score is better, else -1."""
-    return 1 if row["metric"] == "accuracy" else -1
+    return metric_sign(row["metric"])
 
 
 def _paired(first: Row, second: Row) -> dict[str, Any]:
-    result = statistics.paired(first["single"]["per_task"], second["single"]["per_task"])
+    result = statistics.paired(scored(first)["per_task"], scored(second)["per_task"])
     return {**result.difference._asdict(), "p_value": result.p_value, "won": result.won, "lost": result.lost}
 
 
@@ -85,7 +91,7 @@ def rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
         scores: dict[str, dict[str, float]] = {}
         for row in table:
             if row["ways"] == ways:
-                scores.setdefault(row["method"], {})[row["domain"]] = row["single"]["mean"]
+                scores.setdefault(row["method"], {})[row["domain"]] = scored(row)["mean"]
         domains = list(dict.fromkeys(domain for own in scores.values() for domain in own))
         methods = [name for name, own in scores.items() if len(own) == len(domains)]
         if len(methods) < 2:
@@ -124,7 +130,7 @@ def multi_source(rows: Sequence[Row]) -> list[dict[str, Any]]:
             parts = row["source"].split(",")
             alone = [other for other in cell if len(parts) > 1 and other["source"] in parts]
             if alone:
-                best = max(alone, key=lambda other: sign(other) * other["single"]["mean"])
+                best = max(alone, key=lambda other: sign(other) * scored(other)["mean"])
                 about = {"domain": domain, "shots": shots, "method": method, "metric": row["metric"]}
                 found.append({**about, "first": row["source"], "second": best["source"], **_paired(row, best)})
     return _adjusted(found)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jaxmeta import tables
 from jaxmeta.transfer.summary import Row, sign, summarized
+from jaxmeta.transfer.summary import scored as column
 
 _FIELDS = (
     "source", "method", "family", "domain", "split", "ways", "chance", "shots", "queries", "norm", "inner_steps_train",
@@ -44,9 +45,9 @@ def csv_text(rows: Sequence[Row]) -> str:
     writer.writeheader()
     for row in rows:
         line: dict[str, Any] = {name: row.get(name, "") for name in _FIELDS} | {"note": row.get("note", "")}
-        for column in ("joint", "single"):
-            if row.get(column):
-                line |= {f"{column}_{part}": f"{row[column][part]:.6f}" for part in ("mean", "low", "high")}
+        for name in ("joint", "single"):
+            if row.get(name):
+                line |= {f"{name}_{part}": f"{row[name][part]:.6f}" for part in ("mean", "low", "high")}
         writer.writerow({name: "" if value is None else value for name, value in line.items()})
     return stream.getvalue()
 
@@ -64,11 +65,13 @@ def markdown(rows: Sequence[Row], found: dict[str, list[dict[str, Any]]]) -> str
         table = [row for row in rows if (row["source"], row["shots"]) == (source, shots)]
         title = f"### From {tables.escaped(source)}, {shots}-shot"
         lines += [title, "", *_matrix(table, ranked.get((source, shots))), ""]
-    scored = [row for row in rows if row.get("single")]
+    scored = [row for row in rows if column(row)]
     if scored:
-        unit = "Accuracy in %" if scored[0]["metric"] == "accuracy" else "Loss"
+        metric = scored[0]["metric"]
+        unit = "Accuracy in %" if metric == "accuracy" else metric.capitalize()
+        alone = "" if metric == "return" else ", each query alone"
         lines += [
-            f"{unit}, each query alone, mean and 95% interval over {scored[0]['num_tasks']} tasks, the same for all "
+            f"{unit}{alone}, mean and 95% interval over {scored[0]['num_tasks']} tasks, the same for all "
             f"methods. Bold: the {'highest' if sign(scored[0]) > 0 else 'lowest'} of a column. The average is over "
             f"domains of equal ways. Tested on {_splits(scored)}.",
             "",
@@ -88,7 +91,7 @@ def _splits(scored: Sequence[Row]) -> str:
 
 def _matrix(table: Sequence[Row], ranked: dict[str, Any] | None) -> list[str]:
     domains = list(dict.fromkeys(row["domain"] for row in table))
-    scored = [row for row in table if row.get("single")]
+    scored = [row for row in table if column(row)]
     ways = max((row["ways"] for row in scored), default=0)
     best = {domain: max((_worth(row) for row in scored if row["domain"] == domain), default=0) for domain in domains}
     lines = []
@@ -117,15 +120,15 @@ def _matrix(table: Sequence[Row], ranked: dict[str, Any] | None) -> list[str]:
 
 def _worth(row: Row) -> float:
     """A score of which more is better."""
-    return sign(row) * row["single"]["mean"]
+    return sign(row) * column(row)["mean"]
 
 
 def _cell(row: Row | None, ways: int, best: float) -> str:
     if row is None:
         return "-"
-    if not row.get("single"):
+    if not column(row):
         return row.get("note", "-")
-    text = tables.interval(row["single"], row["metric"])
+    text = tables.interval(column(row), row["metric"])
     text = f"**{text}**" if _worth(row) >= best else text
     if row["ways"] == ways:
         return text
@@ -135,7 +138,7 @@ def _cell(row: Row | None, ways: int, best: float) -> str:
 def _best_pairs(rows: Sequence[Row], compared: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of all comparisons those of each cell's best learner with its best baseline."""
     best: dict[tuple, str] = {}
-    for row in sorted((row for row in rows if row.get("single")), key=_worth):
+    for row in sorted((row for row in rows if column(row)), key=_worth):
         best[row["source"], row["domain"], row["shots"], row["family"]] = row["method"]
     return [
         entry
@@ -158,8 +161,10 @@ def _differences(title: str, entries: Sequence[dict[str, Any]], names: Sequence[
         ]
         for entry in entries
     ]
+    metric = entries[0]["metric"]
+    unit = "Points of accuracy" if metric == "accuracy" else metric.capitalize()
     return [
         f"### {title}", "", tables.markdown([*names, "first", "second", "difference", "p (Holm)"], lines), "",
-        f"{'Points of accuracy' if entries[0]['metric'] == 'accuracy' else 'Loss'} on the same tasks, bootstrap "
+        f"{unit} on the same tasks, bootstrap "
         "interval; p by Wilcoxon's signed ranks, adjusted for all pairs that were compared.", "",
     ]  # fmt: skip

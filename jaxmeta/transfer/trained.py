@@ -261,14 +261,17 @@ def _rate(setting: Setting, tested: Recipe, meta_params: PyTree, path: pathlib.P
     rates, steps = jnp.array(methods.RATES), tested.adaptation.inner_steps_test
     key, means, mesh = jax.random.key(plan.seed), np.zeros(len(methods.RATES)), meshes.most(plan.tune_tasks)
 
+    column = "single" if "single" in setting.kind.columns else "joint"
+    columns = {column: setting.kind.columns[column]}
+
     @jax.jit
     def means_of(meta_params: PyTree, episodes: Episode) -> Array:
         def mean(rate: Array) -> Array:
             learner = recipes.learner_at(tested, shape, ways=plan.ways, inner_steps=steps, rate=rate)
             found = evaluation.evaluate(
-                learner, scoring.criterion, meta_params, episodes, key, columns={"single": evaluation.single}, mesh=mesh
+                learner, scoring.criterion, meta_params, episodes, key, columns=columns, mesh=mesh
             )
-            return scoring.sign * found["single"][scoring.metric].mean()
+            return scoring.sign * found[column][scoring.metric].mean()
 
         return jax.lax.map(mean, rates)
 

@@ -37,7 +37,8 @@ def test_mixed_mode_is_the_default_wherever_a_gradient_is_taken():
     functions = [inner.unroll, *(getattr(learners, name) for name in learners.__all__)]
     defaults = [inspect.signature(function).parameters.get("gradient") for function in functions]
     defaults = [parameter.default for parameter in defaults if parameter is not None]
-    assert len(defaults) == 1 + len(TAKES_GRADIENT) - 2 + 1  # anil and boil pass it to partial_maml
+    # anil and boil pass it to partial_maml; e_maml takes it, too.
+    assert len(defaults) == 1 + len(TAKES_GRADIENT) - 2 + 1 + 1
     assert set(defaults) == {inner.mixed_mode}
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmeta import datasets, tasks
+from jaxmeta import datasets, evaluation, tasks
 from jaxmeta.models import FrozenModel
 from jaxmeta.recipes.kinds.facts import Facts
 from jaxmeta.recipes.kinds.frames import Frame
 from jaxmeta.recipes.kinds.seen import Seen
 from jaxmeta.recipes.recipe import Network, Task
-from jaxmeta.types import Batch, MetaLearner, Model
+from jaxmeta.recipes.scoring import SCORINGS
+from jaxmeta.types import Batch, MetaLearner, Model, PyTree
 
 
 class Shape(NamedTuple):
@@ -22,7 +23,9 @@ class Shape(NamedTuple):
     inputs: tuple[int, ...]
     """(height, width, channels) of pictures or (d,) of vectors."""
     outputs: int
-    """Ways of a classification, values of a regression."""
+    """Ways of a classification, values of a regression, actions of a policy."""
+    space: str = ""
+    """Of a policy: "continuous" or "discrete"."""
 
 
 class Sizes(NamedTuple):
@@ -89,6 +92,12 @@ class Own(NamedTuple):
     columns: tuple[str, ...] = ()
 
 
+def batch_shape(task: Task, support: Batch) -> Shape:
+    """The shape of the network that a support set of examples asks for."""
+    has_classes = SCORINGS[task.criterion].has_classes
+    return Shape(support.inputs.shape[1:], task.ways if has_classes else support.targets.shape[-1])
+
+
 class Kind(NamedTuple):
     """A kind of data; a new one is one file beside this and one row in `KINDS`."""
 
@@ -131,3 +140,9 @@ class Kind(NamedTuple):
     """(task, files, frame of a support set) -> the names of inputs, and these as `read` would have given them."""
     frozen: Callable[[Task, int | None], FrozenModel] | None = None
     """(task, outputs or None for features) -> a network of which a part is given, instead of `network`."""
+    drawn_shape: Callable[[Task, PyTree], Shape] = batch_shape
+    """(task, the shapes of a support set) -> what the network takes and gives"""
+    columns: Mapping[str, evaluation.Column] = evaluation.COLUMNS
+    """How queries are asked, all of a task together or each alone."""
+    tested_steps: Callable[[int, int], Sequence[int]] = lambda fewest, steps: (steps,)
+    """(fewest that the learner can take, adaptation steps in test) -> of which numbers of them there are scores"""

@@ -1,0 +1,169 @@
+"""Pictures of policies: what they walk before and after adaptation, and an arm that moves.
+
+Made with matplotlib (extra `plots`) and pillow (extra `data`), which are imported once a picture is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxmeta import checks, control
+from jaxmeta.types import Array, Episode, MetaLearner, PyTree, adapted_predictor
+
+Rollouts = Mapping[int, control.Trajectories]
+"""{inner steps: the trajectories of the policy after so many}"""
+_COLORS = ("#767676", "#E69F00", "#56B4E9", "#0072B2", "#009E73")
+
+
+def rollouts(
+    learner_of: Callable[[int], MetaLearner], meta_params: PyTree, episode: Episode, key: Array, steps: Sequence[int]
+) -> Rollouts:
+    """Trajectories of one task's policy after each number of inner steps, on the same random numbers.
+
+    Args:
+      learner_of: inner steps -> the learner in test.
+      meta_params: what was learned.
+      episode: of Environments.
+      key: a random key.
+      steps: the numbers of steps.
+    """
+
+    def after(number: int) -> control.Trajectories:
+        learner = learner_of(number)
+
+        @jax.jit
+        def rolled(meta_params: PyTree, episode: Episode, key: Array) -> control.Trajectories:
+            adapted = learner.adapt(meta_params, episode.support, key)
+            predictor = adapted_predictor(learner.predict, meta_params, adapted)
+            return control.rollout(predictor, episode.query, jax.random.fold_in(key, 1))
+
+        return jax.device_get(rolled(meta_params, episode, key))
+
+    return {number: after(number) for number in steps}
+
+
+def _hands(env: control.Environment, found: control.Trajectories) -> np.ndarray:
+    if env.rules.name == "navigation":
+        return np.asarray(found.states)
+    return np.asarray(jax.vmap(jax.vmap(lambda angles: control.arm_places(env.parameters, angles)[1]))(
+        found.states.angles))  # fmt: skip
+
+
+def _target(env: control.Environment) -> np.ndarray:
+    return np.asarray(env.parameters if env.rules.name == "navigation" else env.parameters.target)
+
+
+def trajectories(tasks: Sequence[tuple[control.Environment, Rollouts]]) -> Any:
+    """Where a point or a hand goes in each task before and after each number of inner steps, and where it should.
+
+    Args:
+      tasks: of navigation or the arm, a panel each.
+
+    Returns:
+      A matplotlib Figure.
+
+    Raises:
+      ValueError: if there are no tasks, or their environment has no places to draw.
+    """
+    from matplotlib.figure import Figure
+
+    names = {env.rules.name for env, _ in tasks}
+    if not names or names - {"navigation", "arm"}:
+        checks.fail("trajectories", "tasks of navigation or arm", ", ".join(sorted(names)) or "none")
+    figure = Figure(figsize=(3.2 * len(tasks), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(tasks), squeeze=False)[0]
+    for panel, (env, found) in zip(panels, tasks, strict=True):
+        for color, (steps, own) in zip(_COLORS, found.items(), strict=False):
+            weights = np.asarray(own.weights)
+            for path, counts in zip(_hands(env, own)[:5], weights[:5], strict=True):
+                path = path[: max(2, int((counts > 0).sum()))]
+                panel.plot(path[:, 0], path[:, 1], color=color, linewidth=1, alpha=0.7)
+            label = f"{steps} step{'' if steps == 1 else 's'}: {float(control.episode_return(own)):.1f}"
+            panel.plot([], [], color=color, label=label)
+        panel.plot(*_target(env), marker="*", color="#D55E00", markersize=12, linestyle="")
+        panel.set_aspect("equal", adjustable="datalim")
+        panel.legend(fontsize="x-small", loc="best")
+        panel.tick_params(labelsize="x-small")
+    figure.suptitle(
+        "five trajectories after each number of steps, with the mean return; the star is not told", fontsize=9
+    )
+    return figure
+
+
+def learning_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: str = "return") -> Any:
+    """A metric over the steps of trainings, in training and on validation tasks.
+
+    Args:
+      runs: {label: the lines of metrics.jsonl}.
+      metric: which of them.
+
+    Returns:
+      A matplotlib Figure.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    panel = figure.subplots()
+    for index, (label, lines) in enumerate(runs.items()):
+        for split, style in (("train", ":"), ("validation", "-")):
+            own = [line for line in lines if line["split"] == split and line.get(metric) is not None]
+            color = f"C{index}"
+            panel.plot([line["step"] for line in own], [line[metric] for line in own], style, color=color)
+        panel.plot([], [], "-", color=f"C{index}", label=label)
+    panel.set_xlabel("step; dotted: training, line: validation after adaptation")
+    panel.set_ylabel(metric)
+    if metric == "return":
+        panel.set_yscale("symlog", linthresh=1.0)
+    panel.legend(fontsize="small", frameon=False)
+    panel.grid(color="#E5E5E5")
+    return figure
+
+
+def animation(
+    path: str | os.PathLike[str], env: control.Environment, found: Rollouts, *, milliseconds: int = 60
+) -> None:
+    """Writes a GIF of the arm after each number of inner steps, side by side, on its way to the target.
+
+    Args:
+      path: of the GIF.
+      env: a task of the arm.
+      found: its rollouts; the first trajectory of each is shown.
+      milliseconds: of a frame.
+
+    Raises:
+      ValueError: if it is another environment.
+      ImportError: if pillow is missing.
+    """
+    try:
+        from PIL import Image, ImageDraw
+    except ImportError as error:
+        raise ImportError("pictures need pillow: pip install 'jaxmeta[data]'") from error
+    if env.rules.name != "arm":
+        checks.fail("animation", "an arm", env.rules.name)
+    size, reach = 200, 1.15 * float(np.sum(env.parameters.lengths))
+    places = jax.vmap(lambda angles: control.arm_places(env.parameters, angles))
+    arms = [np.asarray(places(own.states.angles[0])) for own in found.values()]
+
+    def pixel(place: np.ndarray, column: int) -> tuple[float, float]:
+        return size * (column + 0.5 + place[0] / reach / 2), size * (0.5 - place[1] / reach / 2)
+
+    def frame(time: int) -> Any:
+        image = Image.new("RGB", (size * len(arms), size + 16), "white")
+        draw = ImageDraw.Draw(image)
+        for column, (steps, arm) in enumerate(zip(found, arms, strict=True)):
+            x, y = pixel(_target(env), column)
+            draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill="#D55E00")
+            joints = [pixel(np.zeros(2), column), *(pixel(place, column) for place in arm[time])]
+            draw.line(joints, fill="#0072B2", width=5)
+            for x, y in joints:
+                draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill="#404040")
+            draw.text((size * column + 6, size), f"after {steps} step{'' if steps == 1 else 's'}", fill="black")
+        return image
+
+    frames = [frame(time) for time in range(len(arms[0]))]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
