@@ -2,6 +2,7 @@
 
 from jaxmeta.learners.cavia import cavia
 from jaxmeta.learners.imaml import imaml
+from jaxmeta.learners.in_context import in_context
 from jaxmeta.learners.learned_optimizer import learned_optimizer
 from jaxmeta.learners.maml import fomaml, maml
 from jaxmeta.learners.maml_plus_plus import annealed_step_weights, maml_plus_plus
@@ -23,6 +24,7 @@ __all__ = [
     "cavia",
     "fomaml",
     "imaml",
+    "in_context",
     "learned_optimizer",
     "maml",
     "maml_plus_plus",

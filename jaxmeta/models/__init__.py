@@ -20,7 +20,9 @@ from jaxmeta.models.networks import (
 )
 from jaxmeta.models.normalization import NORMS, Moments, Norm
 from jaxmeta.models.precision import in_precision
+from jaxmeta.models.reading import caml, equiangular
 from jaxmeta.models.resnet import ResNet12, resnet12
+from jaxmeta.models.table_network import table_network
 from jaxmeta.models.update_rules import UpdateRule, gradient_descent_rule, lstm_update_rule
 from jaxmeta.models.wraps import FrozenModel, Rule, film, lora, tsa, wrap
 
@@ -45,12 +47,14 @@ __all__ = [
     "Rule",
     "UpdateRule",
     "beside",
+    "caml",
     "concatenate",
     "conv4",
     "conv4_maps",
     "convolve",
     "convolve_shared",
     "depthwise",
+    "equiangular",
     "film",
     "film_conv4",
     "flat",
@@ -65,6 +69,7 @@ __all__ = [
     "mlp",
     "relation_module",
     "resnet12",
+    "table_network",
     "tsa",
     "wrap",
 ]

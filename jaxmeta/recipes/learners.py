@@ -21,8 +21,8 @@ class Entry(NamedTuple):
     """The parts that it takes by position."""
     options: tuple[str, ...] = ("num_steps",)
     """The parts that it takes by name."""
-    network: Literal["plain", "maps", "conditioned"] = "plain"
-    """Features or outputs; feature maps; outputs that a task's context parameters steer."""
+    network: Literal["plain", "maps", "conditioned", "reader"] = "plain"
+    """Features or outputs; feature maps; outputs that a task's context parameters steer; outputs for a support set."""
 
     @property
     def has_steps(self) -> bool:
@@ -61,6 +61,7 @@ ENTRIES: dict[str, Entry] = {
     "relation_net": Entry(learners.relation_net, ("model", "relation", "criterion"), ("num_ways",), "maps"),
     "r2d2": Entry(learners.r2d2, _MODEL, ("num_ways",)),
     "ridge_classifier": Entry(learners.ridge_classifier, _MODEL, ("num_ways",)),
+    "in_context": Entry(learners.in_context, _MODEL, ("num_ways",), "reader"),
     "fine_tune": Entry(baselines.fine_tune, options=("num_steps", *_PRETRAINED)),
     "linear_probe": Entry(baselines.linear_probe, options=("num_steps", *_PRETRAINED)),
     "baseline_plus_plus": Entry(baselines.baseline_plus_plus, options=("num_steps", *_PRETRAINED)),

@@ -7,7 +7,7 @@ import pathlib
 
 from jaxmeta import datasets
 
-PROCEDURAL = ("strokes", "drawn_strokes", "sinusoid", "tabular")
+PROCEDURAL = ("strokes", "drawn_strokes", "sinusoid", "tabular", "causal_tables")
 
 
 def parts(domain: str) -> tuple[str, ...]:

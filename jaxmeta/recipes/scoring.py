@@ -24,6 +24,7 @@ class Scoring(NamedTuple):
 
 SCORINGS = {
     "cross_entropy": Scoring(criteria.cross_entropy, "accuracy", True),
+    "prognosis": Scoring(criteria.prognosis, "accuracy", True),
     "relation_score": Scoring(criteria.relation_score, "accuracy", True),
     "squared_error": Scoring(criteria.squared_error, "loss", False),
 }

@@ -19,6 +19,7 @@ from jaxmeta.recipes.scoring import SCORINGS
 from jaxmeta.types import Array, Batch, MetaLearner, Model, PyTree
 
 SCALE = 3.0  # of embeddings at first: distances of parts of length 1 are small, and their softmax nearly flat
+WAYS = 20  # the most that an in-context network tells apart
 PENALTY = 0.01  # of logistic regression, likewise
 
 
@@ -120,6 +121,11 @@ def _gains(size: int) -> Model:
     return models.from_functions(lambda key: {"gain": jnp.zeros(size)}, apply)
 
 
+def _reader(network: Network, shape: Shape) -> Model:
+    sizes = {"width": network.width, "num_layers": network.num_layers, "num_heads": network.num_heads}
+    return models.caml(_gains(math.prod(shape.inputs)), np.zeros((1, *shape.inputs)), num_ways=WAYS, **sizes)
+
+
 def _floors(task: Task, ways: int) -> dict[str, MetaLearner]:
     """What those features give that the encoder is known for."""
     criterion, own = SCORINGS[task.criterion].criterion, features.dims(_encoder(task))[0]
@@ -165,6 +171,7 @@ FEATURES = pictures.PICTURES._replace(
     class_sizes=_class_sizes,
     shape=_shape,
     network=_network,
+    reader=_reader,
     maps=vectors.maps,
     relation=vectors.relation,
     condition=models.concatenate,

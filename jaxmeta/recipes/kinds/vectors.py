@@ -19,6 +19,15 @@ def network(network: Network, shape: Shape, outputs: int | None, num_context_par
     return models.mlp(num_inputs, network.hidden[-1] if outputs is None else outputs, hidden=network.hidden)
 
 
+def no_network(network: Network, shape: Shape, outputs: int | None, num_context_params: int) -> NoReturn:
+    checks.fail("`learner`", "in_context, for inputs that are a table's cells", "another")
+
+
+def reader(network: Network, shape: Shape) -> NoReturn:
+    hint = "for tables `kind` cells, for pictures an `encoder`"
+    checks.fail("`learner` in_context", "tables of cells, or features of an encoder", f"inputs of {shape.inputs}", hint)
+
+
 def maps(network: Network, shape: Shape) -> NoReturn:
     checks.fail("`learner` relation_net", "pictures, which have feature maps", f"inputs of shape {shape.inputs}")
 
