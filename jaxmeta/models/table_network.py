@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import checks
+from jaxmeta import checks, inner
 from jaxmeta.models.attention import attend
 from jaxmeta.models.reading import checked, kept
 from jaxmeta.types import Array, Batch, Model, PyTree
@@ -126,33 +126,39 @@ class TableNetwork(nn.Module):
 
     def _alike(self, read: Read, rows: Rows) -> list[Array]:
         """How alike rows are to the support set's, [m, n] for each of the first answers; 1 for a row to itself."""
-        known = read.rows
-        is_category, is_real = (read.kinds == CATEGORY).astype(rows.there.dtype), (read.kinds > 0)
-        weight = (1 - is_category)[None]
-        numbers = (rows.numbers * weight) @ known.numbers.T
-        both = rows.there[:, None] * known.there[None] * is_category[None, None]
-        same = (rows.codes[:, None] == known.codes[None]) * both
-        # Of two categories equally frequent this is the product of standardised numbers.
-        share = (same * known.there[None]).sum(axis=1) / jnp.maximum(both.sum(axis=1), 1)
-        product = numbers + 2 * (same - share[:, None] * both).sum(axis=-1)
-        square = jnp.square(rows.numbers * weight).sum(axis=1)[:, None] - 2 * numbers
-        square = square + jnp.square(known.numbers * weight).sum(axis=1)[None] + 2 * (both - same).sum(axis=-1)
+        known, is_real = read.rows, (read.kinds > 0).astype(rows.there.dtype)
+        is_category = (read.kinds == CATEGORY).astype(rows.there.dtype)[None]
+        numbers = (rows.numbers * (1 - is_category)) @ (known.numbers * (1 - is_category)).T
+        here, there = rows.there * is_category, known.there * is_category
+        same = self._same(rows, known, here)
+        alike = same.sum(axis=-1)
+        # What standardised columns of 0 and 1, one a category, would have for a product if two were equally frequent.
+        count = jnp.maximum(there.sum(axis=0), 1)
+        shares, own = same.sum(axis=1) / count[None], self._same(known, known, there).sum(axis=1) / count[None]
+        level = (own * there).sum(axis=0) / count
+        centred = alike - (shares * here) @ there.T - here @ (own * there).T + (here * level[None]) @ there.T
+        product = numbers + 2 * centred
+        square = lambda rows: jnp.square(rows.numbers * (1 - is_category)).sum(axis=1)  # noqa: E731
+        # A missing category is a vector of zeros: it is a distance, so that the matrix has no negative eigenvalue.
+        far = square(rows)[:, None] + square(known)[None] - 2 * numbers
+        far = far + here.sum(axis=1)[:, None] + there.sum(axis=1)[None] - 2 * alike
         columns = jnp.maximum(is_real.sum(), 1)
-        gaussian = jnp.exp(-jnp.exp(self.log_widths[1]) * jnp.maximum(square, 0) / columns)
+        gaussian = jnp.exp(-jnp.exp(self.log_widths[1]) * jnp.maximum(far, 0) / columns)
         return [product / columns, product / columns, gaussian]
+
+    def _same(self, rows: Rows, known: Rows, here: Array) -> Array:
+        """[m, n, d] 1 where both rows have the same category."""
+        return (rows.codes[:, None] == known.codes[None]) * here[:, None] * known.there[None]
 
     def _weights(self, read: Read, keep: Array) -> tuple[tuple[Array, ...], list[Array]]:
         """Ridge regression of the classes, and what each support row would have been told had it been left out."""
         targets = self._centred(read, read.members)
         pairs = (keep[:, None] & keep[None]).astype(targets.dtype)
-        found, left_out = [], []
-        for alike, log_penalty in zip(self._alike(read, read.rows), self.log_penalties, strict=True):
-            kernel = (alike + alike.T) / 2 * pairs
-            inverse = jnp.linalg.inv(kernel + jnp.exp(log_penalty) * jnp.eye(len(kernel), dtype=kernel.dtype))
-            weights = inverse @ targets
-            found.append(weights)
-            left_out.append(targets - weights / jnp.diagonal(inverse)[:, None])
-        return tuple(found), left_out
+        kernels = jnp.stack([(alike + alike.T) / 2 * pairs for alike in self._alike(read, read.rows)])
+        inverses = inner.regularized_inverse(kernels, jnp.exp(self.log_penalties))
+        found = [inverse @ targets for inverse in inverses]
+        own = [jnp.diagonal(inverse)[:, None] for inverse in inverses]
+        return tuple(found), [targets - weights / each for weights, each in zip(found, own, strict=True)]
 
     def _tokens(self, read: Read, rows: Rows, answers: list[Array], own: Array) -> Array:
         """[m, d + 1, width]: the cells, and last what is asked; `own` [m, n] marks a row itself in the support set."""
