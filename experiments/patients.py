@@ -1,16 +1,16 @@
 """Prognosis and diagnosis from a handful of patients: one in-context network beside what tables are foretold with.
 
 Paper:     none; the task is this project's own. The network is of the family of Hollmann et al., TabPFN, 2023 and 2025.
-Command:   python experiments/patients.py runs/tables TABLES..   (runs/tables: `jaxmeta train tables`; TABLES: csv files)
+Command:   python experiments/patients.py runs/tables TABLES..   (of `jaxmeta train tables`, on csv files)
 Hardware:  2 cores of an AMD EPYC, shared with other work: no time is told.
 Time:      an hour and more, most of it scikit-learn's; what is done is kept in --kept and not done again.
 Expected:  the network at least ties tuned logistic regression and the random forest on every table, and is ahead on
            average.
 Measured:  results/patients.json, results/patients.md.
 
-The network was trained on the prior of `tasks.causal_tables` alone; its size and the prior were chosen on held-out draws
-of that prior, never on a table of patients. All methods meet the same tasks, so differences are paired. Support sets
-have as many patients of each class, and so have the queries: 20 of each. Patients recur from task to task, so the
+The network was trained on the prior of `tasks.causal_tables` alone; its size and the prior were chosen on held-out
+draws of that prior, never on a table of patients. All methods meet the same tasks, so differences are paired. Support
+sets have as many patients of each class, and so have the queries: 20 of each. Patients recur from task to task, so the
 intervals speak of these tables and not of all patients. The embedded tables are scikit-learn's: breast_cancer, and
 diabetes with the outcome "progression above the median".
 """
@@ -130,7 +130,13 @@ def page(content: dict) -> str:
     def shown(rows: list[dict], metric: str) -> str:
         own = [row for row in rows if row["metric"] == metric]
         lines = [
-            [row["table"], row["shots"], row["method"], tables.interval(row, ""), tables.difference(row.get("gain"), "")]
+            [
+                row["table"],
+                row["shots"],
+                row["method"],
+                tables.interval(row, ""),
+                tables.difference(row.get("gain"), ""),
+            ]
             for row in own
         ]
         return tables.markdown(["table", "patients a class", "method", "mean", "the network's gain"], lines)

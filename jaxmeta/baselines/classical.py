@@ -198,7 +198,9 @@ def _logistic(rows: np.ndarray, labels: np.ndarray, categorical: np.ndarray) -> 
 
 
 def _forest(rows: np.ndarray, labels: np.ndarray, categorical: np.ndarray) -> Any:
-    return _asked(files.extra("sklearn.ensemble").RandomForestClassifier(100, random_state=0), rows, labels, categorical)
+    return _asked(
+        files.extra("sklearn.ensemble").RandomForestClassifier(100, random_state=0), rows, labels, categorical
+    )
 
 
 def _boosting(rows: np.ndarray, labels: np.ndarray, categorical: np.ndarray) -> Any:

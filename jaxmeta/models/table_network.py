@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -265,10 +265,12 @@ def table_network(*, num_ways: int = 10, width: int = 48, num_layers: int = 3, n
         if support.inputs.ndim != 3:
             hint = "tasks.cells makes them"
             checks.fail("table_network", "cells [n, d, 3]", f"inputs of shape {support.inputs.shape}", hint)
-        return TableContext(module.apply({"params": params}, support, method="read"), kept(support))
+        read: Any = module.apply({"params": params}, support, method="read")
+        return TableContext(read, kept(support))
 
     def apply(params: PyTree, inputs: Array, mask: Array | None = None, context: PyTree = ()) -> Array:
         del mask
-        return module.apply({"params": params}, inputs, context.read, context.keep)
+        logits: Any = module.apply({"params": params}, inputs, context.read, context.keep)
+        return logits
 
     return Model(init, apply, context)

@@ -41,6 +41,7 @@ _GLYPHS: dict[str, dict[str, Any]] = {
     "protonet": _EPISODES,
     "matching_net": _EPISODES,
     "relation_net": {**_PAIRS, "criterion": "relation_score"},
+    "in_context": {**_EPISODES, "train_ways": 5, "tasks_per_step": 4, "width": 64, "num_heads": 4},
     "r2d2": _EPISODES,
     "ridge_classifier": _EPISODES,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Random tables whose columns cause each other: the endless prior that an in-context learner of tables is trained on."""
+"""Random tables whose columns cause each other: the endless prior of in-context learners of tables."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class _Tables:
         table_key, class_key, row_key = jax.random.split(key, 3)
         num_rows = 2 * (self.num_support + self.num_queries)
         columns, cells, real = _table(table_key, num_rows, self.num_features)
-        labels, ways = _labels(class_key, columns, real, self.num_ways)
+        labels = _labels(class_key, columns, real, self.num_ways)
         size_key, share_key, order_key = jax.random.split(row_key, 3)
         size = _support_size(size_key, self.num_support)
         # Rows in the order of weighted draws without replacement; weights as the class is rare, or equal.
@@ -250,8 +250,8 @@ def _noisy(key: Array, scores: Array) -> Array:
     return scores + _log_between(level_key, 0.03, 1.0) * jax.random.logistic(noise_key, scores.shape) / 1.8
 
 
-def _labels(key: Array, columns: Array, real: Array, num_ways: int) -> tuple[Array, Array]:
-    """Classes [n] in [0, num_ways), and how many there are."""
+def _labels(key: Array, columns: Array, real: Array, num_ways: int) -> Array:
+    """Classes [n] in [0, num_ways)."""
     two_key, ways_key, score_key, noise_key, share_key, kind_key, name_key = jax.random.split(key, 7)
     more = jax.random.randint(ways_key, (), 2, num_ways + 1)
     ways = jnp.where(jax.random.bernoulli(two_key, 0.7), 2, more)
@@ -264,4 +264,4 @@ def _labels(key: Array, columns: Array, real: Array, num_ways: int) -> tuple[Arr
     interval = jnp.minimum((ranks[:, None] > cuts[None]).sum(axis=1), ways - 1)
     largest = jnp.argmax(jnp.where(exists[None], scores, -jnp.inf), axis=1)
     labels = jnp.where((ways > 2) & jax.random.bernoulli(kind_key), largest, interval)
-    return jax.random.permutation(name_key, num_ways)[labels].astype(jnp.int32), ways
+    return jax.random.permutation(name_key, num_ways)[labels].astype(jnp.int32)

@@ -48,7 +48,12 @@ def test_logistic_regression_is_scikit_learns_pipeline():
     folds = min(5, np.bincount(LABELS[:16]).min())
     cut = model_selection.StratifiedKFold(int(folds), shuffle=True, random_state=0)
     model = linear_model.LogisticRegressionCV(
-        Cs=np.logspace(-3, 2, 6), cv=cut, scoring="neg_log_loss", max_iter=300, use_legacy_attributes=False, l1_ratios=(0,)
+        Cs=np.logspace(-3, 2, 6),
+        cv=cut,
+        scoring="neg_log_loss",
+        max_iter=300,
+        use_legacy_attributes=False,
+        l1_ratios=(0,),
     )
     scale = preprocessing.StandardScaler().fit(columns)
     model.fit(np.nan_to_num(scale.transform(columns)), LABELS[:16])

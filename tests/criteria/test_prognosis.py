@@ -23,7 +23,9 @@ def test_the_area_is_scikit_learns():
     shares = generator.dirichlet(np.ones(3), 60).round(1)
     targets = generator.integers(0, 3, 60)
     expected = np.mean([metrics.roc_auc_score(targets == index, shares[:, index]) for index in range(3)])
-    np.testing.assert_allclose(criteria.area_under_curve(jnp.asarray(shares), jnp.asarray(targets)), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        criteria.area_under_curve(jnp.asarray(shares), jnp.asarray(targets)), expected, rtol=1e-5
+    )
 
 
 def test_the_area_of_one_class_is_unknown():

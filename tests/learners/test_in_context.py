@@ -21,7 +21,9 @@ def learner():
 
 
 def sampler(**sizes):
-    return tasks.causal_tables(**{"num_features": COLUMNS, "num_ways": WAYS, "num_support": 9, "num_queries": 5} | sizes)
+    return tasks.causal_tables(
+        **{"num_features": COLUMNS, "num_ways": WAYS, "num_support": 9, "num_queries": 5} | sizes
+    )
 
 
 @functools.cache
@@ -64,7 +66,9 @@ def test_of_all_promises_none_is_broken():
         report = jaxmeta.audit(learner(), episodes, KEY, criterion=criteria.prognosis)
     assert report.broken == (), str(report)
     found = {check.name: check.found for check in report.checks}
-    assert found["queries"] == "inductive" and found["padding"] == "ignored" and found["support_order"] == "ignored"
+    assert found["queries"] == "inductive"
+    assert found["padding"] == "ignored"
+    assert found["support_order"] == "ignored"
 
 
 def test_the_order_of_columns_is_nothing():
@@ -144,7 +148,7 @@ def test_more_classes_than_the_network_has_are_refused():
 
 def test_a_table_of_plain_numbers_is_refused_with_a_hint():
     support, _ = episode()
-    with pytest.raises(ValueError, match="tasks.cells makes them"):
+    with pytest.raises(ValueError, match=r"tasks\.cells makes them"):
         learner().adapt(params(), support._replace(inputs=support.inputs[..., 0]), KEY)
 
 

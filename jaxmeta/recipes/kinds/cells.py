@@ -114,9 +114,7 @@ def _floors(task: Task, ways: int) -> dict[str, MetaLearner]:
 
 def _read(task: Task, own: Own, ways: int) -> Given:
     del ways
-    loaded = datasets.load(
-        own.support, data_dir=own.data_dir, target_column=own.target_column, columns=own.columns
-    )
+    loaded = datasets.load(own.support, data_dir=own.data_dir, target_column=own.target_column, columns=own.columns)
     if loaded.inputs.ndim != 2:
         got = f"shape {loaded.inputs.shape}"
         checks.fail(own.support, "a table, as the run was trained on", got, error=checks.DataError)

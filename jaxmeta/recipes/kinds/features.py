@@ -19,7 +19,6 @@ from jaxmeta.recipes.scoring import SCORINGS
 from jaxmeta.types import Array, Batch, MetaLearner, Model, PyTree
 
 SCALE = 3.0  # of embeddings at first: distances of parts of length 1 are small, and their softmax nearly flat
-WAYS = 20  # the most that an in-context network tells apart
 PENALTY = 0.01  # of logistic regression, likewise
 
 
@@ -122,8 +121,7 @@ def _gains(size: int) -> Model:
 
 
 def _reader(network: Network, shape: Shape) -> Model:
-    sizes = {"width": network.width, "num_layers": network.num_layers, "num_heads": network.num_heads}
-    return models.caml(_gains(math.prod(shape.inputs)), np.zeros((1, *shape.inputs)), num_ways=WAYS, **sizes)
+    return vectors.reading(_gains(math.prod(shape.inputs)), network, shape)
 
 
 def _floors(task: Task, ways: int) -> dict[str, MetaLearner]:
