@@ -110,6 +110,11 @@ def _relation_net(model):
     return learners.relation_net(model("map"), model(1, (SIZE, 1, 16)), criteria.relation_score, num_ways=WAYS)
 
 
+def _in_context(model):
+    network = models.caml(model(None), jnp.zeros((1, *PICTURE)), num_ways=WAYS, width=8, num_layers=1, num_heads=2)
+    return learners.in_context(network, criteria.cross_entropy, num_ways=WAYS)
+
+
 def _r2d2(model):
     return learners.r2d2(model(None), criteria.cross_entropy, num_ways=WAYS)
 
@@ -165,6 +170,7 @@ LEARNERS = {
     "protonet": _protonet,
     "matching_net": _matching_net,
     "relation_net": _relation_net,
+    "in_context": _in_context,
     "r2d2": _r2d2,
     "ridge_classifier": _ridge_classifier,
     "laplacian_shot": _laplacian_shot,
@@ -237,6 +243,7 @@ WITHOUT_STEPS = {
     "ridge_classifier",
     "laplacian_shot",
     "simple_shot",
+    "in_context",
 }
 TRANSDUCTIVE = {"laplacian_shot"}
 WITH_STEPS = (LEARNERS | BASELINES | UNTRAINED).keys() - WITHOUT_STEPS
@@ -287,6 +294,8 @@ TASKS = {
         (jnp.arange(60.0).reshape(5, 12, 1), jnp.arange(60.0).reshape(5, 12, 1)), num_shots=4, num_queries=3
     ),
     "tabular": lambda: tasks.tabular(num_features=4, num_ways=3, num_shots=2, num_queries=1),
+    "causal_tables": lambda: tasks.causal_tables(num_features=4, num_ways=3, num_support=6, num_queries=3),
+    "causal_regression": lambda: tasks.causal_regression(num_features=4, num_support=6, num_queries=3),
     "tabular_regression": lambda: tasks.tabular_regression(num_features=4, num_shots=4, num_queries=3),
     "variable": lambda: tasks.variable(pictures(), max_ways=4, max_shots=3, num_queries=2, min_ways=2),
     "mixture": lambda: tasks.mixture(

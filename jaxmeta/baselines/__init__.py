@@ -1,6 +1,13 @@
 """What meta-learning must beat, as MetaLearners."""
 
 from jaxmeta.baselines.baseline_plus_plus import baseline_plus_plus
+from jaxmeta.baselines.classical import (
+    gradient_boosting,
+    majority_class,
+    random_forest,
+    standardized_centroid,
+    tuned_logistic_regression,
+)
 from jaxmeta.baselines.fine_tune import fine_tune, linear_probe
 from jaxmeta.baselines.from_scratch import from_scratch
 from jaxmeta.baselines.linear import logistic_regression, ridge_regression
@@ -15,11 +22,16 @@ __all__ = [
     "cosine_centroid",
     "fine_tune",
     "from_scratch",
+    "gradient_boosting",
     "linear_probe",
     "logistic_regression",
+    "majority_class",
     "nearest_centroid",
     "nearest_neighbour",
+    "random_forest",
     "ridge_regression",
     "simple_shot",
+    "standardized_centroid",
+    "tuned_logistic_regression",
     "with_population",
 ]

@@ -1,6 +1,7 @@
 """Criteria: how a predictor is scored on data."""
 
 from jaxmeta.criteria.classification import cross_entropy, relation_score, silence_absent
+from jaxmeta.criteria.prognosis import area_under_curve, calibration_error, prognosis
 from jaxmeta.criteria.regression import squared_error
 from jaxmeta.criteria.trajectories import (
     Form,
@@ -17,13 +18,16 @@ from jaxmeta.criteria.trajectories import (
 
 __all__ = [
     "Form",
+    "area_under_curve",
     "as_they_are",
+    "calibration_error",
     "clipped",
     "cross_entropy",
     "loaded_dice",
     "log_probability",
     "normalised",
     "policy_gradient",
+    "prognosis",
     "ratio",
     "relation_score",
     "rescored",

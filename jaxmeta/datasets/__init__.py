@@ -6,7 +6,7 @@ from jaxmeta.datasets.loading import found, load, load_inputs, load_table, names
 from jaxmeta.datasets.pictures import Form, bright_border, check_form, with_polarity
 from jaxmeta.datasets.sheets import is_table
 from jaxmeta.datasets.splits import MIN_CLASSES, by_class, by_example, deal, own, share_rows
-from jaxmeta.datasets.tables import Table, read_table
+from jaxmeta.datasets.tables import Table, groups, read_table
 
 __all__ = [
     "FIELDS",
@@ -24,6 +24,7 @@ __all__ = [
     "deal",
     "found",
     "from_labels",
+    "groups",
     "is_table",
     "load",
     "load_inputs",

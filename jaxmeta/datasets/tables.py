@@ -95,6 +95,48 @@ def valued(path: pathlib.Path, target_column: str | None, columns: Sequence[str]
     return Table(read.features, values, names, files.stem(path), sums, read.columns, sheet.name(target), read.notes)
 
 
+def groups(table: examples.Examples, column: str) -> dict[str, examples.Examples]:
+    """The groups into which a column splits a table, such as a clinic, a sex or a treatment arm.
+
+    What is learned of one group may not hold of another: give one to `tasks.across` for the support sets, another for
+    the queries.
+
+    Args:
+      table: of a csv with a header.
+      column: one of its features: of categories, or of few numbers.
+
+    Returns:
+      {what the column holds: the rows of which it does}, without the column; rows in which it is missing are in none,
+      and a class without rows in a group is not one of its classes.
+
+    Raises:
+      ValueError: if there is no such column, or it has one value alone or more than MAX_CATEGORIES.
+
+    Example:
+      >>> import numpy as np
+      >>> from jaxmeta import datasets
+      >>> rows = np.array([[1.0, 0.0], [2.0, 1.0], [3.0, 0.0], [4.0, 1.0]])
+      >>> table = datasets.from_labels(rows, ["ill", "ill", "well", "well"], name="study")
+      >>> table = table._replace(columns=(datasets.Column("age"), datasets.Column("clinic", ("Basel", "Bern"))))
+      >>> {name: group.inputs.ravel().tolist() for name, group in datasets.groups(table, "clinic").items()}
+      {'Basel': [1.0, 3.0], 'Bern': [2.0, 4.0]}
+    """
+    names = [each.name for each in table.columns]
+    if names.count(column) != 1:
+        checks.fail("groups: column", f"one of {', '.join(names) or 'a csv with a header'}", repr(column))
+    place = names.index(column)
+    cells, categories = table.inputs[:, place], table.columns[place].categories
+    values = np.unique(cells[~np.isnan(cells)])
+    if not 2 <= len(values) <= MAX_CATEGORIES:
+        checks.fail(f"groups: {column!r}", f"2 to {MAX_CATEGORIES} values", len(values))
+    others = table._replace(
+        inputs=np.delete(table.inputs, place, axis=1),
+        columns=tuple(each for index, each in enumerate(table.columns) if index != place),
+    )
+    told = {value: categories[int(value)] if categories else f"{value:g}" for value in values}
+    return {name: examples.rows(others, cells == value, f"{column} {name}") for value, name in told.items()}
+
+
 def unlabelled(
     path: pathlib.Path,
     form: pictures.Form | None,

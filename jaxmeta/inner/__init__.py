@@ -1,6 +1,6 @@
 """The adaptation loop."""
 
-from jaxmeta.inner.closed_form import ridge
+from jaxmeta.inner.closed_form import regularized_inverse, ridge
 from jaxmeta.inner.descent import descent
 from jaxmeta.inner.gradient import Gradient, InnerLoss, check_gradient, first_order, mixed_mode, nested
 from jaxmeta.inner.implicit import implicit, implicit_loss
@@ -24,6 +24,7 @@ __all__ = [
     "minibatch",
     "mixed_mode",
     "nested",
+    "regularized_inverse",
     "ridge",
     "select_first",
     "steer",

@@ -4,6 +4,7 @@ from jaxmeta.learners.cavia import cavia
 from jaxmeta.learners.context_policy import context_policy
 from jaxmeta.learners.e_maml import e_maml
 from jaxmeta.learners.imaml import imaml
+from jaxmeta.learners.in_context import in_context
 from jaxmeta.learners.laplacian_shot import laplacian_shot
 from jaxmeta.learners.learned_optimizer import learned_optimizer
 from jaxmeta.learners.maml import fomaml, maml
@@ -29,6 +30,7 @@ __all__ = [
     "e_maml",
     "fomaml",
     "imaml",
+    "in_context",
     "laplacian_shot",
     "learned_optimizer",
     "maml",

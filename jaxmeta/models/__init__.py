@@ -21,7 +21,9 @@ from jaxmeta.models.networks import (
 from jaxmeta.models.normalization import NORMS, Moments, Norm
 from jaxmeta.models.policies import GaussianPolicy, Policy, categorical_policy, gaussian_policy
 from jaxmeta.models.precision import in_precision
+from jaxmeta.models.reading import caml, equiangular
 from jaxmeta.models.resnet import ResNet12, resnet12
+from jaxmeta.models.table_network import table_network
 from jaxmeta.models.update_rules import UpdateRule, gradient_descent_rule, lstm_update_rule
 from jaxmeta.models.wraps import FrozenModel, Rule, differences, film, lora, tsa, wrap
 
@@ -48,6 +50,7 @@ __all__ = [
     "Rule",
     "UpdateRule",
     "beside",
+    "caml",
     "categorical_policy",
     "concatenate",
     "conv4",
@@ -56,6 +59,7 @@ __all__ = [
     "convolve_shared",
     "depthwise",
     "differences",
+    "equiangular",
     "film",
     "film_conv4",
     "flat",
@@ -71,6 +75,7 @@ __all__ = [
     "mlp",
     "relation_module",
     "resnet12",
+    "table_network",
     "tsa",
     "wrap",
 ]

@@ -22,8 +22,8 @@ class Entry(NamedTuple):
     """The parts that it takes by position."""
     options: tuple[str, ...] = ("num_steps",)
     """The parts that it takes by name."""
-    network: Literal["plain", "maps", "conditioned"] = "plain"
-    """Features or outputs; feature maps; outputs that a task's context parameters steer."""
+    network: Literal["plain", "maps", "conditioned", "reader"] = "plain"
+    """Features or outputs; feature maps; outputs that a task's context parameters steer; outputs for a support set."""
     fewest_steps: int = 0
     """That it can take in test."""
     acts: bool = False
@@ -76,6 +76,7 @@ ENTRIES: dict[str, Entry] = {
     "laplacian_shot": Entry(learners.laplacian_shot, _MODEL, ("num_ways",)),
     "ridge_classifier": Entry(learners.ridge_classifier, _MODEL, ("num_ways",)),
     "tuned_protonet": Entry(learners.tuned_protonet, options=("num_ways", "num_steps")),
+    "in_context": Entry(learners.in_context, _MODEL, ("num_ways",), "reader"),
     "fine_tune": Entry(baselines.fine_tune, options=("num_steps", *_PRETRAINED)),
     "linear_probe": Entry(baselines.linear_probe, options=("num_steps", *_PRETRAINED)),
     "baseline_plus_plus": Entry(baselines.baseline_plus_plus, options=("num_steps", *_PRETRAINED)),

@@ -8,7 +8,7 @@ import pathlib
 from jaxmeta import datasets
 
 CONTROL = ("navigation", "arm", "arm:crossed", "arm:swapped", "arm:long", "pendulum", "cartpole", "grid")
-PROCEDURAL = ("strokes", "drawn_strokes", "sinusoid", "tabular", *CONTROL)
+PROCEDURAL = ("strokes", "drawn_strokes", "sinusoid", "tabular", "causal_tables", *CONTROL)
 
 
 def parts(domain: str) -> tuple[str, ...]:

@@ -61,6 +61,12 @@ class Network:
     """How the convolutional network halves a picture."""
     hidden: tuple[int, ...] = (40, 40)
     """Widths of the multi-layer perceptron, which takes inputs that are no pictures."""
+    width: int = 32
+    """in_context: numbers in a token; `num_heads` divides it."""
+    num_layers: int = 3
+    """in_context: layers of attention."""
+    num_heads: int = 2
+    """in_context: heads of attention."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +79,8 @@ class Task:
     targets [tasks, n, m]; for policy_gradient navigation, pendulum, cartpole, grid, arm or one of its bodies, such as
     arm:crossed."""
     kind: str = ""
-    """features, control, pictures, tables or functions; by default what a look at the domain says."""
+    """features, adapted, control, pictures, tables, cells (tables for in_context) or functions; by default what a look
+    at the domain says."""
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
     that alone can be it."""

@@ -38,6 +38,7 @@ _OUTER = criteria.policy_gradient(scale=criteria.normalised)
 
 SCORINGS = {
     "cross_entropy": Scoring(criteria.cross_entropy, "accuracy", True),
+    "prognosis": Scoring(criteria.prognosis, "accuracy", True),
     "relation_score": Scoring(criteria.relation_score, "accuracy", True),
     "squared_error": Scoring(criteria.squared_error, "loss", False),
     "policy_gradient": Scoring(criteria.policy_gradient(), "return", False, _OUTER),

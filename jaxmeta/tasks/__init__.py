@@ -1,7 +1,8 @@
 """Task distributions: key -> Episode, pure and jittable."""
 
 from jaxmeta.tasks.across import across
-from jaxmeta.tasks.cells import encoded, width
+from jaxmeta.tasks.causal import causal_regression, causal_tables
+from jaxmeta.tasks.cells import cells, encoded, width
 from jaxmeta.tasks.finite import few_shot, from_arrays, labelled_batches
 from jaxmeta.tasks.mixture import mixture
 from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, episodes
@@ -27,6 +28,9 @@ __all__ = [
     "affine",
     "as_pytree",
     "augmented",
+    "causal_regression",
+    "causal_tables",
+    "cells",
     "distinct",
     "drawn",
     "encoded",

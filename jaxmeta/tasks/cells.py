@@ -14,6 +14,61 @@ from jaxmeta.tasks.sampling import Sample, as_pytree, on_batches, static
 from jaxmeta.types import Array, Batch, Episode
 
 BINARY = 2  # categories that one column holds
+NUMBER, CATEGORY = 1.0, 2.0
+"""What a column of `cells` holds; 0: nothing, it is padding."""
+
+
+def cells(sample: Sample, num_categories: Sequence[int], num_columns: int) -> Sample:
+    """Tables as networks that read cells take them: each with its value, whether it is there, and what its column is.
+
+    Nothing is filled in and nothing is scaled: that a cell is missing is something to be learned from.
+
+    Args:
+      sample: its inputs are floats [n, d], NaN where a cell is missing; a category is its number.
+      num_categories: for each of the d columns how many categories it has, 0 for numbers.
+      num_columns: the columns to come to; those that a table does not have are all 0.
+
+    Returns:
+      sample whose inputs are finite floats [n, num_columns, 3]: the value or the number of the category, 0 where it is
+      missing; 1 where it is there, else 0; `NUMBER` or `CATEGORY`, 0 in a column of padding.
+
+    Raises:
+      ValueError: if there are more columns than num_columns, or, when first sampled, the inputs have others.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jaxmeta import Batch, Episode, tasks
+      >>> batch = Batch(jnp.array([[1.5, jnp.nan]]), jnp.array([0]))
+      >>> made = tasks.cells(lambda key: Episode(batch, batch), [0, 3], 3)(jax.random.key(0))
+      >>> made.support.inputs[0].tolist()
+      [[1.5, 1.0, 1.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]]
+    """
+    sizes = tuple(checks.integer("cells: num_categories", size, 0) for size in num_categories)
+    num_columns = checks.integer("cells: num_columns", num_columns, 1)
+    if len(sizes) > num_columns:
+        checks.fail("cells", f"at most {num_columns} columns", len(sizes))
+    return _Cells(as_pytree(sample), sizes, num_columns)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Cells:
+    sample: Any
+    num_categories: tuple[int, ...] = static()
+    num_columns: int = static()
+
+    def __call__(self, key: Array) -> Episode:
+        return on_batches(self._taken, self.sample(key))
+
+    def _taken(self, batch: Batch) -> Batch:
+        inputs, width = batch.inputs, len(self.num_categories)
+        if inputs.ndim != 2 or inputs.shape[1] != width:
+            checks.fail("cells", f"inputs [n, {width}]", f"shape {inputs.shape}")
+        there = ~jnp.isnan(inputs)
+        kinds = jnp.array([CATEGORY if size else NUMBER for size in self.num_categories], inputs.dtype)
+        parts = (jnp.where(there, inputs, 0), there.astype(inputs.dtype), jnp.broadcast_to(kinds[None], inputs.shape))
+        missing = self.num_columns - width
+        return batch._replace(inputs=jnp.pad(jnp.stack(parts, axis=-1), ((0, 0), (0, missing), (0, 0))))
 
 
 def encoded(sample: Sample, num_categories: Sequence[int]) -> Sample:

@@ -1,6 +1,7 @@
 """Kinds of data, one file each; whoever trains, evaluates, adapts or transfers asks the kind and knows none by name."""
 
 from jaxmeta.recipes.kinds.adapted import ADAPTED
+from jaxmeta.recipes.kinds.cells import CELLS
 from jaxmeta.recipes.kinds.control import CONTROL
 from jaxmeta.recipes.kinds.features import FEATURES, encoder
 from jaxmeta.recipes.kinds.frames import Frame
@@ -13,4 +14,4 @@ from jaxmeta.recipes.kinds.tables import TABLES
 __all__ = ["KINDS", "Domain", "Frame", "Given", "Kind", "Own", "Place", "Seen", "Shape", "Sizes", "encoder"]
 
 # The first one that fits a domain is its kind.
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (ADAPTED, FEATURES, CONTROL, FUNCTIONS, TABLES, PICTURES)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (ADAPTED, FEATURES, CONTROL, CELLS, FUNCTIONS, TABLES, PICTURES)}

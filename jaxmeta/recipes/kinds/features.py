@@ -123,6 +123,10 @@ def _gains(size: int) -> Model:
     return models.from_functions(lambda key: {"gain": jnp.zeros(size)}, apply)
 
 
+def _reader(network: Network, shape: Shape) -> Model:
+    return vectors.reading(_gains(math.prod(shape.inputs)), network, shape)
+
+
 def _floors(task: Task, ways: int) -> dict[str, MetaLearner]:
     """What those features give that the encoder is known for."""
     criterion, own = SCORINGS[task.criterion].criterion, features.dims(form(task))[0]
@@ -168,6 +172,7 @@ FEATURES = pictures.PICTURES._replace(
     class_sizes=_class_sizes,
     shape=_shape,
     network=_network,
+    reader=_reader,
     maps=vectors.maps,
     relation=vectors.relation,
     condition=models.concatenate,

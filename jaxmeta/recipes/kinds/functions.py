@@ -102,6 +102,7 @@ FUNCTIONS = Kind(
     class_sizes=_class_sizes,
     shape=_shape,
     network=vectors.network,
+    reader=vectors.reader,
     maps=vectors.maps,
     relation=vectors.relation,
     condition=models.concatenate,

@@ -120,6 +120,8 @@ class Kind(NamedTuple):
     """What the network takes and gives, or None where only the data can tell."""
     network: Callable[[Network, Shape, int | None, int], Model]
     """(options, shape, outputs or None for features, context parameters) -> Model."""
+    reader: Callable[[Network, Shape], Model]
+    """The network of an in-context learner, whose context is a support set as read."""
     maps: Callable[[Network, Shape], Model]
     """The encoder whose feature maps a relation module compares."""
     relation: Callable[[Network, tuple[int, ...]], Model]

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmeta import baselines, checks, datasets, memory, models, tasks
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import facts, frames, labelled
+from jaxmeta.recipes.kinds import facts, frames, labelled, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -220,6 +220,7 @@ PICTURES = Kind(
     class_sizes=_class_sizes,
     shape=_shape,
     network=_network,
+    reader=lambda network, shape: vectors.reading(_network(network, shape, None, 0), network, shape),
     maps=_maps,
     relation=_relation,
     condition=models.beside,

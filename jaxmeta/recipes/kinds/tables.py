@@ -32,7 +32,7 @@ def _fits(task: Task, place: Place) -> bool:
         return True
     if not _has_classes(task):
         return place.part not in names.PROCEDURAL and place.part not in datasets.names()
-    return names.suffix(place.part) == ".npz" and _load(task, place, None).inputs.ndim == 2
+    return names.suffix(place.part) == ".npz" and load(task, place, None).inputs.ndim == 2
 
 
 def _complete(task: Task, places: Sequence[Place]) -> Task:
@@ -47,19 +47,20 @@ def _width(task: Task, place: Place) -> int:
         return 0
     if not _has_classes(task):
         return _encoded_width(_table(task, place))
-    loaded = _load(task, place, None)
+    loaded = load(task, place, None)
     return _encoded_width(loaded) if loaded.inputs.ndim == 2 else 0
 
 
-def _num_categories(table: datasets.Examples | datasets.Table) -> list[int]:
+def num_categories(table: datasets.Examples | datasets.Table) -> list[int]:
+    """How many categories each column has, 0 for numbers."""
     return [len(column.categories) for column in table.columns] or [0] * table.inputs.shape[1]
 
 
 def _encoded_width(table: datasets.Examples | datasets.Table) -> int:
-    return tasks.width(_num_categories(table))
+    return tasks.width(num_categories(table))
 
 
-def _load(task: Task, place: Place, split: str | None) -> datasets.Examples:
+def load(task: Task, place: Place, split: str | None) -> datasets.Examples:
     own = {"target_column": labelled.target(task, place.part), "columns": labelled.columns(task, place.part)}
     return datasets.load(place.part, data_dir=place.data_dir, split=split, **own)
 
@@ -69,14 +70,17 @@ def _table(task: Task, place: Place) -> datasets.Table:
     return datasets.load_table(place.part, **own)
 
 
-def _examples(task: Task, place: Place) -> datasets.Examples:
-    def check(inputs: np.ndarray) -> None:
-        if inputs.ndim != 2:
-            wanted = f"a table, since the network takes {task.num_features} columns"
-            kind = "texts" if inputs.dtype.kind == "U" else "pictures"
-            checks.fail("`domain`", wanted, f"the {kind} of {names.short(place.part)!r}")
+def check_is_table(task: Task, place: Place, inputs: np.ndarray) -> None:
+    """Raises ValueError unless inputs are rows of columns."""
+    if inputs.ndim != 2:
+        wanted = f"a table, since the network takes {task.num_features} columns"
+        kind = "texts" if inputs.dtype.kind == "U" else "pictures"
+        checks.fail("`domain`", wanted, f"the {kind} of {names.short(place.part)!r}")
 
-    loaded = labelled.examples(task, place, lambda split: _load(task, place, split), check)
+
+def _examples(task: Task, place: Place) -> datasets.Examples:
+    check = lambda inputs: check_is_table(task, place, inputs)  # noqa: E731
+    loaded = labelled.examples(task, place, lambda split: load(task, place, split), check)
     _check_width(task, _encoded_width(loaded))
     return loaded
 
@@ -103,8 +107,8 @@ def _declared(
 ) -> tasks.Sample:
     """The one form in which tables meet: complete and standardised by the support set alone, and as wide as the
     network."""
-    if table is not None and (any(_num_categories(table)) or np.isnan(table.inputs).any()):
-        sample = tasks.encoded(sample, _num_categories(table))
+    if table is not None and (any(num_categories(table)) or np.isnan(table.inputs).any()):
+        sample = tasks.encoded(sample, num_categories(table))
     scaled = tasks.standardize(sample)
     scaled = scaled if _has_classes(task) else tasks.standardize_targets(scaled)
     return tasks.pad_features(scaled, task.num_features)
@@ -219,8 +223,8 @@ def _brought(
     support = Batch(jnp.asarray(table.inputs), jnp.zeros(len(table.inputs)))
     episode = Episode(support, Batch(jnp.asarray(inputs), jnp.zeros(len(inputs))))
     sample = lambda key: episode  # noqa: E731
-    if any(_num_categories(table)) or np.isnan(table.inputs).any() or np.isnan(inputs).any():
-        sample = tasks.encoded(sample, _num_categories(table))
+    if any(num_categories(table)) or np.isnan(table.inputs).any() or np.isnan(inputs).any():
+        sample = tasks.encoded(sample, num_categories(table))
     made = tasks.pad_features(tasks.standardize(sample), task.num_features)(jax.random.key(0))
     return np.asarray(made.support.inputs), np.asarray(made.query.inputs)
 

@@ -13,10 +13,27 @@ from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
 from jaxmeta.types import MetaLearner, Model
 
+WAYS = 20  # the most that an in-context network over features tells apart
+
 
 def network(network: Network, shape: Shape, outputs: int | None, num_context_params: int) -> Model:
     num_inputs = math.prod(shape.inputs) + num_context_params
     return models.mlp(num_inputs, network.hidden[-1] if outputs is None else outputs, hidden=network.hidden)
+
+
+def no_network(network: Network, shape: Shape, outputs: int | None, num_context_params: int) -> NoReturn:
+    checks.fail("`learner`", "in_context, for inputs that are a table's cells", "another")
+
+
+def reader(network: Network, shape: Shape) -> NoReturn:
+    checks.fail("`learner` in_context", "pictures, features or tables of cells", f"inputs of shape {shape.inputs}",
+                "for tables give `kind` cells")  # fmt: skip
+
+
+def reading(encoder: Model, network: Network, shape: Shape) -> Model:
+    """An in-context network over the features of an encoder."""
+    sizes = {"width": network.width, "num_layers": network.num_layers, "num_heads": network.num_heads}
+    return models.caml(encoder, np.zeros((1, *shape.inputs)), num_ways=WAYS, **sizes)
 
 
 def maps(network: Network, shape: Shape) -> NoReturn:

@@ -1,0 +1,178 @@
+"""Prognosis and diagnosis from a handful of patients: one in-context network beside what tables are foretold with.
+
+Paper:     none; the task is this project's own. The network is of the family of Hollmann et al., TabPFN, 2023 and 2025.
+Command:   python experiments/patients.py runs/tables TABLES..   (of `jaxmeta train tables`, on csv files)
+Hardware:  2 cores of an AMD EPYC, shared with other work: no time is told.
+Time:      an hour and more, most of it scikit-learn's; what is done is kept in --kept and not done again.
+Expected:  the network at least ties tuned logistic regression and the random forest on every table, and is ahead on
+           average.
+Measured:  results/patients.json, results/patients.md.
+
+The network was trained on the prior of `tasks.causal_tables` alone; its size and the prior were chosen on held-out
+draws of that prior, never on a table of patients. All methods meet the same tasks, so differences are paired. Support
+sets have as many patients of each class, and so have the queries: 20 of each. Patients recur from task to task, so the
+intervals speak of these tables and not of all patients. The embedded tables are scikit-learn's: breast_cancer, and
+diabetes with the outcome "progression above the median".
+"""
+
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pages
+
+from jaxmeta import baselines, criteria, datasets, evaluation, provenance, runs, tables, tasks
+from jaxmeta.statistics import mean_interval
+
+NUM_TASKS, QUERIES, SHOTS = 200, 20, (5, 10, 20)
+METRICS = {"area_under_curve": "area under the curve", "calibration_error": "calibration error", "accuracy": "accuracy"}
+NETWORK = "in-context network"
+RIVALS = ("logistic regression", "random forest")
+
+
+def diabetes() -> datasets.Examples:
+    table = datasets.load_table("diabetes")
+    high = (table.targets[:, 0] > np.median(table.targets)).astype(int)
+    return datasets.from_labels(table.inputs, high, ["slower", "faster"], name="diabetes", checksums=table.checksums)
+
+
+def loaded(paths: list[str]) -> list[datasets.Examples]:
+    return [*map(datasets.load, paths), datasets.load("breast_cancer"), diabetes()]
+
+
+def sampler(table: datasets.Examples, shots: int) -> tasks.Sample:
+    sizes = [len(column.categories) for column in table.columns] or [0] * table.inputs.shape[1]
+    drawn = tasks.few_shot(table, num_ways=2, num_shots=shots, num_queries=QUERIES)
+    return tasks.cells(drawn, sizes, len(sizes))
+
+
+def methods(folder: str | None):
+    floors = {
+        "majority class": baselines.majority_class,
+        "nearest centroid": baselines.standardized_centroid,
+        "logistic regression": baselines.tuned_logistic_regression,
+        "random forest": baselines.random_forest,
+        "gradient boosting": baselines.gradient_boosting,
+    }
+    made = {name: (make(criteria.prognosis, num_ways=2), {}) for name, make in floors.items()}
+    if folder is None:
+        return made
+    run = runs.open(folder)
+    learner = run.learner(ways=2)
+    untrained = learner.init(jax.random.key(0))
+    return made | {f"{NETWORK}, untrained": (learner, untrained), NETWORK: (learner, run.meta_params)}
+
+
+def scores(learner, meta_params, table: datasets.Examples, shots: int) -> dict[str, list[float]]:
+    # Each query's answer is its own in all of these methods: `joint` is `single`, and need not be computed twice.
+    episodes = tasks.drawn(sampler(table, shots), jax.random.key(2), jnp.arange(NUM_TASKS))
+    given = (learner, criteria.prognosis, meta_params, episodes, jax.random.key(3))
+    found = evaluation.evaluate(*given, columns={"joint": evaluation.as_is}, tasks_per_chunk=10)["joint"]
+    return {name: [round(float(value), 5) for value in found[name]] for name in (*METRICS, "loss")}
+
+
+def measured(folder: str | None, examples: list[datasets.Examples], kept: pathlib.Path) -> dict[str, dict[str, dict]]:
+    """{table, shots: {method: {metric: every task's}}}"""
+    kept.mkdir(parents=True, exist_ok=True)
+    found: dict[str, dict[str, dict]] = {}
+    for shots in sorted(SHOTS, key=(10, 5, 20).index):
+        for table in examples:
+            for method, (learner, meta_params) in methods(folder).items():
+                path = kept / f"{table.name}-{shots}-{method.replace(' ', '_')}.json"
+                if not path.exists():
+                    path.write_text(json.dumps(scores(learner, meta_params, table, shots)))
+                own = json.loads(path.read_text())
+                found.setdefault(f"{table.name}, {shots}", {})[method] = own
+                told = ", ".join(f"{name} {np.mean(own[name]):.3f}" for name in METRICS)
+                print(f"{table.name}, {shots} a class, {method}: {told}", flush=True)
+    return found
+
+
+def rounded(values) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in mean_interval(np.asarray(values))._asdict().items()}
+
+
+def summary(found: dict[str, dict[str, dict]]) -> list[dict]:
+    """A row a table, shots, metric and method, with the network's gain over it on the same tasks."""
+    rows = []
+    for about, own in found.items():
+        table, shots = about.rsplit(", ", 1)
+        for metric in METRICS:
+            for method, values in own.items():
+                row = {"table": table, "shots": int(shots), "metric": metric, "method": method}
+                row |= rounded(values[metric])
+                if method != NETWORK:
+                    row["gain"] = rounded(np.subtract(own[NETWORK][metric], values[metric]))
+                rows.append(row)
+    return rows
+
+
+def averages(found: dict[str, dict[str, dict]]) -> list[dict]:
+    """Over all tables: the mean of the tables' means, and of the network's gains."""
+    rows, names = [], list(next(iter(found.values())))
+    for shots in SHOTS:
+        own = [values for about, values in found.items() if about.endswith(f", {shots}")]
+        for metric in METRICS:
+            for method in names:
+                # Tasks of a table are numbered alike, so task i of all tables is one draw of the average.
+                mean = lambda name, metric=metric, own=own: np.mean([each[name][metric] for each in own], axis=0)  # noqa: E731
+                row = {"table": "average", "shots": shots, "metric": metric, "method": method}
+                row |= rounded(mean(method))
+                if method != NETWORK:
+                    row["gain"] = rounded(mean(NETWORK) - mean(method))
+                rows.append(row)
+    return rows
+
+
+def page(content: dict) -> str:
+    def shown(rows: list[dict], metric: str) -> str:
+        own = [row for row in rows if row["metric"] == metric]
+        lines = [
+            [
+                row["table"],
+                row["shots"],
+                row["method"],
+                tables.interval(row, ""),
+                tables.difference(row.get("gain"), ""),
+            ]
+            for row in own
+        ]
+        return tables.markdown(["table", "patients a class", "method", "mean", "the network's gain"], lines)
+
+    parts = [f"## {text}, on average over {content['num_tables']} tables\n\n{shown(content['averages'], metric)}"
+             for metric, text in METRICS.items()]  # fmt: skip
+    parts += [f"## {text}, table by table\n\n{shown(content['rows'], metric)}" for metric, text in METRICS.items()]
+    body = "\n\n".join(parts)
+    return f"""# Patients: one in-context network on tables that it was never trained on
+
+`python experiments/patients.py`, {content["num_tasks"]} tasks of {QUERIES} queries a class for each table and size.
+Means and 95% intervals; gains are paired. {content["trained"]}
+Area under the curve and accuracy: higher is better; calibration error: lower is better.
+
+{body}
+
+{provenance.line(content)}.
+"""
+
+
+def main() -> None:
+    parser = pages.parser(__doc__)
+    parser.add_argument("run", help="the folder of `jaxmeta train tables`; none: what needs no training alone")
+    parser.add_argument("tables", nargs="+", help="csv files whose last column or column `outcome` is the class")
+    parser.add_argument("--kept", default="runs/patients", help="where every task's scores are kept")
+    parser.add_argument("--trained", default="", help="a sentence on how the network was trained")
+    given = parser.parse_args()
+    examples = loaded(given.tables)
+    found = measured(None if given.run == "none" else given.run, examples, pathlib.Path(given.kept))
+    if given.run == "none":
+        return
+    told = {"num_tasks": NUM_TASKS, "num_tables": len(examples), "trained": given.trained}
+    told |= {"data": {table.name: table.checksums for table in examples}}
+    told |= {"averages": averages(found), "rows": summary(found)}
+    pages.write(pages.RESULTS / "patients", provenance.record() | told, page)
+
+
+if __name__ == "__main__":
+    main()

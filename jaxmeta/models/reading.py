@@ -1,0 +1,170 @@
+"""Transformers that read a support set: its tokens attend to each other, queries attend to it alone."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxmeta import checks
+from jaxmeta.models.attention import attend
+from jaxmeta.types import Array, Batch, Model, PyTree
+
+
+class Read(NamedTuple):
+    """A support set as queries attend to it."""
+
+    layers: tuple[tuple[Array, Array], ...]
+    """Keys and values of every layer, [n, width] each."""
+    keep: Array
+    """[n] bool, the rows that are no padding."""
+    context: PyTree = ()
+    """The encoder's own."""
+
+
+class Reader(nn.Module):
+    """A transformer without places: the order of what it reads is nothing."""
+
+    width: int
+    num_layers: int
+    num_heads: int
+    hidden: int
+
+    def setup(self) -> None:
+        self.layers = [_Layer(self.width, self.num_heads, self.hidden) for _ in range(self.num_layers)]
+        self.last = nn.LayerNorm(param_dtype=float)
+
+    def read(self, tokens: Array, keep: Array) -> Read:
+        """Tokens [n, width] of a support set -> what `answer` takes."""
+        layers = []
+        for layer in self.layers:
+            keys_values = layer.keys_values(tokens)
+            layers.append(keys_values)
+            tokens = layer(tokens, *keys_values, keep)
+        return Read(tuple(layers), keep)
+
+    def answer(self, tokens: Array, read: Read) -> Array:
+        """Tokens [m, width] of queries -> outputs [m, width]; none of them sees another."""
+        for layer, (keys, values) in zip(self.layers, read.layers, strict=True):
+            tokens = layer(tokens, keys, values, read.keep)
+        return self.last(tokens)
+
+
+class _Layer(nn.Module):
+    width: int
+    num_heads: int
+    hidden: int
+
+    def setup(self) -> None:
+        dense = lambda size: nn.Dense(size, param_dtype=float)  # noqa: E731
+        self.first, self.second = nn.LayerNorm(param_dtype=float), nn.LayerNorm(param_dtype=float)
+        self.queries, self.known, self.found = dense(self.width), dense(2 * self.width), dense(self.width)
+        self.wide, self.narrow = dense(self.hidden), dense(self.width)
+
+    def keys_values(self, tokens: Array) -> tuple[Array, Array]:
+        keys, values = jnp.split(self.known(self.first(tokens)), 2, axis=-1)
+        return keys, values
+
+    def __call__(self, tokens: Array, keys: Array, values: Array, keep: Array) -> Array:
+        queries = self.queries(self.first(tokens))
+        tokens = tokens + self.found(attend(queries, keys, values, keep, num_heads=self.num_heads))
+        return tokens + self.narrow(nn.relu(self.wide(self.second(tokens))))
+
+
+class _Classes(nn.Module):
+    """Features beside their class's code -> logits."""
+
+    num_ways: int
+    width: int
+    num_layers: int
+    num_heads: int
+
+    def setup(self) -> None:
+        dense = lambda size, **options: nn.Dense(size, param_dtype=float, **options)  # noqa: E731
+        self.seen, self.label = dense(self.width), dense(self.width, use_bias=False)
+        self.unknown = self.param("unknown", nn.initializers.normal(0.02), (self.width,), float)
+        self.reader = Reader(self.width, self.num_layers, self.num_heads, 2 * self.width)
+        self.out = dense(self.num_ways)
+
+    def read(self, features: Array, targets: Array, keep: Array) -> Read:
+        codes = equiangular(self.num_ways).astype(features.dtype)
+        members = jax.nn.one_hot(targets, self.num_ways, dtype=features.dtype)
+        return self.reader.read(self.seen(features) + self.label(members @ codes), keep)
+
+    def __call__(self, features: Array, read: Read) -> Array:
+        codes = equiangular(self.num_ways).astype(features.dtype)
+        return self.out(self.reader.answer(self.seen(features) + self.unknown[None], read)) @ codes.T
+
+
+def equiangular(num_ways: int) -> Array:
+    """Codes [num_ways, num_ways] of length 1 whose angles are all equal and as large as can be: no class is nearer."""
+    return jnp.sqrt(num_ways / (num_ways - 1)) * (jnp.eye(num_ways) - 1 / num_ways)
+
+
+def caml(
+    encoder: Model, example_inputs: PyTree, *, num_ways: int = 10, width: int = 64, num_layers: int = 2,
+    num_heads: int = 4,
+) -> Model:  # fmt: skip
+    """An in-context network over the features of any encoder: its context is a support set as read.
+
+    A support example's token is made of its features and of the fixed code of its class; the codes are equiangular. A
+    query has one learned token in place of a code. In the paper a query and the support set are one sequence, of which
+    all attend to all; here the support set is read once, and each query attends to it alone, so that reading it does
+    not cost as often as there are queries. Train with labels that are permuted per episode, as samplers do.
+
+    Args:
+      encoder: maps inputs [n, ...] to features [n, dim]; it is learned, too, unless it has no params.
+      example_inputs: inputs [n, ...], or their shapes, to initialise with.
+      num_ways: the most classes.
+      width: of a token.
+      num_layers: of the transformer.
+      num_heads: of attention; divides the width.
+
+    Returns:
+      Model: inputs [n, ...] -> logits [n, num_ways].
+
+    References:
+      Fifty et al., Context-Aware Meta-Learning, 2024.
+    """
+    num_ways = checks.integer("caml: num_ways", num_ways, 2)
+    checked("caml", width, num_layers, num_heads)
+    module = _Classes(num_ways, width, num_layers, num_heads)
+    example = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), example_inputs)
+
+    def both(module: _Classes, features: Array) -> Array:
+        return module(features, module.read(features, jnp.zeros(1, jnp.int32), jnp.ones(1, bool)))
+
+    def init(key: Array) -> dict[str, PyTree]:
+        encoder_key, own_key = jax.random.split(key)
+        params = encoder.init(encoder_key)
+        shape = jax.eval_shape(encoder.apply, params, example).shape
+        if len(shape) != 2:
+            checks.fail("caml", "features [n, dim]", f"shape {shape}", "flatten the encoder's outputs")
+        return {"encoder": params, "reader": module.init(own_key, jnp.zeros(shape), method=both)["params"]}
+
+    def context(params: dict[str, PyTree], support: Batch) -> Read:
+        own = encoder.context(params["encoder"], support)
+        features = encoder.apply(params["encoder"], support.inputs, support.mask, own)
+        given: Any = (features, support.targets, kept(support))
+        return module.apply({"params": params["reader"]}, *given, method="read")._replace(context=own)  # pyright: ignore
+
+    def apply(params: dict[str, PyTree], inputs: PyTree, mask: Array | None = None, context: PyTree = ()) -> Array:
+        features = encoder.apply(params["encoder"], inputs, mask, context.context)
+        return module.apply({"params": params["reader"]}, features, context)  # pyright: ignore[reportReturnType]
+
+    return Model(init, apply, context)
+
+
+def kept(support: Batch) -> Array:
+    """[n] bool, the rows that are no padding."""
+    return jnp.ones(len(support.targets), bool) if support.mask is None else support.mask
+
+
+def checked(what: str, width: int, num_layers: int, num_heads: int) -> None:
+    """Raises ValueError unless these make a transformer."""
+    checks.integer(f"{what}: num_layers", num_layers, 1)
+    checks.integer(f"{what}: num_heads", num_heads, 1)
+    if checks.integer(f"{what}: width", width, 1) % num_heads:
+        checks.fail(f"{what}: width", f"a multiple of the {num_heads} heads", width)
