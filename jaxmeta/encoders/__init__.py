@@ -32,6 +32,7 @@ import flax.linen as nn
 from jaxmeta import checks
 from jaxmeta.datasets import files
 from jaxmeta.encoders import efficientnet, resnet, texts, vit, weights
+from jaxmeta.encoders.ngrams import ngrams
 from jaxmeta.encoders.texts import (
     TextEncoder,
     encode,
@@ -46,7 +47,7 @@ from jaxmeta.encoders.texts import (
 from jaxmeta.types import PyTree
 
 __all__ = [
-    "NAMES", "Encoder", "TextEncoder", "encode", "is_text", "lowered", "open", "open_text", "padded", "unfrozen",
+    "NAMES", "Encoder", "TextEncoder", "encode", "is_text", "lowered", "ngrams", "open", "open_text", "padded", "unfrozen",
     "with_layers", "words",
 ]  # fmt: skip
 
