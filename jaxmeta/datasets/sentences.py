@@ -50,7 +50,7 @@ def looks_like_texts(path: pathlib.Path) -> bool:
     """Whether a csv has a column that its header calls texts."""
     if not sheets.is_table(path) or not path.is_file():
         return False
-    _, rows = sheets.cells(path)
+    _, rows = sheets.split_rows(path)
     return bool(rows) and any(cell.lower() in TEXTS for cell in rows[0][1])
 
 
@@ -115,7 +115,7 @@ def _read(path: pathlib.Path, *wanted: str | None) -> _Read:
         checks.fail(str(path), "texts with a class each, in a csv, tsv or jsonl", ".txt", error=checks.DataError)
     if is_texts(path):
         return _json_lines(path)
-    separator, rows = sheets.cells(path)
+    separator, rows = sheets.split_rows(path)
     first = [cell.lower() for cell in rows[0][1]] if rows else []
     known = {*TEXTS, *ALSO_TARGETS, *sheets.TARGETS, *sheets.ALSO_TARGETS, *(name.lower() for name in wanted if name)}
     names = rows.pop(0)[1] if any(cell in known for cell in first) else None

@@ -96,7 +96,7 @@ def read(path: pathlib.Path, target_column: str | None = None) -> Sheet:
     Raises:
       DataError: if rows differ in length, or separator, header or decimal commas cannot be told for certain.
     """
-    separator, rows = cells(path)
+    separator, rows = split_rows(path)
     header = rows.pop(0)[1] if rows and _is_header(path, rows, target_column) else None
     if not rows:
         checks.fail(str(path), "at least one row of numbers", "none", error=checks.DataError)
@@ -108,7 +108,7 @@ def read(path: pathlib.Path, target_column: str | None = None) -> Sheet:
     return _with_decimal_points(Sheet(path, header, rows, notes))
 
 
-def cells(path: pathlib.Path) -> tuple[str, Rows]:
+def split_rows(path: pathlib.Path) -> tuple[str, Rows]:
     """What separates the cells of a file, and its rows of stripped cells, those that are empty left out."""
     with files.reading(path):
         content = path.read_bytes()

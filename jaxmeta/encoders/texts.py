@@ -45,8 +45,8 @@ class TextEncoder(NamedTuple):
 
     name: str
     """ "all_minilm_l6_v2", or what its folder is called"""
-    module: bert.Bert
-    """module.apply(variables, {"ids", "mask"}) -> [n, width]; with method="tokens" the tokens' vectors [n, L, width]"""
+    module: Any
+    """a `bert.Bert`: module.apply(variables, {"ids", "mask"}) -> [n, width]; with method="tokens" the tokens' vectors [n, L, width]"""
     variables: PyTree
     """{"params": ..} of float32 NumPy arrays"""
     tokenizer: Any
@@ -318,7 +318,7 @@ def unfrozen(encoder: TextEncoder, first: int) -> Model:
     def apply(params: PyTree, inputs: PyTree, mask: Array | None = None, context: PyTree = ()) -> Array:
         del mask, context
         made = module.apply({"params": params}, inputs, first, method="upper")
-        return made / jnp.maximum(jnp.linalg.norm(made, axis=-1, keepdims=True), 1e-12)  # type: ignore[arg-type]
+        return made / jnp.maximum(jnp.linalg.norm(made, axis=-1, keepdims=True), 1e-12)
 
     # What stands below has done its work in `lowered`, and is no argument of any program.
     return Model(init, apply)

@@ -69,10 +69,15 @@ class Task:
     an npz, or a csv; for squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
     targets [tasks, n, m]."""
     kind: str = ""
-    """features, pictures, tables or functions; by default what a look at the domain says."""
+    """features, texts, pictures, tables or functions; by default what a look at the domain says."""
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
     that alone can be it."""
+    text_column: str = ""
+    """The texts of a csv or of JSON lines, by name or number from 1; else the column called text, sentence, query ..,
+    or the one of the longest texts."""
+    knowledge: Literal["none", "names"] = "none"
+    """names: what the classes of texts are called is a row of the support set, beside their examples."""
     columns: tuple[str, ...] = ()
     """The features of a csv, by name or number; else all columns but those that number or name the rows."""
     train_classes: tuple[str, ...] = ()
@@ -87,7 +92,7 @@ class Task:
     """Classes of a set of your own with fewer examples are left out."""
     encoder: str = ""
     """A pretrained encoder, whose features take the place of pictures: efficientnet_lite0, or the path of a
-    checkpoint."""
+    checkpoint; or of texts, all_minilm_l6_v2 or the path of a folder with a tokenizer."""
     criterion: CriterionName = "cross_entropy"
     """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values."""
     picture: tuple[int, int, int] = (28, 28, 1)

@@ -3,6 +3,7 @@
 from jaxmeta.tasks.across import across
 from jaxmeta.tasks.cells import encoded, width
 from jaxmeta.tasks.finite import few_shot, from_arrays, labelled_batches
+from jaxmeta.tasks.knowledge import aligned, parallel, with_names
 from jaxmeta.tasks.mixture import mixture
 from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
@@ -25,6 +26,7 @@ __all__ = [
     "Sample",
     "across",
     "affine",
+    "aligned",
     "as_pytree",
     "augmented",
     "distinct",
@@ -38,6 +40,7 @@ __all__ = [
     "labelled_batches",
     "mixture",
     "pad_features",
+    "parallel",
     "shift",
     "sinusoid",
     "standardize",
@@ -49,4 +52,5 @@ __all__ = [
     "variable",
     "widen",
     "width",
+    "with_names",
 ]

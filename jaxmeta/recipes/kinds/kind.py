@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from jaxmeta import datasets, tasks
+from jaxmeta import checks, datasets, tasks
 from jaxmeta.recipes.kinds.facts import Facts
 from jaxmeta.recipes.kinds.frames import Frame
 from jaxmeta.recipes.kinds.seen import Seen
@@ -86,6 +86,14 @@ class Own(NamedTuple):
     polarity: str
     data_dir: str | None
     columns: tuple[str, ...] = ()
+    text_column: str = ""
+    """Of a file of texts."""
+
+
+def no_names(inputs: Any) -> NoReturn:
+    """The `is_name` of kinds whose examples say nothing of what a class is called."""
+    got = f"inputs of shape {inputs.shape}"
+    checks.fail("`learner` named_protonet", "texts, with `knowledge` names", got)
 
 
 class Kind(NamedTuple):
@@ -128,3 +136,5 @@ class Kind(NamedTuple):
     """(task, files, ways of the head or 0 for any) -> what is adapted to and predicted."""
     read_inputs: Callable[[Task, Own, Frame], tuple[list[str], np.ndarray]]
     """(task, files, frame of a support set) -> the names of inputs, and these as `read` would have given them."""
+    is_name: Callable[[Any], Any] = no_names
+    """Inputs [n, ...] -> [n] bool, the rows of a support set that say what a class is called."""
