@@ -101,6 +101,13 @@ def _protonet(model):
     return learners.protonet(model(None), criteria.cross_entropy, num_ways=WAYS)
 
 
+def _named_protonet(model):
+    def is_name(pictures):
+        return jnp.floor(37 * pictures.reshape(len(pictures), -1)[:, ::5].sum(axis=1)) % 2 == 1
+
+    return learners.named_protonet(model(None), criteria.cross_entropy, num_ways=WAYS, is_name=is_name)
+
+
 def _matching_net(model):
     return learners.matching_net(model(None), criteria.cross_entropy, num_ways=WAYS)
 
@@ -153,6 +160,7 @@ LEARNERS = {
     "cavia": _cavia,
     "proto_maml": _proto_maml,
     "protonet": _protonet,
+    "named_protonet": _named_protonet,
     "matching_net": _matching_net,
     "relation_net": _relation_net,
     "r2d2": _r2d2,
@@ -201,7 +209,9 @@ def _from_scratch(model, **options):
 
 # It has nothing to train.
 UNTRAINED = {"from_scratch": _from_scratch}
-WITHOUT_STEPS = {"protonet", "matching_net", "relation_net", "r2d2", "ridge_classifier", "simple_shot"}
+WITHOUT_STEPS = {
+    "protonet", "named_protonet", "matching_net", "relation_net", "r2d2", "ridge_classifier", "simple_shot",
+}  # fmt: skip
 WITH_STEPS = (LEARNERS | BASELINES | UNTRAINED).keys() - WITHOUT_STEPS
 # Options that the others with steps have.
 LACKING = {"fomaml": {"gradient"}, "imaml": {"gradient"}, "reptile": {"outer_criterion"}}

@@ -14,8 +14,9 @@ def test_names():
     assert set(jaxmeta.__all__) == {
         "Batch", "Episode", "MetaLearner", "MetaState", "MetaTrainer", "Model", "anil", "audit", "baselines", "boil",
         "cavia", "criteria", "datasets", "evaluate", "fomaml", "imaml", "inner", "learned_optimizer", "maml",
-        "maml_plus_plus", "matching_net", "named_protonet", "meta_sgd", "meta_trainer", "models", "partial_maml", "proto_maml",
-        "protonet", "query_loss", "r2d2", "recipes", "relation_net", "reptile", "ridge_classifier", "runs",
+        "maml_plus_plus", "matching_net", "named_protonet", "meta_sgd", "meta_trainer", "models", "partial_maml",
+        "proto_maml", "protonet", "query_loss", "r2d2", "recipes",
+        "relation_net", "reptile", "ridge_classifier", "runs",
         "statistics", "tasks", "transfer", "encoders",
     }  # fmt: skip
     for name in jaxmeta.__all__:

@@ -46,7 +46,8 @@ class TextEncoder(NamedTuple):
     name: str
     """ "all_minilm_l6_v2", or what its folder is called"""
     module: Any
-    """a `bert.Bert`: module.apply(variables, {"ids", "mask"}) -> [n, width]; with method="tokens" the tokens' vectors [n, L, width]"""
+    """a `bert.Bert`: module.apply(variables, {"ids", "mask"}) -> [n, width]; with method="tokens" the vectors of all
+    tokens, [n, L, width]"""
     variables: PyTree
     """{"params": ..} of float32 NumPy arrays"""
     tokenizer: Any
