@@ -22,7 +22,7 @@ from jaxmeta import provenance
 HERE = pathlib.Path(__file__).parent
 CLAIMS = (
     "meta_step", "where", "convolution", "inner_gradient", "learner_cost", "sampling", "devices", "compilation",
-    "program", "startup", "checkpoints", "encoders", "rollouts",
+    "program", "startup", "checkpoints", "encoders", "sentences", "rollouts",
 )  # fmt: skip
 MARK = "<!-- measured: made by run.py -->"
 

@@ -12,13 +12,13 @@ import pathlib
 import jax
 import numpy as np
 
-from jaxmeta import checks, datasets, recipes, report, runs
+from jaxmeta import checks, datasets, encoders, recipes, report, runs
 from jaxmeta.cli import config, watching
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs.adapted import NONE
 from jaxmeta.runs.run import MOST
 
-ADAPTATION = ("save", "target_column", "columns", "polarity", "inner_steps", "none", "seed")
+ADAPTATION = ("save", "text_column", "target_column", "columns", "polarity", "inner_steps", "none", "seed")
 """What is settled once a run has been adapted."""
 MOST_COUNTED = 20  # classes in the line that counts
 
@@ -55,7 +55,8 @@ def _opened(options: config.Adapt) -> runs.Run:
         return runs.open(options.run, encoder=options.encoder)
     if not options.encoder:
         checks.fail("adapt", "a run folder, or a pretrained encoder as `encoder`", "neither")
-    return runs.untrained(recipes.get("photos").replace(encoder=options.encoder))
+    preset = "sentences" if encoders.is_text(options.encoder) else "photos"
+    return runs.untrained(recipes.get(preset).replace(encoder=options.encoder))
 
 
 def _sheet(options: config.Adapt, adapted: runs.Adapted, rows: list[list[str]]) -> pathlib.Path:
@@ -91,7 +92,8 @@ def _check(options: config.Adapt) -> None:
 
 def _own(options: config.Adapt, labelled: str) -> recipes.Own:
     column = options.target_column or None
-    return recipes.Own(labelled, options.inputs, column, options.polarity, options.data_dir, options.columns)
+    paths = labelled, options.inputs
+    return recipes.Own(*paths, column, options.polarity, options.data_dir, options.columns, options.text_column)
 
 
 def _made(options: config.Adapt, run: runs.Run) -> tuple[runs.Adapted, list[str], np.ndarray]:
@@ -114,7 +116,7 @@ def _read(options: config.Adapt, run: runs.Run) -> tuple[runs.Adapted, list[str]
 
 def _check_asked(options: config.Adapt, adapted: runs.Adapted) -> None:
     if options.sheet is not None:
-        if not adapted.class_names or "tables" in adapted.run.recipe.task.kind:
+        if not adapted.class_names or adapted.run.recipe.task.kind in ("tables", "texts"):
             checks.fail("`sheet`", "a run of classes of pictures", f"one of {adapted.run.recipe.task.kind}")
         if importlib.util.find_spec("matplotlib") is None:
             checks.fail("`sheet`", "matplotlib", "none", "pip install 'jaxmeta[plots]'")

@@ -85,6 +85,9 @@ class Evaluate:
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
     that alone can be it."""
+    text_column: str = ""
+    """The texts of a csv or of JSON lines, by name or number from 1; else the column called text, sentence, query ..,
+    or the one of the longest texts."""
     columns: tuple[str, ...] = ()
     """The features of a csv, by name or number; else all columns but those that number or name the rows."""
     query_domain: str = ""
@@ -149,15 +152,16 @@ class Adapt:
 
     inputs: str
     """What to predict: a picture, a folder of pictures, an npz, tfds:NAME or a csv, whose columns go by the names that
-    the header of a labelled csv gives them, in any order and among others."""
+    the header of a labelled csv gives them, in any order and among others; texts also as jsonl, or one a line as
+    txt."""
     run: Annotated[str, tyro.conf.Positional] = ""
     """A run folder; without one a pretrained encoder and a ridge regression do, see --encoder."""
     encoder: str = ""
-    """A pretrained encoder, efficientnet_lite0 or the path of a checkpoint, in place of a run; beside one, its own, if
-    that is a file or folder."""
+    """A pretrained encoder, efficientnet_lite0 or the path of a checkpoint, or of texts all_minilm_l6_v2 or the path of
+    a folder with a tokenizer, in place of a run; beside one, its own, if that is a file or folder."""
     support: str | None = None
     """Labelled examples: a folder of class folders of pictures, an npz, tfds:NAME, or a csv of numbers with a target
-    column."""
+    column; of texts a csv, tsv or jsonl."""
     adapted: str | None = None
     """A file that --save wrote, in place of --support: predicts as then."""
     save: str | None = None
@@ -165,6 +169,9 @@ class Adapt:
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
     that alone can be it."""
+    text_column: str = ""
+    """The texts of a csv or of JSON lines, by name or number from 1; else the column called text, sentence, query ..,
+    or the one of the longest texts."""
     columns: tuple[str, ...] = ()
     """The features of a csv, by name or number; else all columns but those that number or name the rows."""
     out: str = "predictions.csv"

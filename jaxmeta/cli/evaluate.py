@@ -27,6 +27,7 @@ def run(options: config.Evaluate) -> int:
             test = run.test(
                 options.domain, num_tasks=options.num_tasks, ways=options.ways, shots=options.shots,
                 queries=options.queries, seed=options.seed, target_column=options.target_column,
+                text_column=options.text_column,
                 columns=options.columns, test_classes=config.classes(options.test_classes),
                 min_examples=options.min_examples, query_domain=options.query_domain, polarity=options.polarity or "",
             )  # fmt: skip

@@ -1,9 +1,20 @@
 """Labelled examples grouped by class, from built-in domains and from a user's own files; NumPy only."""
 
 from jaxmeta.datasets.catalogue import FIELDS, Builtin
+from jaxmeta.datasets.corpora import identity
 from jaxmeta.datasets.examples import Column, Examples, composed, from_labels, rotated, rows, select, union
-from jaxmeta.datasets.loading import found, load, load_inputs, load_table, names, suggested
+from jaxmeta.datasets.loading import (
+    found,
+    load,
+    load_inputs,
+    load_table,
+    load_text_inputs,
+    load_texts,
+    names,
+    suggested,
+)
 from jaxmeta.datasets.pictures import Form, bright_border, check_form, with_polarity
+from jaxmeta.datasets.sentences import is_texts, looks_like_texts
 from jaxmeta.datasets.sheets import is_table
 from jaxmeta.datasets.splits import MIN_CLASSES, by_class, by_example, deal, own, share_rows
 from jaxmeta.datasets.tables import Table, groups, read_table
@@ -25,10 +36,15 @@ __all__ = [
     "found",
     "from_labels",
     "groups",
+    "identity",
     "is_table",
+    "is_texts",
     "load",
     "load_inputs",
     "load_table",
+    "load_text_inputs",
+    "load_texts",
+    "looks_like_texts",
     "names",
     "own",
     "read_table",

@@ -18,6 +18,13 @@ class Builtin(NamedTuple):
 
 
 FIELDS = ("glyph", "natural", "remote sensing", "medical", "plants", "clothing", "emoji", "text")
+LANGUAGES = {
+    "sib200": "arb_Arab deu_Latn eng_Latn fra_Latn hin_Deva jpn_Jpan rus_Cyrl spa_Latn swh_Latn tur_Latn yor_Latn "
+    "zho_Hans",
+    "xsid": "ar da de de-st en id it ja nl tr zh",
+}
+INTENTS = ("banking", "credit_cards", "kitchen_and_dining", "home", "auto_and_commute", "travel", "utility", "work",
+           "small_talk", "meta")  # fmt: skip
 STYLES = ("noto", "twemoji", "fluent3d", "openmoji")
 
 _ALL = splits.SPLITS
@@ -46,6 +53,16 @@ BUILTINS = {
     "isic": Builtin("medical", 7, 10015, _FILES),
     "chestx": Builtin("medical", 7, 25847, _FILES),
     "crop_disease": Builtin("plants", 38, 43456, _FILES),
+    "clinc150": Builtin("text", 150, 22500, _FILES, _ALL),
+    **{f"clinc150:{domain}": Builtin("text", 15, 2250, _FILES) for domain in INTENTS},
+    "banking77": Builtin("text", 77, 13083, _FILES, _ALL),
+    "snips7": Builtin("text", 7, 14484, _FILES),
+    **{f"sentiment:{source}": Builtin("text", 2, 1000, _FILES, _ALL) for source in ("amazon", "imdb", "yelp")},
+    **{f"sib200:{name}": Builtin("text", 7, 1004, _FILES, _ALL) for name in LANGUAGES["sib200"].split()},
+    **{
+        f"xsid:{name}": Builtin("text", *((4, 225) if name == "ja" else (10, 625)), _FILES, _ALL)
+        for name in LANGUAGES["xsid"].split()
+    },
 }
 
 # Sets of tensorflow-datasets that `load` can read once they are prepared: one picture or text and one label each.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,8 @@ class Column(NamedTuple):
 class Examples(NamedTuple):
     """A labelled set, sorted by class; classes may differ in size and none is empty."""
 
-    inputs: np.ndarray  # [N, ...]: pictures uint8 [N, height, width, channels], vectors floats [N, d], texts [N] of str
+    inputs: Any  # [N, ...]: pictures uint8 [N, height, width, channels], vectors floats [N, d], texts [N] of str; or a
+    # pytree of arrays, such as a dict of token ids and token mask [N, length]
     offsets: np.ndarray  # [C + 1] int32; class c is inputs[offsets[c]:offsets[c + 1]]
     class_names: tuple[str, ...]
     name: str  # the domain, e.g. "omniglot"; for a path its last component's stem, never a directory
@@ -39,11 +40,17 @@ class Examples(NamedTuple):
     target: str = ""  # what a csv calls the classes
     notes: tuple[str, ...] = ()  # what a reader left out or took for granted
     parts: np.ndarray | None = None  # [N] "train", "validation" or "test", where the files say which is which
+    ids: np.ndarray | None = None  # [N] of str: examples of one id, such as a sentence and its translations, are one
 
     @property
     def is_text(self) -> bool:
         """Whether the inputs are texts, which no network takes as they are."""
-        return self.inputs.dtype.kind == "U"
+        return isinstance(self.inputs, np.ndarray) and self.inputs.dtype.kind == "U"
+
+    @property
+    def count(self) -> int:
+        """How many examples there are."""
+        return int(self.offsets[-1])
 
 
 def composed(name: str) -> str:
@@ -63,7 +70,8 @@ def from_labels(
     """Groups examples by class; within a class they keep their order.
 
     Args:
-      inputs: examples [N, ...]; pictures [N, height, width, 1 or 3] are uint8 in 0..255 or floats in [0, 1].
+      inputs: examples [N, ...]; pictures [N, height, width, 1 or 3] are uint8 in 0..255 or floats in [0, 1]. Or a dict
+        of such arrays.
       labels: [N] whole numbers or text.
       class_names: what the classes are called. Labels that are numbers index it, text labels are members of it.
         Names without examples are left out. Without it, the classes are the sorted distinct labels.
@@ -78,9 +86,11 @@ def from_labels(
       ValueError: if there is no example, or labels do not fit the inputs or the names, or pictures are on another
         scale.
     """
-    inputs = np.asanyarray(inputs)
-    checks.picture_scale("inputs", inputs)
-    checks.picture_range("inputs", inputs)
+    inputs = inputs if isinstance(inputs, Mapping) else np.asanyarray(inputs)
+    inputs = _each(np.asanyarray, inputs)
+    for leaf in _leaves(inputs):
+        checks.picture_scale("inputs", leaf)
+        checks.picture_range("inputs", leaf)
     texts = np.unique(labels).tolist() if class_names is None and np.asarray(labels).dtype.kind == "U" else []
     if missing := [label for label in texts if label.lower() in _NO_LABELS]:
         hint = "remove these examples, or give class_names if it is a class"
@@ -89,7 +99,7 @@ def from_labels(
 
 
 def grouped(
-    inputs: np.ndarray,
+    inputs: Any,
     labels: Any,
     class_names: Sequence[str] | None = None,
     *,
@@ -98,11 +108,15 @@ def grouped(
     checksums: Mapping[str, str] | None = None,
     parts: Sequence[str] | None = None,
     notes: Sequence[str] = (),
+    ids: Sequence[str] | None = None,
 ) -> Examples:
-    """`from_labels` of what a reader knows to be right, with the part of each example and the reader's notes."""
+    """`from_labels` of what a reader knows to be right, with parts and ids of examples and the reader's notes."""
     labels = np.asarray(labels)
-    if inputs.ndim < 1 or labels.shape != inputs.shape[:1]:
-        wanted = f"one label for each of {len(inputs)} examples" if inputs.ndim else "inputs of shape [N, ...]"
+    leaves = _leaves(inputs)
+    sizes_found = {leaf.shape[:1] for leaf in leaves}
+    if sizes_found != {labels.shape} or () in sizes_found:
+        same = len(sizes_found) == 1 and () not in sizes_found
+        wanted = f"one label for each of {len(leaves[0])} examples" if same else "inputs of shape [N, ...]"
         hint = "take labels.argmax(axis=1)" if labels.ndim == 2 and labels.shape[1] > 1 else "take labels.ravel()"
         checks.fail("labels", wanted, f"shape {labels.shape}", hint if labels.ndim == 2 else "")
     if labels.dtype.kind not in "iuU":
@@ -111,7 +125,9 @@ def grouped(
     if not len(labels):
         checks.fail("inputs", "at least one example", "none")
     if checksums is None:
-        digest = hashlib.sha256(np.ascontiguousarray(inputs).tobytes())
+        digest = hashlib.sha256()
+        for leaf in leaves:
+            digest.update(np.ascontiguousarray(leaf).tobytes())
         digest.update(np.ascontiguousarray(labels).tobytes())
         checksums = {name: digest.hexdigest()}
     if class_names is not None:
@@ -119,10 +135,25 @@ def grouped(
     values, codes = np.unique(labels, return_inverse=True)
     names = [str(value) if class_names is None else str(class_names[value]) for value in values]
     order = np.argsort(codes, kind="stable")
-    inputs = inputs if (np.diff(codes) >= 0).all() else inputs[order]  # not copied without need: it may be on the disk
-    own = None if parts is None else np.asarray(parts)[order]
+    is_sorted = (np.diff(codes) >= 0).all()  # then it is not copied: it may be on the disk
+    inputs = inputs if is_sorted else _each(lambda leaf: leaf[order], inputs)
+    own, same = (None if each is None else np.asarray(each)[order] for each in (parts, ids))
     sizes = _offsets(np.bincount(codes))
-    return Examples(inputs, sizes, tuple(names), name, split, dict(checksums), notes=tuple(notes), parts=own)
+    return Examples(inputs, sizes, tuple(names), name, split, dict(checksums), (), "", tuple(notes), own, same)
+
+
+def _each(change: Callable[[Any], Any], inputs: Any) -> Any:
+    """Inputs with every array changed; NumPy knows no pytrees, and this package none but dicts of arrays."""
+    if isinstance(inputs, Mapping):
+        return {name: _each(change, each) for name, each in inputs.items()}
+    return change(inputs)
+
+
+def _leaves(inputs: Any) -> list[np.ndarray]:
+    """The arrays of inputs."""
+    found: list[np.ndarray] = []
+    _each(found.append, inputs)
+    return found
 
 
 def rows(examples: Examples, keep: np.ndarray, split: str) -> Examples:
@@ -142,11 +173,12 @@ def rows(examples: Examples, keep: np.ndarray, split: str) -> Examples:
     labels = np.repeat(np.arange(len(examples.class_names)), np.diff(examples.offsets))[keep]
     present, codes = np.unique(labels, return_inverse=True)
     return examples._replace(
-        inputs=examples.inputs[keep],
+        inputs=_each(lambda leaf: leaf[keep], examples.inputs),
         offsets=_offsets(np.bincount(codes)),
         class_names=tuple(examples.class_names[index] for index in present),
         split=split,
         parts=None if examples.parts is None else examples.parts[keep],
+        ids=None if examples.ids is None else examples.ids[keep],
     )
 
 
@@ -190,8 +222,9 @@ def select(examples: Examples, class_indices: Sequence[int] | np.ndarray, split:
     starts, ends = examples.offsets[:-1], examples.offsets[1:]
     taken = lambda array: np.concatenate([array[starts[index] : ends[index]] for index in indices])  # noqa: E731
     return examples._replace(
-        inputs=taken(examples.inputs),
+        inputs=_each(taken, examples.inputs),
         parts=None if examples.parts is None else taken(examples.parts),
+        ids=None if examples.ids is None else taken(examples.ids),
         offsets=_offsets([ends[index] - starts[index] for index in indices]),
         class_names=tuple(examples.class_names[index] for index in indices),
         split=split,
@@ -212,17 +245,33 @@ def union(parts: Sequence[Examples], *, name: str, split: str = "all") -> Exampl
     """
     if not parts:
         checks.fail("parts", "at least one set of examples", "none")
-    first = parts[0].inputs
     for part in parts:
-        if (part.inputs.shape[1:], part.inputs.dtype) != (first.shape[1:], first.dtype):
-            wanted, got = (f"{array.dtype} {list(array.shape[1:])}" for array in (first, part.inputs))
+        wanted, got = (_form(each.inputs) for each in (parts[0], part))
+        # Texts are of one form, whatever the longest.
+        if wanted != got:
             checks.fail(part.name, f"inputs like those of {parts[0].name}, {wanted}", got, "load both with one form")
     names = tuple(f"{part.name}/{each}" for part in parts for each in part.class_names)
     if len(set(names)) < len(names):
         checks.fail("parts", "distinct classes", "a domain's class twice")
     sums = {f"{part.name}:{file}": value for part in parts for file, value in part.checksums.items()}
     sizes = np.concatenate([np.diff(part.offsets) for part in parts])
-    return Examples(np.concatenate([part.inputs for part in parts]), _offsets(sizes), names, name, split, sums)
+    together = _joined([part.inputs for part in parts])
+    ids = None if any(part.ids is None for part in parts) else np.concatenate([part.ids for part in parts])  # type: ignore[misc]
+    return Examples(together, _offsets(sizes), names, name, split, sums, ids=ids)
+
+
+def _form(inputs: Any) -> str:
+    """The form of one example."""
+    if isinstance(inputs, Mapping):
+        return ", ".join(f"{name}: {_form(each)}" for name, each in sorted(inputs.items()))
+    return "texts" if inputs.dtype.kind == "U" else f"{inputs.dtype} {list(inputs.shape[1:])}"
+
+
+def _joined(inputs: Sequence[Any]) -> Any:
+    """Inputs of one form, one behind the other."""
+    if isinstance(inputs[0], Mapping):
+        return {name: _joined([each[name] for each in inputs]) for name in inputs[0]}
+    return np.concatenate(inputs)
 
 
 def rotated(examples: Examples) -> Examples:

@@ -15,6 +15,7 @@ from jaxmeta.datasets import (
     benchmarks,
     bundled,
     catalogue,
+    corpora,
     digits,
     examples,
     files,
@@ -25,6 +26,7 @@ from jaxmeta.datasets import (
     omniglot,
     pictures,
     reduced,
+    sentences,
     sheets,
     splits,
     tables,
@@ -89,6 +91,12 @@ def _shared(asked: Asked, labelled: Callable[..., examples.Examples], *given: An
     return (splits.by_class if everything.parts is None else splits.by_part)(everything, asked.split)
 
 
+def _corpus(folder: pathlib.Path, asked: Asked) -> examples.Examples:
+    if asked.form is not None:
+        checks.fail(asked.source, "pictures, as a form is asked for", "texts")
+    return corpora.load(folder, asked.source, asked.split)
+
+
 # The first that finds something reads it. A new family of sets is a new row.
 READERS = (
     Reader(_EMBEDDED, lambda *_: True, lambda _, asked: _EMBEDDED[asked.source](asked.form)),
@@ -109,6 +117,8 @@ READERS = (
     Reader(idx.CLASS_NAMES, lambda folder, asked: idx.find_splits(folder, asked.split),
            lambda pairs, asked: idx.load_published(pairs, asked.split, asked.form, name=asked.source),
            wanted=lambda _: idx.WANTED),
+    Reader(corpora.CORPORA, lambda folder, asked: corpora.find(folder, asked.source), _corpus,
+           wanted=corpora.wanted),
     Reader((), lambda path, _: path.is_dir() and _own_pairs(path),
            lambda pairs, asked: idx.load(pairs, asked.split, asked.form, name=files.stem(asked.source))),
     Reader((), lambda path, _: path.is_dir() and path,
@@ -273,6 +283,68 @@ def load_inputs(
         if reader.inputs and (found := reader.find(path, asked)):
             return reader.inputs(found, asked)
     _refuse(path, wanted)
+
+
+def load_texts(
+    name_or_path: files.PathLike,
+    *,
+    data_dir: files.PathLike | None = None,
+    split: str | None = None,
+    text_column: str = "",
+    target_column: str | None = None,
+) -> examples.Examples:
+    """Loads texts with a class each.
+
+    Args:
+      name_or_path: a built-in set of texts, "tfds:NAME", or the path of a csv, tsv or JSON lines.
+      data_dir: as for `load`.
+      split: as for `load`.
+      text_column: of a file, the column of the texts, by name or by number from 1; "": as the header calls it, else the
+        one of the longest texts.
+      target_column: of a file, the column of the classes, likewise; None: as the header calls it, else the only other.
+
+    Returns:
+      Examples whose inputs are [N] of str; `ids` says which examples are translations of one sentence.
+
+    Raises:
+      ValueError: if there is no such domain or split, or too few classes to be split.
+      DataError: if a file is missing, damaged or not as expected; the message names it and the row.
+    """
+    is_file = sheets.is_table(name_or_path) or sentences.is_texts(name_or_path)
+    if is_file:
+        path, asked = _existing(name_or_path, "a csv, tsv or jsonl"), Asked(name_or_path, split)
+        return _shared(asked, sentences.labelled, path, text_column, target_column)
+    if text_column:
+        checks.fail("text_column", "none, since this is no csv or jsonl", repr(text_column))
+    loaded = load(name_or_path, data_dir=data_dir, split=split)
+    if not loaded.is_text:
+        checks.fail(str(name_or_path), "texts", "pictures or numbers", error=checks.DataError)
+    return loaded
+
+
+def load_text_inputs(
+    path: files.PathLike,
+    *,
+    data_dir: files.PathLike | None = None,
+    text_column: str = "",
+    target_column: str | None = None,
+) -> tuple[list[str], np.ndarray]:
+    """Loads texts without classes: of a csv, tsv or JSON lines as `load_texts` does, the lines of a .txt, or tfds:NAME.
+
+    Returns:
+      names: N texts, their positions.
+      texts: [N] of str.
+
+    Raises:
+      DataError: if a file is missing, damaged or not as expected; the message names it and the row.
+    """
+    if isinstance(path, str) and path.startswith(tfds.PREFIX):
+        return tfds.unlabelled(path.removeprefix(tfds.PREFIX), data_dir, None)
+    wanted = "a csv, tsv, jsonl or txt"
+    found = _existing(path, wanted)
+    if not sheets.is_table(found) and not sentences.is_texts(found):
+        _refuse(found, wanted)
+    return sentences.unlabelled(found, text_column, target_column)
 
 
 def _refuse(path: pathlib.Path, wanted: str) -> NoReturn:

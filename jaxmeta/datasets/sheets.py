@@ -96,13 +96,7 @@ def read(path: pathlib.Path, target_column: str | None = None) -> Sheet:
     Raises:
       DataError: if rows differ in length, or separator, header or decimal commas cannot be told for certain.
     """
-    with files.reading(path):
-        content = path.read_bytes()
-        encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-        text = content.decode(encoding)
-    separator, text = _separator(path, text)
-    rows = [(number, [cell.strip() for cell in cells]) for number, cells in _parsed(path, text, separator)]
-    rows = [(number, [_unquoted(cell) for cell in cells]) for number, cells in rows if any(cells)]
+    separator, rows = split_rows(path)
     header = rows.pop(0)[1] if rows and _is_header(path, rows, target_column) else None
     if not rows:
         checks.fail(str(path), "at least one row of numbers", "none", error=checks.DataError)
@@ -112,6 +106,17 @@ def read(path: pathlib.Path, target_column: str | None = None) -> Sheet:
             checks.fail(f"{path}, row {number}", f"{width} columns", len(cells), error=checks.DataError)
     notes = () if separator == "," else (f"separated by {SEPARATORS[separator]}",)
     return _with_decimal_points(Sheet(path, header, rows, notes))
+
+
+def split_rows(path: pathlib.Path) -> tuple[str, Rows]:
+    """What separates the cells of a file, and its rows of stripped cells, those that are empty left out."""
+    with files.reading(path):
+        content = path.read_bytes()
+        encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+        text = content.decode(encoding)
+    separator, text = _separator(path, text)
+    rows = [(number, [cell.strip() for cell in row]) for number, row in _parsed(path, text, separator)]
+    return separator, [(number, [_unquoted(cell) for cell in row]) for number, row in rows if any(row)]
 
 
 def _parsed(path: pathlib.Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:

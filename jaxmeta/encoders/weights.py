@@ -32,7 +32,7 @@ class Checkpoint(NamedTuple):
     """What config.json says, if the folder has one."""
 
 
-def packaged(package: str, pattern: str) -> pathlib.Path:
+def packaged(package: str, pattern: str, install: str = INSTALL) -> pathlib.Path:
     """Returns the file of an installed package, none of whose code is run.
 
     Raises:
@@ -43,7 +43,7 @@ def packaged(package: str, pattern: str) -> pathlib.Path:
         for path in sorted(pathlib.Path(folder).glob(pattern)):
             return path
     got = "a package without it" if found else "no such package"
-    checks.fail(f"{package}: {pattern}", "it to be installed", got, INSTALL, ImportError)
+    checks.fail(f"{package}: {pattern}", "it to be installed", got, install, ImportError)
 
 
 def read(path: pathlib.Path) -> Checkpoint:
@@ -76,12 +76,21 @@ def _config(path: pathlib.Path) -> Mapping[str, Any]:
 
 
 def _safetensors(path: pathlib.Path) -> Mapping[str, np.ndarray]:
-    loader = files.extra("safetensors.numpy", "vision")
+    loader = files.extra("safetensors.numpy", "vision")  # the extra text has it, too
     with files.reading(path):
         return loader.load_file(path)
 
 
-def variables(checkpoint: Checkpoint, module: nn.Module, torch_name: Callable[[str], str], left_out: str) -> PyTree:
+PICTURES = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32)
+
+
+def variables(
+    checkpoint: Checkpoint,
+    module: nn.Module,
+    torch_name: Callable[[str], str],
+    left_out: str,
+    example_inputs: PyTree = PICTURES,
+) -> PyTree:
     """Returns the module's variables, as float32.
 
     Args:
@@ -89,12 +98,13 @@ def variables(checkpoint: Checkpoint, module: nn.Module, torch_name: Callable[[s
       module: its submodules have torch's names, with "layer1_0" for "layer1.0".
       torch_name: from such a name to the checkpoint's.
       left_out: matches the names that are no part of an encoder, such as its classifier.
+      example_inputs: what the module takes, or its shapes.
 
     Raises:
       DataError: names the first tensor that is missing, of another shape, or of no part of the module.
     """
     what, kind = str(checkpoint.path), type(module).__name__
-    wanted, made = tensors(module, torch_name), {}
+    wanted, made = tensors(module, torch_name, example_inputs), {}
     for name, (path, shape) in wanted.items():
         expected = torch_shape(path[-1], shape)
         if (found := checkpoint.tensors.get(name)) is None:
@@ -108,16 +118,17 @@ def variables(checkpoint: Checkpoint, module: nn.Module, torch_name: Callable[[s
     return traverse_util.unflatten_dict(made)
 
 
-def tensors(module: nn.Module, torch_name: Callable[[str], str]) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
+def tensors(
+    module: nn.Module, torch_name: Callable[[str], str], example_inputs: PyTree = PICTURES
+) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
     """Returns {torch's name: (path, shape)} of the module's variables, in the order of their use."""
-    pictures = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32)
     found: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {}
 
-    def note(pictures: jax.Array) -> None:  # inside, since what a transformation returns is sorted
-        leaves = cast(dict[tuple[str, ...], Any], traverse_util.flatten_dict(module.init(jax.random.key(0), pictures)))
+    def note(inputs: PyTree) -> None:  # inside, since what a transformation returns is sorted
+        leaves = cast(dict[tuple[str, ...], Any], traverse_util.flatten_dict(module.init(jax.random.key(0), inputs)))
         found.update({torch_name(_plain(path)): (path, leaf.shape) for path, leaf in leaves.items()})
 
-    jax.eval_shape(note, pictures)
+    jax.eval_shape(note, example_inputs)
     return found
 
 

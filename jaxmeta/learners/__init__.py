@@ -11,6 +11,7 @@ from jaxmeta.learners.maml import fomaml, maml
 from jaxmeta.learners.maml_plus_plus import annealed_step_weights, maml_plus_plus
 from jaxmeta.learners.matching_net import matching_net
 from jaxmeta.learners.meta_sgd import meta_sgd
+from jaxmeta.learners.named_protonet import named_protonet
 from jaxmeta.learners.over_frozen import over_frozen, whole
 from jaxmeta.learners.partial_maml import anil, boil, partial_maml
 from jaxmeta.learners.proto_maml import proto_maml
@@ -37,6 +38,7 @@ __all__ = [
     "maml_plus_plus",
     "matching_net",
     "meta_sgd",
+    "named_protonet",
     "over_frozen",
     "partial_maml",
     "proto_maml",

@@ -103,8 +103,8 @@ def open(
     given = {"ways": ways, "shots": shots, "queries": queries}
     sizes = own._replace(**{name: value for name, value in given.items() if value is not None})
     parts = names.parts(name_or_path)
-    for name in ("target_column", "columns"):
-        if getattr(task, name) and not any(map(datasets.is_table, parts)):
+    for name in ("target_column", "columns", "text_column"):
+        if getattr(task, name) and not any(datasets.is_table(part) or datasets.is_texts(part) for part in parts):
             checks.fail(f"`{name}`", "a csv for `domain`", repr(name_or_path))
     for name in ("train_classes", "validation_classes", "test_classes", "min_examples"):
         if getattr(task, name) and all(map(names.is_builtin, parts)):

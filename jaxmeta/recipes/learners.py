@@ -70,6 +70,7 @@ ENTRIES: dict[str, Entry] = {
     "learned_optimizer": Entry(learners.learned_optimizer, (*_MODEL, "update_rule")),
     "proto_maml": Entry(learners.proto_maml, options=("num_ways", "num_steps")),
     "protonet": Entry(learners.protonet, _MODEL, ("num_ways",)),
+    "named_protonet": Entry(learners.named_protonet, _MODEL, ("num_ways", "is_name")),
     "matching_net": Entry(learners.matching_net, _MODEL, ("num_ways",)),
     "relation_net": Entry(learners.relation_net, ("model", "relation", "criterion"), ("num_ways",), "maps"),
     "r2d2": Entry(learners.r2d2, _MODEL, ("num_ways",)),

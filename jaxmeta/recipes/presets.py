@@ -119,6 +119,11 @@ _POLICIES: dict[str, dict[str, Any]] = {
     "context_policy": {"inner_steps_test": 1},
 }
 _CONTROL_RATES = {"arm": 0.3, "cartpole": 0.3, "pendulum": 0.3, "grid": 3.0}
+_INTENTS: dict[str, Any] = {
+    "domain": "clinc150", "encoder": "all_minilm_l6_v2", "kind": "texts", "train_ways": 20, "train_queries": 5,
+    "tasks_per_step": 1, "schedule": "cosine", "steps": 1000,
+}  # fmt: skip
+_NGRAMS: dict[str, Any] = {"encoder": "", "hidden": (256, 256, 128), "steps": 3000}
 
 
 def _recipe(*parts: dict[str, Any], **last: Any) -> Recipe:
@@ -210,6 +215,39 @@ PRESETS: dict[str, Recipe] = {
         tasks_per_step=16,
         tasks_per_chunk=16,
         steps=2000,
+    ),
+    # Nothing is trained: that logistic regression reads them was chosen on validation domains of clinc150.
+    "sentences": _recipe(
+        learner="ridge_classifier",
+        encoder="all_minilm_l6_v2",
+        domain="clinc150",
+        kind="texts",
+        shots=5,
+        train_queries=10,
+        tasks_per_step=8,
+        steps=0,
+    ),
+    "protonet-intents": _recipe(_INTENTS, learner="protonet"),
+    "named-protonet-intents": _recipe(_INTENTS, learner="named_protonet", knowledge="names"),
+    "maml-intents": _recipe(
+        _INTENTS,
+        learner="maml",
+        train_ways=5,
+        tasks_per_step=16,
+        inner_steps=5,
+        inner_steps_test=5,
+        inner_learning_rate=10.0,
+    ),
+    "protonet-ngrams": _recipe(_INTENTS, _NGRAMS, learner="protonet"),
+    "maml-ngrams": _recipe(
+        _INTENTS,
+        _NGRAMS,
+        learner="maml",
+        train_ways=5,
+        tasks_per_step=16,
+        inner_steps=5,
+        inner_steps_test=5,
+        inner_learning_rate=0.4,
     ),
     "protonet-tabular": _recipe(_TABULAR, learner="protonet", steps=10_000),
 }

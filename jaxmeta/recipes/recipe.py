@@ -79,11 +79,16 @@ class Task:
     targets [tasks, n, m]; for policy_gradient navigation, pendulum, cartpole, grid, arm or one of its bodies, such as
     arm:crossed."""
     kind: str = ""
-    """features, adapted, control, pictures, tables, cells (tables for in_context) or functions; by default what a look
-    at the domain says."""
+    """features, adapted, texts, control, pictures, tables, cells (tables for in_context) or functions; by default what
+    a look at the domain says."""
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
     that alone can be it."""
+    text_column: str = ""
+    """The texts of a csv or of JSON lines, by name or number from 1; else the column called text, sentence, query ..,
+    or the one of the longest texts."""
+    knowledge: Literal["none", "names"] = "none"
+    """names: what the classes of texts are called is a row of the support set, beside their examples."""
     columns: tuple[str, ...] = ()
     """The features of a csv, by name or number; else all columns but those that number or name the rows."""
     train_classes: tuple[str, ...] = ()
@@ -98,7 +103,7 @@ class Task:
     """Classes of a set of your own with fewer examples are left out."""
     encoder: str = ""
     """A pretrained encoder, whose features take the place of pictures: efficientnet_lite0, or the path of a
-    checkpoint."""
+    checkpoint; or of texts, all_minilm_l6_v2 or the path of a folder with a tokenizer."""
     adapters: AdaptersName = "none"
     """What may change in the encoder's last layers; the first ones' maps are computed once. tsa: residual 1 x 1
     convolutions; film: norms alone; lora: dense layers, of a ViT; all: every weight; none: its features serve."""

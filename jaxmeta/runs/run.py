@@ -62,6 +62,7 @@ class Run:
         queries: int | None = None,
         seed: int | None = None,
         target_column: str = "",
+        text_column: str = "",
         columns: tuple[str, ...] = (),
         test_classes: tuple[str, ...] = (),
         min_examples: int = 0,
@@ -85,7 +86,8 @@ class Run:
             check_domain(self.recipe, domain)
         domain = task.domain if domain is None else domain
         lists = {"train_classes": (), "validation_classes": (), "test_classes": test_classes}
-        own = {"target_column": target_column, "columns": tuple(columns), "min_examples": min_examples, **lists}
+        own: dict[str, Any] = {"target_column": target_column, "text_column": text_column, "columns": tuple(columns)}
+        own |= {"min_examples": min_examples, **lists}
         if recipes.short(domain) == recipes.short(task.domain):
             own = {name: value or getattr(task, name) for name, value in own.items()}
         asked = self.recipe.replace(domain=domain, polarity=polarity or task.polarity, **own)
@@ -115,8 +117,9 @@ class Run:
           inner_steps: adaptation steps; None: the recipe's for evaluation.
           norm: another normalisation over the same parameters.
           tasks_per_chunk: tasks that a device computes side by side; 0: what is fastest and fits.
-          options: `num_tasks` (600), `ways`, `shots`, `queries` (the recipe's), `seed` of the tasks, `target_column`
-            and `columns` of a csv, `test_classes` and `min_examples` of a set of one's own, `query_domain`
+          options: `num_tasks` (600), `ways`, `shots`, `queries` (the recipe's), `seed` of the tasks, `target_column`,
+            `text_column` and `columns` of a csv,
+            `test_classes` and `min_examples` of a set of one's own, `query_domain`
             of the queries where it is not that of the support sets, `polarity` of pictures,
             `data_dir`.
 

@@ -4,6 +4,7 @@ from jaxmeta.tasks.across import across
 from jaxmeta.tasks.causal import causal_regression, causal_tables
 from jaxmeta.tasks.cells import cells, encoded, width
 from jaxmeta.tasks.finite import few_shot, from_arrays, labelled_batches
+from jaxmeta.tasks.knowledge import aligned, parallel, with_names
 from jaxmeta.tasks.mixture import mixture
 from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
@@ -26,6 +27,7 @@ __all__ = [
     "Sample",
     "across",
     "affine",
+    "aligned",
     "as_pytree",
     "augmented",
     "causal_regression",
@@ -42,6 +44,7 @@ __all__ = [
     "labelled_batches",
     "mixture",
     "pad_features",
+    "parallel",
     "shift",
     "sinusoid",
     "standardize",
@@ -53,4 +56,5 @@ __all__ = [
     "variable",
     "widen",
     "width",
+    "with_names",
 ]

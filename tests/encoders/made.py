@@ -50,3 +50,26 @@ def saved() -> dict[str, np.ndarray]:
         "long": np.array(2**40),
         "empty": np.zeros((0, 3), np.float32),
     }
+
+
+# Of texts: config.json of two small models, and the sentences that the packaged and the multilingual one are given.
+TINY = {
+    "vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
+    "max_position_embeddings": 40, "type_vocab_size": 2, "layer_norm_eps": 1e-12, "pad_token_id": 1,
+}  # fmt: skip
+BERTS = {"bert": {**TINY, "model_type": "bert"}, "xlm-roberta": {**TINY, "model_type": "xlm-roberta"}}
+SENTENCES = (
+    "My card has not arrived yet.",
+    "Wow",
+    "İstanbul'a ne zaman varacağız?",
+    "Wie spät ist es jetzt in Zürich, bitte?",
+    "今天天气怎么样？",
+    "a rather long sentence of many words, " * 12,
+)
+
+
+def tokens() -> tuple[np.ndarray, np.ndarray]:
+    """Ids [3, 12] of the small models, and how many of each row are real."""
+    counts = np.array([12, 7, 3])
+    ids = np.random.default_rng(5).integers(5, 50, (3, 12))
+    return np.where(np.arange(12) < counts[:, None], ids, TINY["pad_token_id"]), counts

@@ -10,8 +10,11 @@ from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, S
 from jaxmeta.recipes.kinds.pictures import PICTURES
 from jaxmeta.recipes.kinds.seen import Seen
 from jaxmeta.recipes.kinds.tables import TABLES
+from jaxmeta.recipes.kinds.texts import TEXTS
 
 __all__ = ["KINDS", "Domain", "Frame", "Given", "Kind", "Own", "Place", "Seen", "Shape", "Sizes", "encoder"]
 
 # The first one that fits a domain is its kind.
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (ADAPTED, FEATURES, CONTROL, CELLS, FUNCTIONS, TABLES, PICTURES)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (TEXTS, ADAPTED, FEATURES, CONTROL, CELLS, FUNCTIONS, TABLES, PICTURES)
+}

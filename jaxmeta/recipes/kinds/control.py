@@ -120,6 +120,7 @@ CONTROL = Kind(
     has_norm=False,
     pretrains=False,
     base=lambda task, learner: f"{learner.replace('_', '-')}-navigation",
+    reader=vectors.reader,
     floors=_floors,
     read=_read,
     read_inputs=_read_inputs,

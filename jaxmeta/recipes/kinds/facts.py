@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ SHOWN = 12  # names in a line
 def of(examples: datasets.Examples) -> Facts:
     """What there is to say of examples with classes."""
     sizes, names = np.diff(examples.offsets), list(examples.class_names)
-    found: Facts = {"domain": examples.name, "split": examples.split, "examples": len(examples.inputs)}
+    found: Facts = {"domain": examples.name, "split": examples.split, "examples": examples.count}
     found |= {"classes": len(names), "class_sizes": [int(sizes.min()), int(sizes.max())]}
     found |= {"class_names": names[:100], "target": examples.target}
     return found | _contents(examples.inputs, examples.columns) | {"notes": list(examples.notes)}
@@ -29,8 +30,8 @@ def of_table(table: datasets.Table, rows: np.ndarray, split: str) -> Facts:
     return found | _contents(table.inputs[rows], table.columns) | {"notes": list(table.notes)}
 
 
-def _contents(inputs: np.ndarray, columns: tuple[datasets.Column, ...]) -> Facts:
-    if inputs.dtype.kind == "U":
+def _contents(inputs: Any, columns: tuple[datasets.Column, ...]) -> Facts:
+    if isinstance(inputs, Mapping) or inputs.dtype.kind == "U":
         return {}
     looked_at = inputs[:: max(1, len(inputs) // 4096)]
     plain = [index for index, column in enumerate(columns) if not column.categories]

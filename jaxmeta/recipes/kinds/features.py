@@ -24,13 +24,13 @@ CENTROID, REGRESSION = "frozen features, nearest centroid", "frozen features, lo
 
 
 @functools.lru_cache(maxsize=4)
-def encoder(name_or_path: str) -> encoders.Encoder:
-    """A pretrained encoder, read once.
+def encoder(name_or_path: str) -> encoders.Encoder | encoders.TextEncoder:
+    """A pretrained encoder of pictures or of texts, read once.
 
     Raises:
       DataError: if it is not there, damaged, or none that is known.
     """
-    return encoders.open(name_or_path)
+    return encoders.open_text(name_or_path) if encoders.is_text(name_or_path) else encoders.open(name_or_path)
 
 
 def _fits(task: Task, place: Place) -> bool:
@@ -39,13 +39,20 @@ def _fits(task: Task, place: Place) -> bool:
 
 def _complete(task: Task, places: Sequence[Place]) -> Task:
     """Pictures are of the encoder's own size, unless another is asked for."""
-    asked = task.picture if task.picture != Task().picture else encoder(task.encoder).picture
+    asked = task.picture if task.picture != Task().picture else _of_pictures(task.encoder).picture
     return dataclasses.replace(pictures.PICTURES.complete(task, places), picture=(*asked[:2], 3))
 
 
 def form(task: Task) -> encoders.Encoder:
     """The task's encoder, for pictures of the task's size."""
-    return encoder(task.encoder)._replace(picture=task.picture)
+    return _of_pictures(task.encoder)._replace(picture=task.picture)
+
+
+def _of_pictures(name_or_path: str) -> encoders.Encoder:
+    found = encoder(name_or_path)
+    if isinstance(found, encoders.TextEncoder):
+        checks.fail("`encoder`", "one of pictures", f"{name_or_path!r}, one of texts")
+    return found
 
 
 def _encoded(task: Task, inputs: np.ndarray) -> np.ndarray:
@@ -79,26 +86,27 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
     def sampled() -> tasks.Sample:
         encoded = _seen(task, loaded)
         large = encoded.inputs.nbytes > memory.available() // pictures.SHARE
-        return _augmented(task, (tasks.streamed if large else tasks.few_shot)(encoded, **options))
+        return augmented(task, (tasks.streamed if large else tasks.few_shot)(encoded, **options))
 
-    return _sealed(task, labelled.domain(place, loaded, sampled))
+    return sealed(task, labelled.domain(place, loaded, sampled))
 
 
-def _sealed(task: Task, domain: Domain) -> Domain:
+def sealed(task: Task, domain: Domain) -> Domain:
     """The domain whose checksums name the encoder, too."""
-    return domain._replace(checksums=domain.checksums | {"encoder": form(task).checksum})
+    return domain._replace(checksums=domain.checksums | {"encoder": encoder(task.encoder).checksum})
 
 
 def _across(task: Task, place: Place, other: Place, sizes: Sizes) -> Domain:
     own = lambda place: _labelled(task, place)  # noqa: E731
-    return _sealed(task, labelled.across(place, other, own, sizes, lambda sample, _: sample))
+    return sealed(task, labelled.across(place, other, own, sizes, lambda sample, _: sample))
 
 
 def _class_sizes(task: Task, place: Place) -> np.ndarray | None:
     return np.diff(_pictures(task, place).offsets)
 
 
-def _augmented(task: Task, sample: tasks.Sample) -> tasks.Sample:
+def augmented(task: Task, sample: tasks.Sample) -> tasks.Sample:
+    """What is computed once is not changed at random."""
     if task.augment != "none":
         checks.fail("`augment`", "none, since features are computed once", task.augment)
     return sample
@@ -113,10 +121,12 @@ def _network(network: Network, shape: Shape, outputs: int | None, num_context_pa
     if num_context_params:
         return vectors.network(network, shape, outputs, num_context_params)
     size = math.prod(shape.inputs)
-    return _gains(size) if outputs is None else models.mlp(size, outputs, hidden=())
+    return gains(size) if outputs is None else models.mlp(size, outputs, hidden=())
 
 
-def _gains(size: int) -> Model:
+def gains(size: int) -> Model:
+    """Features times a learned factor each."""
+
     def apply(params: PyTree, inputs: Array) -> Array:
         return SCALE * inputs * (1 + params["gain"])[None]
 
@@ -124,12 +134,17 @@ def _gains(size: int) -> Model:
 
 
 def _reader(network: Network, shape: Shape) -> Model:
-    return vectors.reading(_gains(math.prod(shape.inputs)), network, shape)
+    return vectors.reading(gains(math.prod(shape.inputs)), network, shape)
 
 
 def _floors(task: Task, ways: int) -> dict[str, MetaLearner]:
     """What those features give that the encoder is known for."""
-    criterion, own = SCORINGS[task.criterion].criterion, features.dims(form(task))[0]
+    return known_floors(task, ways, features.dims(form(task))[0])
+
+
+def known_floors(task: Task, ways: int, own: int) -> dict[str, MetaLearner]:
+    """What the first `own` features give."""
+    criterion = SCORINGS[task.criterion].criterion
     known = models.from_functions(lambda key: (), lambda params, inputs: inputs[:, :own])
     regression = baselines.logistic_regression(criterion, num_ways=ways, penalty=PENALTY)
     return {
@@ -168,7 +183,7 @@ FEATURES = pictures.PICTURES._replace(
     open=_open,
     across=_across,
     labelled=_labelled,
-    augmented=_augmented,
+    augmented=augmented,
     class_sizes=_class_sizes,
     shape=_shape,
     network=_network,

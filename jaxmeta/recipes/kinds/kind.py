@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from jaxmeta import datasets, evaluation, tasks
+from jaxmeta import checks, datasets, evaluation, tasks
 from jaxmeta.models import FrozenModel
 from jaxmeta.recipes.kinds.facts import Facts
 from jaxmeta.recipes.kinds.frames import Frame
@@ -90,6 +90,14 @@ class Own(NamedTuple):
     polarity: str
     data_dir: str | None
     columns: tuple[str, ...] = ()
+    text_column: str = ""
+    """Of a file of texts."""
+
+
+def no_names(inputs: Any) -> NoReturn:
+    """The `is_name` of kinds whose examples say nothing of what a class is called."""
+    got = f"inputs of shape {inputs.shape}"
+    checks.fail("`learner` named_protonet", "texts, with `knowledge` names", got)
 
 
 def batch_shape(task: Task, support: Batch) -> Shape:
@@ -148,3 +156,5 @@ class Kind(NamedTuple):
     """How queries are asked, all of a task together or each alone."""
     tested_steps: Callable[[int, int], Sequence[int]] = lambda fewest, steps: (steps,)
     """(fewest that the learner can take, adaptation steps in test) -> of which numbers of them there are scores"""
+    is_name: Callable[[Any], Any] = no_names
+    """Inputs [n, ...] -> [n] bool, the rows of a support set that say what a class is called."""

@@ -16,8 +16,8 @@ from jaxmeta.types import Batch
 
 
 def target(task: Task, part: str) -> str | None:
-    """The target column, which a csv alone has."""
-    return task.target_column or None if datasets.is_table(part) else None
+    """The target column, which a csv or a file of texts alone has."""
+    return task.target_column or None if datasets.is_table(part) or datasets.is_texts(part) else None
 
 
 def columns(task: Task, part: str) -> tuple[str, ...]:
@@ -138,6 +138,9 @@ def across(
 ) -> Domain:
     """Tasks whose support set is of one domain and whose queries are of another; classes are matched by their names.
 
+    Where examples have ids, such as a sentence and its translations, the two domains are those that both have, and no
+    task asks about what it shows.
+
     Args:
       place: where the support sets come from.
       other: where the queries come from.
@@ -163,7 +166,12 @@ def across(
         for part, own in zip((ours, theirs), found, strict=True)
     )
     options = {"num_ways": sizes.ways, "num_shots": sizes.shots, "num_queries": sizes.queries}
-    sample = tasks.across(ours, theirs._replace(class_names=ours.class_names), **options)
+    if ours.ids is None or theirs.ids is None:
+        sample = tasks.across(ours, theirs._replace(class_names=ours.class_names), **options)
+    else:
+        same = tasks.aligned(ours, theirs)
+        ours, theirs = (datasets.rows(part, own, part.split) for part, own in zip((ours, theirs), same, strict=True))
+        sample = tasks.parallel(ours, theirs, **options)
     checksums = {f"{names.short(each.part)}: {file}": value for each, part in ((place, ours), (other, theirs))
                  for file, value in part.checksums.items()}  # fmt: skip
     split = ",".join(dict.fromkeys((ours.split, theirs.split)))

@@ -46,6 +46,9 @@ def of_table(table: datasets.Table, rows: np.ndarray) -> Seen:
 def fingerprints(examples: datasets.Examples) -> np.ndarray:
     """[N] uint64, equal for examples of equal content: pictures as they were decoded, rows of a table by the names of
     their columns and categories, in whatever order."""
+    if examples.is_text:  # a sentence and its translations are one, and so is a sentence in capitals
+        names = map(datasets.identity, examples.inputs.tolist()) if examples.ids is None else examples.ids.tolist()
+        return np.array([_number(name.encode("utf-8", "surrogatepass")) for name in names], np.uint64)
     return _prints(examples.inputs, examples.columns)
 
 

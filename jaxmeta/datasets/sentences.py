@@ -1,0 +1,203 @@
+"""A person's own texts: csv and tsv files, JSON lines, and plain text with one in each line."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from jaxmeta import checks
+from jaxmeta.datasets import examples, files, sheets
+
+TEXTS = ("text", "texts", "sentence", "utterance", "query", "question", "content", "review", "comment", "message",
+         "title", "document", "phrase")  # fmt: skip
+"""What a header calls the texts, in lower case."""
+ALSO_TARGETS = ("intent", "topic", "sentiment", "tag")
+SUFFIXES = (".jsonl", ".ndjson", ".txt")
+FREE = 3.0  # words of a text on average, where no header says which column has them
+
+
+class _Read(NamedTuple):
+    """The rows of a file."""
+
+    path: pathlib.Path
+    names: list[str] | None
+    """The header; None: there is none, and columns go by their numbers."""
+    rows: list[tuple[int, list[str]]]
+    """(line number in the file, cells)"""
+    notes: tuple[str, ...] = ()
+
+    def cells(self, column: int) -> list[str]:
+        return [row[column] for _, row in self.rows]
+
+    def name(self, column: int) -> str:
+        return self.names[column] if self.names else str(column + 1)
+
+    def fail(self, row: int, column: int, expected: str, got: object, hint: str = "") -> NoReturn:
+        what = f"{self.path}, row {self.rows[row][0]}, column {checks.shown(self.name(column))}"
+        checks.fail(what, expected, got, hint, checks.DataError)
+
+
+def is_texts(path: files.PathLike) -> bool:
+    """Whether a path is one of a file of texts alone, by its suffix: JSON lines, or plain text."""
+    return pathlib.Path(path).suffix.lower() in SUFFIXES
+
+
+def looks_like_texts(path: pathlib.Path) -> bool:
+    """Whether a csv has a column that its header calls texts."""
+    if not sheets.is_table(path) or not path.is_file():
+        return False
+    _, rows = sheets.split_rows(path)
+    return bool(rows) and any(cell.lower() in TEXTS for cell in rows[0][1])
+
+
+def labelled(path: pathlib.Path, text_column: str = "", target_column: str | None = None) -> examples.Examples:
+    """Reads texts with a class each.
+
+    The texts are in the column that is asked for, that the header calls text, sentence, utterance .., or whose texts
+    are longest; the classes in that which is asked for or called label, target, intent .., else in the only other one.
+
+    Args:
+      path: a .csv, .tsv or .jsonl file; cells may be quoted and hold line breaks.
+      text_column: by name, or by number from 1.
+      target_column: likewise.
+
+    Raises:
+      DataError: names the row and the column of an empty text or a missing class, or the columns that there are.
+    """
+    read = _read(path, text_column, target_column)
+    text = _text(read, text_column)
+    target = _target(read, text, target_column)
+    texts, classes = _texts(read, text), [examples.composed(cell) for cell in read.cells(target)]
+    for row, cell in enumerate(classes):
+        if sheets.is_missing(cell):
+            read.fail(row, target, "a class in every row", repr(cell) if cell else "an empty cell")
+    order = sorted(set(classes), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+    numbers = {name: index for index, name in enumerate(order)}
+    notes = (*read.notes, f"texts of column {read.name(text)!r}")
+    made = examples.grouped(
+        np.array(texts), np.array([numbers[name] for name in classes]), order, name=files.stem(path),
+        checksums={path.name: files.checksum(path)}, notes=notes,
+    )  # fmt: skip
+    return made._replace(target=read.name(target))
+
+
+def unlabelled(
+    path: pathlib.Path, text_column: str = "", target_column: str | None = None
+) -> tuple[list[str], np.ndarray]:
+    """Reads texts without classes, named by their position; a file .txt has one in each line."""
+    if path.suffix.lower() == ".txt":
+        with files.reading(path):
+            lines = path.read_text("utf-8-sig").splitlines()
+        texts = [" ".join(line.split()) for line in lines if line.strip()]
+        if not texts:
+            checks.fail(str(path), "a text in each line", "none", error=checks.DataError)
+    else:
+        read = _read(path, text_column, target_column)
+        texts = _texts(read, _text(read, text_column))
+    return [str(index) for index in range(len(texts))], np.array(texts)
+
+
+def _texts(read: _Read, column: int) -> list[str]:
+    """Texts in one line each, of which none is empty."""
+    texts = [" ".join(cell.split()) for cell in read.cells(column)]
+    for row, text in enumerate(texts):
+        if not text:
+            read.fail(row, column, "a text in every row", "an empty cell", "remove the row")
+    return texts
+
+
+def _read(path: pathlib.Path, *wanted: str | None) -> _Read:
+    if path.suffix.lower() == ".txt":
+        checks.fail(str(path), "texts with a class each, in a csv, tsv or jsonl", ".txt", error=checks.DataError)
+    if is_texts(path):
+        return _json_lines(path)
+    separator, rows = sheets.split_rows(path)
+    first = [cell.lower() for cell in rows[0][1]] if rows else []
+    known = {*TEXTS, *ALSO_TARGETS, *sheets.TARGETS, *sheets.ALSO_TARGETS, *(name.lower() for name in wanted if name)}
+    names = rows.pop(0)[1] if any(cell in known for cell in first) else None
+    if not rows:
+        checks.fail(str(path), "at least one row of texts", "none", error=checks.DataError)
+    width = len(names or rows[0][1])
+    for number, cells in rows:
+        if len(cells) != width:
+            hint = "put texts that hold the separator in quotes"
+            checks.fail(f"{path}, row {number}", f"{width} columns", len(cells), hint, checks.DataError)
+    notes = () if separator == "," else (f"separated by {sheets.SEPARATORS[separator]}",)
+    return _Read(path, names, rows, notes)
+
+
+def _json_lines(path: pathlib.Path) -> _Read:
+    with files.reading(path):
+        lines = [(number, line) for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), 1)]
+    rows: list[tuple[int, dict[str, Any]]] = []
+    for number, line in lines:
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            checks.fail(f"{path}, row {number}", "an object in JSON", error, error=checks.DataError)
+        if not isinstance(found, dict):
+            checks.fail(f"{path}, row {number}", "an object in JSON", type(found).__name__, error=checks.DataError)
+        rows.append((number, found))
+    if not rows:
+        checks.fail(str(path), "at least one line", "none", error=checks.DataError)
+    names = list(dict.fromkeys(name for _, row in rows for name in row))
+    return _Read(path, names, [(number, [_cell(row.get(name)) for name in names]) for number, row in rows])
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _named(read: _Read, what: str, name: str) -> int:
+    found = [column for column, own in enumerate(read.names or []) if own == name]
+    width = len(read.rows[0][1])
+    if not found and name in map(str, range(1, width + 1)):
+        return int(name) - 1
+    if len(found) != 1:
+        got = f"the columns {', '.join(read.names)}" if read.names else f"{width} columns without a header"
+        hint = "give a name of the header, or a number from 1"
+        checks.fail(str(read.path), f"{what} {name!r}", got, hint, checks.DataError)
+    return found[0]
+
+
+def _text(read: _Read, asked: str) -> int:
+    if asked:
+        return _named(read, "a column of texts", asked)
+    called = [column for column, name in enumerate(read.names or []) if name.lower() in TEXTS]
+    if len(called) == 1:
+        return called[0]
+    columns = called or range(len(read.rows[0][1]))
+    lengths = {column: np.mean([len(cell.split()) for cell in read.cells(column)]) for column in columns}
+    best = max(lengths, key=lambda column: lengths[column])
+    alike = [column for column in lengths if column != best and lengths[column] >= FREE]
+    if len(lengths) > 1 and (alike or lengths[best] < FREE):
+        got = f"the columns {', '.join(map(read.name, lengths))}"
+        hint = "name it with `text_column`"
+        checks.fail(str(read.path), "one column of texts", got, hint, checks.DataError)
+    return best
+
+
+def _target(read: _Read, text: int, asked: str | None) -> int:
+    if asked:
+        found = _named(read, "a target column", asked)
+        if found == text:
+            checks.fail(str(read.path), "a target beside the texts", repr(asked), error=checks.DataError)
+        return found
+    others = [column for column in range(len(read.rows[0][1])) if column != text]
+    sets: Sequence[Sequence[str]] = (sheets.TARGETS, (*sheets.ALSO_TARGETS, *ALSO_TARGETS))
+    for names in sets:
+        called = [column for column in others if read.name(column).lower() in names]
+        if called:
+            others = called
+            break
+    if len(others) != 1:
+        got = f"{len(others)} columns that could be it" if others else "texts alone"
+        hint = "name it with `target_column`"
+        checks.fail(str(read.path), "a column of classes beside the texts", got, hint, checks.DataError)
+    return others[0]
