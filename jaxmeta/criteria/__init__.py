@@ -2,5 +2,14 @@
 
 from jaxmeta.criteria.classification import cross_entropy, relation_score, silence_absent
 from jaxmeta.criteria.regression import squared_error
+from jaxmeta.criteria.strings import edit_distance, error_rates, transduction
 
-__all__ = ["cross_entropy", "relation_score", "silence_absent", "squared_error"]
+__all__ = [
+    "cross_entropy",
+    "edit_distance",
+    "error_rates",
+    "relation_score",
+    "silence_absent",
+    "squared_error",
+    "transduction",
+]

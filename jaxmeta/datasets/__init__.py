@@ -1,8 +1,10 @@
-"""Labelled examples grouped by class, from built-in domains and from a user's own files; NumPy only."""
+"""Labelled examples grouped by class, tables and pairs of strings, from built-in domains and from a user's own files;
+NumPy only."""
 
 from jaxmeta.datasets.catalogue import FIELDS, Builtin
 from jaxmeta.datasets.examples import Column, Examples, composed, from_labels, rotated, rows, select, union
 from jaxmeta.datasets.loading import found, load, load_inputs, load_table, names, suggested
+from jaxmeta.datasets.pairs import Pairs, load_pairs, load_sources
 from jaxmeta.datasets.pictures import Form, bright_border, check_form, with_polarity
 from jaxmeta.datasets.sheets import is_table
 from jaxmeta.datasets.splits import MIN_CLASSES, by_class, by_example, deal, own, share_rows
@@ -15,6 +17,7 @@ __all__ = [
     "Column",
     "Examples",
     "Form",
+    "Pairs",
     "Table",
     "bright_border",
     "by_class",
@@ -27,6 +30,8 @@ __all__ = [
     "is_table",
     "load",
     "load_inputs",
+    "load_pairs",
+    "load_sources",
     "load_table",
     "names",
     "own",

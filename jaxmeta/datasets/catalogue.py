@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jaxmeta.datasets import splits
+from jaxmeta.datasets import pairs, splits
 
 
 class Builtin(NamedTuple):
@@ -17,7 +17,7 @@ class Builtin(NamedTuple):
     splits: tuple[str, ...] = ()  # what `load` takes as a split, besides None
 
 
-FIELDS = ("glyph", "natural", "remote sensing", "medical", "plants", "clothing", "emoji", "text")
+FIELDS = ("glyph", "natural", "remote sensing", "medical", "plants", "clothing", "emoji", "text", "strings")
 STYLES = ("noto", "twemoji", "fluent3d", "openmoji")
 
 _ALL = splits.SPLITS
@@ -45,6 +45,7 @@ BUILTINS = {
     "bccd_cells": Builtin("medical", 3, 1133, _FILES, _ALL),
     "isic": Builtin("medical", 7, 10015, _FILES),
     "chestx": Builtin("medical", 7, 25847, _FILES),
+    **{name: Builtin("strings", 0, 1000, _FILES) for name in pairs.NAMES},
     "crop_disease": Builtin("plants", 38, 43456, _FILES),
 }
 

@@ -21,6 +21,7 @@ from jaxmeta.models.networks import (
 from jaxmeta.models.normalization import NORMS, Moments, Norm
 from jaxmeta.models.precision import in_precision
 from jaxmeta.models.resnet import ResNet12, resnet12
+from jaxmeta.models.transducer import Transducer, transducer
 from jaxmeta.models.update_rules import UpdateRule, gradient_descent_rule, lstm_update_rule
 from jaxmeta.models.wraps import FrozenModel, Rule, film, lora, tsa, wrap
 
@@ -43,6 +44,7 @@ __all__ = [
     "RelationModule",
     "ResNet12",
     "Rule",
+    "Transducer",
     "UpdateRule",
     "beside",
     "concatenate",
@@ -65,6 +67,7 @@ __all__ = [
     "mlp",
     "relation_module",
     "resnet12",
+    "transducer",
     "tsa",
     "wrap",
 ]

@@ -67,9 +67,9 @@ class Task:
     domain: str = "omniglot"
     """Names that `jaxmeta domains` lists, tfds:NAME, or paths, with commas between several: a folder of class folders,
     an npz, or a csv; for squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
-    targets [tasks, n, m]."""
+    targets [tasks, n, m]; for transduction g2p:LANGUAGE, or a tsv of strings and what they become."""
     kind: str = ""
-    """features, pictures, tables or functions; by default what a look at the domain says."""
+    """strings, features, pictures, tables or functions; by default what a look at the domain says."""
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
     that alone can be it."""
@@ -89,7 +89,8 @@ class Task:
     """A pretrained encoder, whose features take the place of pictures: efficientnet_lite0, or the path of a
     checkpoint."""
     criterion: CriterionName = "cross_entropy"
-    """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values."""
+    """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values,
+    transduction of strings that become strings."""
     picture: tuple[int, int, int] = (28, 28, 1)
     """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
     polarity: PolarityName = "as_is"
@@ -98,6 +99,8 @@ class Task:
     """affine: training pictures are turned by up to 20 degrees, scaled by exp(+-0.2) and moved by up to a seventh."""
     num_features: int = 0
     """Columns that every table is brought to, with zeros; 0: as many as the widest table of the domain has."""
+    longest: int = 16
+    """Letters and symbols of the longest strings; longer ones are left out."""
     ways: int = 5
     """Classes per evaluated task."""
     shots: int = 1

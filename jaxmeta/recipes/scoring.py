@@ -15,6 +15,13 @@ class Scoring(NamedTuple):
     metric: str
     has_classes: bool
     """Whether targets are labels; a network then has an output for each class, else for each value."""
+    asks: Criterion | None = None
+    """What validation and test ask instead of the criterion, such as for what is said where none of it is shown."""
+
+    @property
+    def judge(self) -> Criterion:
+        """By which validation and test go."""
+        return self.asks or self.criterion
 
     @property
     def sign(self) -> int:
@@ -26,4 +33,5 @@ SCORINGS = {
     "cross_entropy": Scoring(criteria.cross_entropy, "accuracy", True),
     "relation_score": Scoring(criteria.relation_score, "accuracy", True),
     "squared_error": Scoring(criteria.squared_error, "loss", False),
+    "transduction": Scoring(criteria.transduction, "phoneme_error_rate", False, criteria.error_rates),
 }

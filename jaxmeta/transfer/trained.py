@@ -266,7 +266,7 @@ def _rate(setting: Setting, tested: Recipe, meta_params: PyTree, path: pathlib.P
         def mean(rate: Array) -> Array:
             learner = recipes.learner_at(tested, shape, ways=plan.ways, inner_steps=steps, rate=rate)
             found = evaluation.evaluate(
-                learner, scoring.criterion, meta_params, episodes, key, columns={"single": evaluation.single}, mesh=mesh
+                learner, scoring.judge, meta_params, episodes, key, columns={"single": evaluation.single}, mesh=mesh
             )
             return scoring.sign * found["single"][scoring.metric].mean()
 

@@ -6,9 +6,10 @@ from jaxmeta.recipes.kinds.functions import FUNCTIONS
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.kinds.pictures import PICTURES
 from jaxmeta.recipes.kinds.seen import Seen
+from jaxmeta.recipes.kinds.strings import STRINGS
 from jaxmeta.recipes.kinds.tables import TABLES
 
 __all__ = ["KINDS", "Domain", "Frame", "Given", "Kind", "Own", "Place", "Seen", "Shape", "Sizes", "encoder"]
 
 # The first one that fits a domain is its kind.
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (FEATURES, FUNCTIONS, TABLES, PICTURES)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (STRINGS, FEATURES, FUNCTIONS, TABLES, PICTURES)}

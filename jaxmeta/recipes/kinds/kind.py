@@ -88,6 +88,13 @@ class Own(NamedTuple):
     columns: tuple[str, ...] = ()
 
 
+def values(frame: Frame, outputs: np.ndarray) -> tuple[list[str], str]:
+    """Values as people read them."""
+    del frame
+    said = [" ".join(f"{value:.6g}" for value in row) for row in outputs]
+    return said, f"{len(said)} predicted: from {outputs.min():.6g} to {outputs.max():.6g}"
+
+
 class Kind(NamedTuple):
     """A kind of data; a new one is one file beside this and one row in `KINDS`."""
 
@@ -128,3 +135,5 @@ class Kind(NamedTuple):
     """(task, files, ways of the head or 0 for any) -> what is adapted to and predicted."""
     read_inputs: Callable[[Task, Own, Frame], tuple[list[str], np.ndarray]]
     """(task, files, frame of a support set) -> the names of inputs, and these as `read` would have given them."""
+    written: Callable[[Frame, np.ndarray], tuple[list[str], str]] = values
+    """(frame of a support set, outputs of what has no classes) -> a text for each, and a line on them all."""
