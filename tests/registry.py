@@ -264,5 +264,8 @@ TASKS = {
         ),
         6,
     ),
+    "transduction": lambda: tasks.transduction(
+        ["ab", "ba", "abc", "cab", "bc"], ["AB", "BA", "ABC", "CAB", "BC"], num_shots=3, num_queries=2
+    ),
     "widened": lambda: tasks.widen(tasks.tabular(num_features=4, num_ways=3, num_shots=2, num_queries=1), 5),
 }

@@ -58,7 +58,7 @@ class Transducer(nn.Module):
             states = states + heard
             states = self.said(states + self.above(states))
             scores = states @ symbols.T / self.width**0.5
-            return jnp.where(there, scores, jnp.finfo(scores.dtype).min / 2)
+            return jnp.where(there[None, None], scores, jnp.finfo(scores.dtype).min / 2)
 
         start = jnp.zeros((len(source), self.width), encoded.dtype)
         if previous is not None:
@@ -90,9 +90,9 @@ class Transducer(nn.Module):
     def _attend(self, states: Array, places: Array, keys: Array, values: Array, known: Array) -> Array:
         heads = lambda x: x.reshape(*x.shape[:-1], self.num_heads, -1)  # noqa: E731
         queries = heads(self.query(self.attended(states)))
-        apart = jnp.clip(places[:, None] - jnp.arange(self.room.longest), -REACH, REACH) + REACH
+        apart = jnp.clip(places[:, None] - jnp.arange(self.room.longest)[None], -REACH, REACH) + REACH
         scores = jnp.einsum("nthd,nshd->nhts", queries, heads(keys)) / queries.shape[-1] ** 0.5
-        scores = jnp.where(known[:, None, None], scores + self.near[:, apart], jnp.finfo(scores.dtype).min / 2)
+        scores = jnp.where(known[:, None, None], scores + self.near[None, :, apart], jnp.finfo(scores.dtype).min / 2)
         heard = jnp.einsum("nhts,nshd->nthd", jax.nn.softmax(scores), heads(values))
         return self.out(heard.reshape(states.shape))
 
@@ -133,18 +133,22 @@ class _Recurrence(nn.Module):
 
     def step(self) -> Callable[[Array, Array], Array]:
         given, carried, bias = self.given, self.carried, self.bias
-        return lambda state, x: _gated(state, x @ given + bias[0], state @ carried + bias[1])
+        return lambda state, x: _gated(state, _affine(x, given, bias[0]), _affine(state, carried, bias[1]))
 
     def all(self, start: Array, x: Array) -> Array:
         """The states [n, T, width] after each of x [n, T, width]."""
         carried, bias = self.carried, self.bias
 
         def step(state: Array, now: Array) -> tuple[Array, Array]:
-            state = _gated(state, now, state @ carried + bias[1])
+            state = _gated(state, now, _affine(state, carried, bias[1]))
             return state, state
 
-        given = jnp.swapaxes(x @ self.given + bias[0], 0, 1)
+        given = jnp.swapaxes(_affine(x, self.given, bias[0]), 0, 1)
         return jnp.swapaxes(jax.lax.scan(step, start, given)[1], 0, 1)
+
+
+def _affine(x: Array, kernel: Array, bias: Array) -> Array:
+    return x @ kernel + jnp.broadcast_to(bias, (*x.shape[:-1], len(bias)))
 
 
 def _gated(state: Array, given: Array, carried: Array) -> Array:
