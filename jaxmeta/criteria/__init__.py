@@ -1,6 +1,7 @@
 """Criteria: how a predictor is scored on data."""
 
 from jaxmeta.criteria.classification import cross_entropy, relation_score, silence_absent
+from jaxmeta.criteria.mentions import span_f1
 from jaxmeta.criteria.regression import squared_error
 from jaxmeta.criteria.strings import edit_distance, error_rates, transduction
 
@@ -10,6 +11,7 @@ __all__ = [
     "error_rates",
     "relation_score",
     "silence_absent",
+    "span_f1",
     "squared_error",
     "transduction",
 ]

@@ -9,6 +9,7 @@ from jaxmeta.datasets.pictures import Form, bright_border, check_form, with_pola
 from jaxmeta.datasets.sheets import is_table
 from jaxmeta.datasets.splits import MIN_CLASSES, by_class, by_example, deal, own, share_rows
 from jaxmeta.datasets.tables import Table, read_table
+from jaxmeta.datasets.tagged import Tagged, load_tagged
 
 __all__ = [
     "FIELDS",
@@ -19,6 +20,7 @@ __all__ = [
     "Form",
     "Pairs",
     "Table",
+    "Tagged",
     "bright_border",
     "by_class",
     "by_example",
@@ -33,6 +35,7 @@ __all__ = [
     "load_pairs",
     "load_sources",
     "load_table",
+    "load_tagged",
     "names",
     "own",
     "read_table",

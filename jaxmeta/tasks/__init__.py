@@ -3,6 +3,7 @@
 from jaxmeta.tasks.across import across
 from jaxmeta.tasks.cells import encoded, width
 from jaxmeta.tasks.finite import few_shot, from_arrays, labelled_batches
+from jaxmeta.tasks.mentions import mentions
 from jaxmeta.tasks.mixture import mixture
 from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
@@ -37,6 +38,7 @@ __all__ = [
     "from_arrays",
     "is_streamed",
     "labelled_batches",
+    "mentions",
     "mixture",
     "pad_features",
     "shift",
