@@ -169,6 +169,27 @@ def test_a_language_is_learned():
     assert asked < 0.7
 
 
+def test_letters_stand_for_one_another():
+    plain = tasks.transduction(SOURCES, TARGETS, num_shots=3, num_queries=3, room=ROOM)
+    made = jax.jit(jax.vmap(tasks.renamed(plain, room=ROOM)))(jax.random.split(KEY, 60))
+    tables = np.asarray(made.support.inputs[:, 0, 6 : 6 + ROOM.letters * symbols.SHOWN])
+    tables, others = np.split(tables.reshape(60, ROOM.letters, symbols.SHOWN), [3], axis=1)
+    letters = [tuple(symbols.marks(letter)) for letter in "abc"]
+    orders = {tuple(letters.index(tuple(row)) for row in table) for table in tables}
+    assert len(orders) > 3
+    assert 20 < sum((table == np.array(letters)).all() for table in tables) < 58
+    assert (others == 0).all()
+    table = np.asarray(made.support.inputs[:, :1, 6 : 6 + ROOM.letters * symbols.SHOWN])
+    for part in made:
+        np.testing.assert_array_equal(
+            part.inputs[:, :, 6 : 6 + ROOM.letters * symbols.SHOWN], np.repeat(table, 3, axis=1)
+        )
+        words = {
+            tuple(row) for row in symbols.encoded_sources(SOURCES, symbols.alphabet(SOURCES, TARGETS), ROOM)[:, :6]
+        }
+        assert {tuple(row) for row in np.asarray(part.inputs[:, :, :6]).reshape(-1, 6)} <= words
+
+
 def test_widths_that_cannot_be():
     with pytest.raises(ValueError, match="a multiple of num_heads"):
         models.transducer(ROOM, width=10)

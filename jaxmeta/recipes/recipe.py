@@ -16,7 +16,7 @@ else:  # the names of the tables, each written once
 PolarityName = Literal["as_is", "ink", "invert"]
 NormName = Literal["batch", "support", "task", "instance", "layer", "group", "none"]
 DownsamplingName = Literal["stride", "max_pool"]
-AugmentName = Literal["none", "affine"]
+AugmentName = Literal["none", "affine", "rename"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,8 @@ class Task:
     polarity: PolarityName = "as_is"
     """ink: a set with a bright border is inverted, so that glyphs are bright on dark; invert: every set is."""
     augment: AugmentName = "none"
-    """affine: training pictures are turned by up to 20 degrees, scaled by exp(+-0.2) and moved by up to a seventh."""
+    """affine: training pictures are turned by up to 20 degrees, scaled by exp(+-0.2) and moved by up to a seventh;
+    rename: in half of the training tasks of strings some letters stand for one another."""
     num_features: int = 0
     """Columns that every table is brought to, with zeros; 0: as many as the widest table of the domain has."""
     longest: int = 16

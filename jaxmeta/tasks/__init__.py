@@ -8,7 +8,7 @@ from jaxmeta.tasks.mixture import mixture
 from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
 from jaxmeta.tasks.streamed import drawn, is_streamed, streamed
-from jaxmeta.tasks.strings import transduction
+from jaxmeta.tasks.strings import renamed, transduction
 from jaxmeta.tasks.strokes import strokes
 from jaxmeta.tasks.tabular import tabular, tabular_regression
 from jaxmeta.tasks.transforms import (
@@ -41,6 +41,7 @@ __all__ = [
     "mentions",
     "mixture",
     "pad_features",
+    "renamed",
     "shift",
     "sinusoid",
     "standardize",

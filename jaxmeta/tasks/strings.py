@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import numpy as np
 
 from jaxmeta import checks, symbols
 from jaxmeta.symbols import Room
-from jaxmeta.tasks.sampling import Sample, distinct, static
+from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, on_batches, static
 from jaxmeta.types import Array, Batch, Episode
 
 
@@ -92,3 +93,49 @@ class _Transduction:
         inputs = [self.sources[rows], jnp.broadcast_to(table, (len(rows), len(table)))]
         targets = self.targets[rows]
         return Batch(jnp.concatenate(inputs, axis=1), jnp.where(there[targets], targets, symbols.UNKNOWN))
+
+
+def renamed(sample: Sample, *, room: Room = Room()) -> Sample:  # noqa: B008
+    """Makes half of the tasks languages that there are not: some of the letters stand for one another.
+
+    Which letters, a share of them that is drawn anew for each task, and for which others, is the same in a task's
+    support and query set. What a letter means is then to be read off the support set, and not to be remembered: few
+    languages become many. For training alone.
+
+    Args:
+      sample: tasks of `transduction`.
+      room: theirs.
+
+    References:
+      Rajendran et al., Meta-Learning Requires Meta-Augmentation, 2020.
+    """
+    return _Renamed(as_pytree(sample), room.longest, room.letters)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Renamed:
+    sample: Any
+    longest: int = static()
+    num_letters: int = static()
+
+    def __call__(self, key: Array) -> Episode:
+        episode_key, half_key, share_key, letter_key, order_key = jax.random.split(key, 5)
+        episode = self.sample(episode_key)
+        stop = self.longest + self.num_letters * symbols.SHOWN
+        letters = episode.support.inputs[0, self.longest : stop].reshape(self.num_letters, symbols.SHOWN)
+        share = jnp.where(jax.random.bernoulli(half_key), jax.random.uniform(share_key), 0)
+        places = jnp.arange(self.num_letters)
+        chosen = (letters[:, 0] > 0) & (jax.random.uniform(letter_key, places.shape) < share)
+        shuffled = jax.random.uniform(order_key, places.shape)
+        # Both list the chosen first, one as they stand and one at random, and the others as they stand.
+        last = jnp.asarray(self.num_letters, float)
+        stand, drawn = (
+            jnp.argsort(jnp.where(chosen, by, last), stable=True) for by in (places.astype(float), shuffled)
+        )
+        table = letters[places.at[stand].set(drawn)].ravel()
+        return on_batches(lambda batch: batch._replace(inputs=self._with(table, batch.inputs)), episode)
+
+    def _with(self, table: Array, inputs: Array) -> Array:
+        stop = self.longest + len(table)
+        return inputs.at[:, self.longest : stop].set(jnp.broadcast_to(table, (len(inputs), len(table))))

@@ -53,6 +53,8 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
         sample = tasks.transduction(loaded.sources, loaded.targets, **options, room=_room(task))
     except ValueError as error:
         raise checks.DataError(f"`domain` {names.short(place.part)}, {split}: {error}") from error
+    if split == "train" and task.augment == "rename":
+        sample = tasks.renamed(sample, room=_room(task))
     return Domain(sample, split, loaded.checksums, facts=(_facts(loaded, split),))
 
 
