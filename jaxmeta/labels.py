@@ -48,6 +48,27 @@ def unknown(targets: Array, num_ways: int, mask: Array | None) -> Array:
     return out if mask is None else out & mask
 
 
+def rows(mask: Array | None) -> Array | None:
+    """[n] bool, the rows of which anything is real, of a mask [n], or [n, L] where each token has a target."""
+    return mask if mask is None or mask.ndim == 1 else mask.any(axis=1)
+
+
+def flat(batch: Batch) -> Batch:
+    """A batch of tokens, targets [n, L], with a row for each of them: targets, mask and classes; inputs stay.
+
+    Of targets [n] the batch itself.
+    """
+    if jnp.ndim(batch.targets) != 2:
+        return batch
+    shape = batch.targets.shape
+    mask, classes = batch.mask, batch.classes
+    if mask is not None:
+        mask = (mask if mask.ndim == 2 else jnp.broadcast_to(mask[:, None], shape)).reshape(-1)
+    if classes is not None:
+        classes = jnp.repeat(classes, shape[1], axis=0)
+    return Batch(batch.inputs, batch.targets.reshape(-1), mask, classes)
+
+
 def nan_where(rows: Array, dtype: Any) -> Array:
     """NaN where rows is True and 1 elsewhere: a factor, so that the gradient is NaN as well, or the same to the bit."""
     return jnp.where(rows, jnp.nan, 1).astype(dtype)

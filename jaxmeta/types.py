@@ -25,7 +25,8 @@ class Batch(NamedTuple):
     targets: PyTree
     """[n, ...] labels, values or anything else that a criterion reads."""
     mask: Array | None = None
-    """[n] bool, False marks a row that is padding; None: all rows are real."""
+    """[n] bool, False marks a row that is padding; None: all rows are real. Of tokens with targets [n, L] it may be
+    [n, L], too; models get that of the rows."""
     classes: Array | None = None
     """[n, num_ways] bool, the classes that this row's task has; None: all of them."""
 

@@ -319,5 +319,9 @@ TASKS = {
         ),
         6,
     ),
+    "transduction": lambda: tasks.transduction(
+        ["ab", "ba", "abc", "cab", "bc"], ["AB", "BA", "ABC", "CAB", "BC"], num_shots=3, num_queries=2
+    ),
+    "renamed": lambda: tasks.renamed(TASKS["transduction"]()),
     "widened": lambda: tasks.widen(tasks.tabular(num_features=4, num_ways=3, num_shots=2, num_queries=1), 5),
 }

@@ -45,7 +45,7 @@ def run(options: config.Adapt) -> int:
     if (found := adapted.threshold) is not None:
         known = f"{found.below} of {found.known} known examples are, each left out once"
         print(f"{NONE}: what is less probable than {found.probability:.6f}, as {known}")
-    print(checks.line(_counted([row[0] for row in rows]) if adapted.class_names else _spread(outputs)))
+    print(checks.line(_counted([row[0] for row in rows]) if adapted.class_names else _said(adapted, outputs)[1]))
     print(f"results: {written}")
     return 0
 
@@ -143,8 +143,12 @@ def _labels(options: config.Adapt, adapted: runs.Adapted, logits: np.ndarray) ->
 
 
 def _values(options: config.Adapt, adapted: runs.Adapted, outputs: np.ndarray) -> tuple[list[str], list[list[str]]]:
-    del options, adapted
-    return ["prediction", "probability"], [[" ".join(f"{value:.6g}" for value in row), ""] for row in outputs]
+    del options
+    return ["prediction", "probability"], [[text, ""] for text in _said(adapted, outputs)[0]]
+
+
+def _said(adapted: runs.Adapted, outputs: np.ndarray) -> tuple[list[str], str]:
+    return recipes.kind(adapted.run.recipe.task).written(adapted.frame, outputs)
 
 
 def _counted(predictions: list[str]) -> str:
@@ -154,7 +158,3 @@ def _counted(predictions: list[str]) -> str:
     if rest := counts[MOST_COUNTED:]:
         said.append(f"{sum(count for _, count in rest)} of {len(rest)} other classes")
     return f"{len(predictions)} predicted: {', '.join(said)}"
-
-
-def _spread(outputs: np.ndarray) -> str:
-    return f"{len(outputs)} predicted: from {outputs.min():.6g} to {outputs.max():.6g}"

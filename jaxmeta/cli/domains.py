@@ -34,7 +34,8 @@ def run(options: Domains) -> int:
 
 
 def _size(about: datasets.Builtin) -> Iterable[str]:
-    return f"{about.classes:,}" if about.classes else "a value", f"{about.examples:,}"
+    targets = "strings" if about.field == "strings" else "a value"
+    return f"{about.classes:,}" if about.classes else targets, f"{about.examples:,}"
 
 
 def _source(name: str, about: datasets.Builtin, found: dict[str, datasets.Builtin]) -> str:

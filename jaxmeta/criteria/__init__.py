@@ -1,8 +1,10 @@
 """Criteria: how a predictor is scored on data."""
 
 from jaxmeta.criteria.classification import cross_entropy, relation_score, silence_absent
+from jaxmeta.criteria.mentions import span_f1
 from jaxmeta.criteria.prognosis import area_under_curve, calibration_error, prognosis
 from jaxmeta.criteria.regression import squared_error
+from jaxmeta.criteria.strings import edit_distance, error_rates, transduction
 from jaxmeta.criteria.trajectories import (
     Form,
     as_they_are,
@@ -23,6 +25,8 @@ __all__ = [
     "calibration_error",
     "clipped",
     "cross_entropy",
+    "edit_distance",
+    "error_rates",
     "loaded_dice",
     "log_probability",
     "normalised",
@@ -32,6 +36,8 @@ __all__ = [
     "relation_score",
     "rescored",
     "silence_absent",
+    "span_f1",
     "squared_error",
     "surrogate",
+    "transduction",
 ]

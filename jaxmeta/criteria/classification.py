@@ -11,14 +11,15 @@ from jaxmeta.types import Array, Batch, Metrics, Predictor
 
 
 def cross_entropy(predictor: Predictor, batch: Batch, key: Array) -> tuple[Array, Metrics]:
-    """Mean softmax cross-entropy over the rows that are not padding.
+    """Mean softmax cross-entropy over the rows that are not padding, or over their tokens.
 
     Classes that `batch.classes` marks as absent get no probability. Which classes a task has is never read off
     the targets: a query scored alone would then get its class for free.
 
     Args:
-      predictor: maps inputs [n, ...] to logits [n, num_ways].
+      predictor: maps inputs [n, ...] to logits [n, num_ways], or of tokens [n, L, num_ways].
       batch: targets [n] are integers in [0, num_ways); another in a row that is not padding makes both results NaN.
+        Where each token has a target, [n, L], the mask may be [n, L], too; predictors get that of the rows.
       key: not used.
 
     Returns:
@@ -30,7 +31,7 @@ def cross_entropy(predictor: Predictor, batch: Batch, key: Array) -> tuple[Array
       TypeError: if the targets are no integers.
     """
     del key
-    logits, chosen, unknown = _logits("cross_entropy", predictor, batch)
+    logits, chosen, unknown, batch = _logits("cross_entropy", predictor, batch)
     # The log-probability of the target class by a mask: a gather's second derivative is a slow scatter on CPU.
     losses = jax.nn.logsumexp(logits, axis=-1) - jnp.where(chosen, logits, 0).sum(axis=-1)
     loss = masked_mean(losses * labels.nan_where(unknown, losses.dtype), batch.mask)
@@ -60,7 +61,7 @@ def relation_score(predictor: Predictor, batch: Batch, key: Array) -> tuple[Arra
       in its reference code).
     """
     del key
-    scores, chosen, unknown = _logits("relation_score", predictor, batch)
+    scores, chosen, unknown, batch = _logits("relation_score", predictor, batch)
     errors = jnp.square(jax.nn.sigmoid(scores) - chosen)
     errors = errors * labels.nan_where(unknown, errors.dtype)[:, None]
     counted = jnp.ones(errors.shape, bool) if batch.classes is None else batch.classes
@@ -69,19 +70,22 @@ def relation_score(predictor: Predictor, batch: Batch, key: Array) -> tuple[Arra
     return loss, {"loss": loss, "accuracy": _accuracy(scores, unknown, batch)}
 
 
-def _logits(what: str, predictor: Predictor, batch: Batch) -> tuple[Array, Array, Array]:
+def _logits(what: str, predictor: Predictor, batch: Batch) -> tuple[Array, Array, Array, Batch]:
     """Returns the logits with absent classes silenced, which of them are the targets', and rows whose target is none.
 
-    The second is [n, num_ways] bool, the third [n] bool.
+    The second is [n, num_ways] bool, the third [n] bool. Tokens are rows; the last is the batch in which they are.
     """
-    logits, targets = predictor(batch.inputs, batch.mask), batch.targets
+    logits = predictor(batch.inputs, labels.rows(batch.mask))
+    if getattr(logits, "ndim", None) == 3 and logits.shape[:2] == jnp.shape(batch.targets):
+        logits, batch = logits.reshape(-1, logits.shape[2]), labels.flat(batch)
+    targets = batch.targets
     if getattr(logits, "ndim", None) != 2:
         got = f"shape {logits.shape}" if hasattr(logits, "shape") else type(logits).__name__
         checks.fail(what, "logits [n, num_ways] for targets [n]", got)
     labels.check_form(what, targets, len(logits))
     num_ways = logits.shape[1]
     chosen = jax.nn.one_hot(targets, num_ways, dtype=bool)
-    return silence_absent(logits, batch.classes), chosen, labels.unknown(targets, num_ways, batch.mask)
+    return silence_absent(logits, batch.classes), chosen, labels.unknown(targets, num_ways, batch.mask), batch
 
 
 def _accuracy(logits: Array, unknown: Array, batch: Batch) -> Array:

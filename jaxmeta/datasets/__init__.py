@@ -1,4 +1,5 @@
-"""Labelled examples grouped by class, from built-in domains and from a user's own files; NumPy only."""
+"""Labelled examples grouped by class, tables and pairs of strings, from built-in domains and from a user's own files;
+NumPy only."""
 
 from jaxmeta.datasets.catalogue import FIELDS, Builtin
 from jaxmeta.datasets.corpora import identity
@@ -13,11 +14,13 @@ from jaxmeta.datasets.loading import (
     names,
     suggested,
 )
+from jaxmeta.datasets.pairs import Pairs, load_pairs, load_sources
 from jaxmeta.datasets.pictures import Form, bright_border, check_form, with_polarity
 from jaxmeta.datasets.sentences import is_texts, looks_like_texts
 from jaxmeta.datasets.sheets import is_table
 from jaxmeta.datasets.splits import MIN_CLASSES, by_class, by_example, deal, own, share_rows
 from jaxmeta.datasets.tables import Table, groups, read_table
+from jaxmeta.datasets.tagged import Tagged, load_tagged
 
 __all__ = [
     "FIELDS",
@@ -26,7 +29,9 @@ __all__ = [
     "Column",
     "Examples",
     "Form",
+    "Pairs",
     "Table",
+    "Tagged",
     "bright_border",
     "by_class",
     "by_example",
@@ -41,7 +46,10 @@ __all__ = [
     "is_texts",
     "load",
     "load_inputs",
+    "load_pairs",
+    "load_sources",
     "load_table",
+    "load_tagged",
     "load_text_inputs",
     "load_texts",
     "looks_like_texts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jaxmeta.datasets import splits
+from jaxmeta.datasets import pairs, splits
 
 
 class Builtin(NamedTuple):
@@ -17,7 +17,7 @@ class Builtin(NamedTuple):
     splits: tuple[str, ...] = ()  # what `load` takes as a split, besides None
 
 
-FIELDS = ("glyph", "natural", "remote sensing", "medical", "plants", "clothing", "emoji", "text")
+FIELDS = ("glyph", "natural", "remote sensing", "medical", "plants", "clothing", "emoji", "text", "strings")
 LANGUAGES = {
     "sib200": "arb_Arab deu_Latn eng_Latn fra_Latn hin_Deva jpn_Jpan rus_Cyrl spa_Latn swh_Latn tur_Latn yor_Latn "
     "zho_Hans",
@@ -52,6 +52,7 @@ BUILTINS = {
     "bccd_cells": Builtin("medical", 3, 1133, _FILES, _ALL),
     "isic": Builtin("medical", 7, 10015, _FILES),
     "chestx": Builtin("medical", 7, 25847, _FILES),
+    **{name: Builtin("strings", 0, 1000, _FILES) for name in pairs.NAMES},
     "crop_disease": Builtin("plants", 38, 43456, _FILES),
     "clinc150": Builtin("text", 150, 22500, _FILES, _ALL),
     **{f"clinc150:{domain}": Builtin("text", 15, 2250, _FILES) for domain in INTENTS},

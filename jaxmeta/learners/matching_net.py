@@ -79,8 +79,9 @@ def matching_net(encoder: Model, criterion: Criterion, *, num_ways: int) -> Meta
         scores = queries @ adapted.embeddings.T / jnp.exp(meta_params.log_temperature)
         # Finite, so that a class without examples gives no NaN in the gradient.
         least = jnp.finfo(scores.dtype).min / 2
-        by_class = jnp.where(adapted.members.T[None], scores[:, None], least)
-        of_all = jnp.where(adapted.members.any(axis=1)[None], scores, least)
+        lead = range(scores.ndim - 1)
+        by_class = jnp.where(jnp.expand_dims(adapted.members.T, lead), scores[..., None, :], least)
+        of_all = jnp.where(jnp.expand_dims(adapted.members.any(axis=1), lead), scores, least)
         logits = jax.nn.logsumexp(by_class, axis=-1) - jax.nn.logsumexp(of_all, axis=-1, keepdims=True)
         return silence_absent(logits, jnp.broadcast_to(adapted.members.any(axis=0), logits.shape))
 

@@ -31,7 +31,7 @@ def protonet(encoder: Model, criterion: Criterion, *, num_ways: int) -> MetaLear
     A class without support examples gets no probability.
 
     Args:
-      encoder: maps inputs [n, ...] to embeddings [n, dim].
+      encoder: maps inputs [n, ...] to embeddings [n, dim], or of tokens [n, L, dim], where targets are [n, L].
       criterion: scores a predictor on query data.
       num_ways: classes per episode; targets are integers in [0, num_ways).
 
@@ -59,7 +59,9 @@ def protonet(encoder: Model, criterion: Criterion, *, num_ways: int) -> MetaLear
         embeddings = encoder.apply(meta_params, inputs, mask, adapted.context)
         chex.assert_equal_shape_suffix([embeddings, adapted.prototypes], 1)  # or they would broadcast
         # Differences first: the expanded square loses digits, and a query alone must score as among others.
-        distances = jnp.square(embeddings[:, None] - adapted.prototypes[None]).sum(axis=-1)
+        distances = jnp.square(
+            embeddings[..., None, :] - jnp.expand_dims(adapted.prototypes, range(embeddings.ndim - 1))
+        ).sum(axis=-1)
         return silence_absent(-distances, jnp.broadcast_to(adapted.present, distances.shape))
 
     return MetaLearner(encoder.init, adapt, predict, query_loss(adapt, predict, criterion))

@@ -12,8 +12,10 @@ from jaxmeta.types import Array, Batch, Model, PyTree
 def memberships(support: Batch, num_ways: int) -> Array:
     """[n, num_ways] bool, which class a support example belongs to: none if it is padding, all if its label is none.
 
-    What is unknown of one class is unknown of all of them; `unless_mislabelled` says so in numbers.
+    Tokens are examples of their own, one behind the other. What is unknown of one class is unknown of all of them;
+    `unless_mislabelled` says so in numbers.
     """
+    support = labels.flat(support)
     members = jax.nn.one_hot(support.targets, num_ways, dtype=bool)
     members = members if support.mask is None else members & support.mask[:, None]
     return members | labels.unknown(support.targets, num_ways, support.mask)[:, None]
@@ -34,10 +36,14 @@ def unless_mislabelled(what: str, outputs: Array, support: Batch, num_ways: int)
 def embed(what: str, encoder: Model, params: PyTree, support: Batch, context: PyTree, num_ways: int) -> Array:
     """The support set's embeddings [n, dim], NaN where a label is not in [0, num_ways).
 
+    Where each token has a target, [n, L], and the encoder gives [n, L, dim], those of all tokens, [n * L, dim].
+
     Raises:
       ValueError: if the encoder's outputs have another shape.
     """
-    embeddings = encoder.apply(params, support.inputs, support.mask, context)
+    embeddings = encoder.apply(params, support.inputs, labels.rows(support.mask), context)
+    if getattr(embeddings, "ndim", None) == 3 and embeddings.shape[:2] == jnp.shape(support.targets):
+        embeddings, support = embeddings.reshape(-1, embeddings.shape[2]), labels.flat(support)
     if getattr(embeddings, "ndim", None) != 2:
         got = getattr(embeddings, "shape", type(embeddings).__name__)
         checks.fail(what, "embeddings [n, dim]", got, "flatten the encoder's outputs")

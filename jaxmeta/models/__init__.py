@@ -24,6 +24,7 @@ from jaxmeta.models.precision import in_precision
 from jaxmeta.models.reading import caml, equiangular
 from jaxmeta.models.resnet import ResNet12, resnet12
 from jaxmeta.models.table_network import table_network
+from jaxmeta.models.transducer import Transducer, transducer
 from jaxmeta.models.update_rules import UpdateRule, gradient_descent_rule, lstm_update_rule
 from jaxmeta.models.wraps import FrozenModel, Rule, differences, film, lora, tsa, wrap
 
@@ -48,6 +49,7 @@ __all__ = [
     "RelationModule",
     "ResNet12",
     "Rule",
+    "Transducer",
     "UpdateRule",
     "beside",
     "caml",
@@ -76,6 +78,7 @@ __all__ = [
     "relation_module",
     "resnet12",
     "table_network",
+    "transducer",
     "tsa",
     "wrap",
 ]

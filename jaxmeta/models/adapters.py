@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 from flax.errors import InvalidRngError
 
-from jaxmeta import checks
+from jaxmeta import checks, labels
 from jaxmeta.models.rowmask import check_mask, checked_once
 from jaxmeta.types import Array, Batch, Model, PyTree, no_context
 
@@ -140,6 +140,6 @@ def linen_model(module: nn.Module, example_inputs: PyTree) -> Model:
 
     def context(params: PyTree, support: Batch) -> PyTree:
         given = {"params": params, **constants}
-        return call(given, support.inputs, support.mask, mutable=["context"])[1]["context"]
+        return call(given, support.inputs, labels.rows(support.mask), mutable=["context"])[1]["context"]
 
     return Model(init, apply, context if "context" in shapes else no_context)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.interpreters import partial_eval as pe
 
-from jaxmeta import checks
+from jaxmeta import checks, labels
 from jaxmeta.models.adapters import NO_NOISE, STATELESS
 from jaxmeta.models.normalization import NORMS, standardize
 from jaxmeta.models.rowmask import checked_once
@@ -108,7 +108,7 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
         return checked_call(params, context, inputs, mask)[1]
 
     def context(params: PyTree, support: Batch) -> PyTree:
-        return nnx.state(checked_call(params, (), support.inputs, support.mask)[0], Context)
+        return nnx.state(checked_call(params, (), support.inputs, labels.rows(support.mask))[0], Context)
 
     model = Model(init, apply, context if nnx.to_flat_state(empty) else no_context)
     return checked_once("from_nnx", model) if masked else model

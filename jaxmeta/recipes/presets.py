@@ -96,6 +96,23 @@ _MINI_IMAGENET_PROTONET: dict[str, Any] = {
     "schedule": "halving",
 }  # fmt: skip
 
+# From some words of a language to how its others are said, of languages with three scripts.
+_G2P: dict[str, Any] = {
+    "domain": "g2p:ady,g2p:gre,g2p:ice,g2p:ita", "criterion": "transduction", "hidden": (64, 64, 64), "shots": 100,
+    "queries": 50, "train_shots": 100, "train_queries": 50, "tasks_per_step": 4, "inner_optimizer": "adam",
+    "inner_learning_rate": 1e-3, "inner_steps": 5, "inner_steps_test": 50, "schedule": "cosine", "clip_norm": 1.0,
+    "steps": 400, "num_tasks": 24, "validation_tasks": 8,
+}  # fmt: skip
+_WORDS: dict[str, dict[str, Any]] = {
+    "maml": {"train_shots": 50, "steps": 200},
+    "fomaml": {},
+    "reptile": {
+        "train_shots": 400, "inner_batch_size": 25, "inner_steps": 10, "outer_optimizer": "sgd", "learning_rate": 1.0,
+        "schedule": "linear", "clip_norm": 0.0, "train_queries": 1,
+    },
+    "from_scratch": {"steps": 0},
+}  # fmt: skip
+
 _TABULAR: dict[str, Any] = {
     "domain": "tabular", "ways": 2, "train_ways": 2, "shots": 5, "train_queries": 15, "hidden": (128, 128, 64),
     "tasks_per_step": 16, "schedule": "cosine",
@@ -173,6 +190,9 @@ PRESETS: dict[str, Recipe] = {
         _named("maml", domain): _recipe(_CONTROL, domain=domain, inner_learning_rate=rate)
         for domain, rate in _CONTROL_RATES.items()
     },
+    **{_named(learner, "g2p"): _recipe(_G2P, {"learner": learner}, own) for learner, own in _WORDS.items()},
+    # Without a step in training it is trained on all languages together.
+    "multilingual-g2p": _recipe(_G2P, learner="fomaml", inner_steps=0),
     "maml-miniimagenet-5w1s": _recipe(_MINI_IMAGENET_MAML, queries=1, clip=10 / 75),
     "maml-miniimagenet-5w5s": _recipe(_MINI_IMAGENET_MAML, shots=5, queries=5, clip=10 / 15),
     "protonet-miniimagenet-5w1s": _recipe(_MINI_IMAGENET_PROTONET, train_ways=30),

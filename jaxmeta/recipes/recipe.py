@@ -16,8 +16,8 @@ else:  # the names of the tables, each written once
 PolarityName = Literal["as_is", "ink", "invert"]
 NormName = Literal["batch", "support", "task", "instance", "layer", "group", "none"]
 DownsamplingName = Literal["stride", "max_pool"]
-AugmentName = Literal["none", "affine"]
 AdaptersName = Literal["none", "tsa", "film", "lora", "all"]
+AugmentName = Literal["none", "affine", "rename"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +77,10 @@ class Task:
     """Names that `jaxmeta domains` lists, tfds:NAME, or paths, with commas between several: a folder of class folders,
     an npz, or a csv; for squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
     targets [tasks, n, m]; for policy_gradient navigation, pendulum, cartpole, grid, arm or one of its bodies, such as
-    arm:crossed."""
+    arm:crossed; for transduction g2p:LANGUAGE, or a tsv of strings and what they become."""
     kind: str = ""
-    """features, adapted, texts, control, pictures, tables, cells (tables for in_context) or functions; by default what
-    a look at the domain says."""
+    """features, adapted, texts, strings, control, pictures, tables, cells (tables for in_context) or functions; by
+    default what a look at the domain says."""
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
     that alone can be it."""
@@ -109,15 +109,19 @@ class Task:
     convolutions; film: norms alone; lora: dense layers, of a ViT; all: every weight; none: its features serve."""
     criterion: CriterionName = "cross_entropy"
     """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values;
-    policy_gradient of returns in control, policy_gradient_dice with every order of it exact."""
+    policy_gradient of returns in control, policy_gradient_dice with every order of it exact; transduction of strings
+    that become strings."""
     picture: tuple[int, int, int] = (28, 28, 1)
     """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
     polarity: PolarityName = "as_is"
     """ink: a set with a bright border is inverted, so that glyphs are bright on dark; invert: every set is."""
     augment: AugmentName = "none"
-    """affine: training pictures are turned by up to 20 degrees, scaled by exp(+-0.2) and moved by up to a seventh."""
+    """affine: training pictures are turned by up to 20 degrees, scaled by exp(+-0.2) and moved by up to a seventh;
+    rename: in half of the training tasks of strings some letters stand for one another."""
     num_features: int = 0
     """Columns that every table is brought to, with zeros; 0: as many as the widest table of the domain has."""
+    longest: int = 16
+    """Letters and symbols of the longest strings; longer ones are left out."""
     ways: int = 5
     """Classes per evaluated task."""
     shots: int = 1

@@ -22,6 +22,13 @@ class Scoring(NamedTuple):
     """Whether targets are labels; a network then has an output for each class, else for each value."""
     outer: Criterion | None = None
     """What scores the query set in training, if another."""
+    asks: Criterion | None = None
+    """What validation and test ask instead of the criterion, such as for what is said where none of it is shown."""
+
+    @property
+    def judge(self) -> Criterion:
+        """By which validation and test go."""
+        return self.asks or self.criterion
 
     @property
     def sign(self) -> int:
@@ -41,6 +48,7 @@ SCORINGS = {
     "prognosis": Scoring(criteria.prognosis, "accuracy", True),
     "relation_score": Scoring(criteria.relation_score, "accuracy", True),
     "squared_error": Scoring(criteria.squared_error, "loss", False),
-    "policy_gradient": Scoring(criteria.policy_gradient(), "return", False, _OUTER),
-    "policy_gradient_dice": Scoring(criteria.policy_gradient(criteria.loaded_dice), "return", False, _OUTER),
+    "policy_gradient": Scoring(criteria.policy_gradient(), "return", False, outer=_OUTER),
+    "policy_gradient_dice": Scoring(criteria.policy_gradient(criteria.loaded_dice), "return", False, outer=_OUTER),
+    "transduction": Scoring(criteria.transduction, "phoneme_error_rate", False, asks=criteria.error_rates),
 }

@@ -81,7 +81,7 @@ def row(
     """One row; `trained` and `tested` are its inner steps in training and in test."""
     num_tasks, kind = tree.leading_axis(test.episodes), recipes.kind(recipe.task)
     scores = evaluation.evaluate(
-        learner, recipe.scoring.criterion, meta_params, test.episodes, jax.random.key(recipe.seed),
+        learner, recipe.scoring.judge, meta_params, test.episodes, jax.random.key(recipe.seed),
         columns=kind.columns, mesh=meshes.most(num_tasks), tasks_per_chunk=chunk(recipe, num_tasks),
     )  # fmt: skip
     facts = {

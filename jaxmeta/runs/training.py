@@ -121,7 +121,7 @@ def fitted(
 
         def validate(meta_params: PyTree) -> dict[str, float]:
             found = evaluation.evaluate(
-                tester, scoring.criterion, finish[seed](meta_params), select_on, jax.random.key(seed),
+                tester, scoring.judge, finish[seed](meta_params), select_on, jax.random.key(seed),
                 columns={"joint": evaluation.as_is}, mesh=meshes.most(budget.validation_tasks),
                 tasks_per_chunk=scores.chunk(recipe, budget.validation_tasks),
             )  # fmt: skip

@@ -5,10 +5,12 @@ from jaxmeta.tasks.causal import causal_regression, causal_tables
 from jaxmeta.tasks.cells import cells, encoded, width
 from jaxmeta.tasks.finite import few_shot, from_arrays, labelled_batches
 from jaxmeta.tasks.knowledge import aligned, parallel, with_names
+from jaxmeta.tasks.mentions import mentions
 from jaxmeta.tasks.mixture import mixture
 from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
 from jaxmeta.tasks.streamed import drawn, is_streamed, streamed
+from jaxmeta.tasks.strings import renamed, transduction
 from jaxmeta.tasks.strokes import strokes
 from jaxmeta.tasks.tabular import tabular, tabular_regression
 from jaxmeta.tasks.transforms import (
@@ -42,9 +44,11 @@ __all__ = [
     "from_arrays",
     "is_streamed",
     "labelled_batches",
+    "mentions",
     "mixture",
     "pad_features",
     "parallel",
+    "renamed",
     "shift",
     "sinusoid",
     "standardize",
@@ -53,6 +57,7 @@ __all__ = [
     "strokes",
     "tabular",
     "tabular_regression",
+    "transduction",
     "variable",
     "widen",
     "width",

@@ -268,9 +268,7 @@ def _rate(setting: Setting, tested: Recipe, meta_params: PyTree, path: pathlib.P
     def means_of(meta_params: PyTree, episodes: Episode) -> Array:
         def mean(rate: Array) -> Array:
             learner = recipes.learner_at(tested, shape, ways=plan.ways, inner_steps=steps, rate=rate)
-            found = evaluation.evaluate(
-                learner, scoring.criterion, meta_params, episodes, key, columns=columns, mesh=mesh
-            )
+            found = evaluation.evaluate(learner, scoring.judge, meta_params, episodes, key, columns=columns, mesh=mesh)
             return scoring.sign * found[column][scoring.metric].mean()
 
         return jax.lax.map(mean, rates)

@@ -9,6 +9,7 @@ from jaxmeta.recipes.kinds.functions import FUNCTIONS
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.kinds.pictures import PICTURES
 from jaxmeta.recipes.kinds.seen import Seen
+from jaxmeta.recipes.kinds.strings import STRINGS
 from jaxmeta.recipes.kinds.tables import TABLES
 from jaxmeta.recipes.kinds.texts import TEXTS
 
@@ -16,5 +17,5 @@ __all__ = ["KINDS", "Domain", "Frame", "Given", "Kind", "Own", "Place", "Seen", 
 
 # The first one that fits a domain is its kind.
 KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (TEXTS, ADAPTED, FEATURES, CONTROL, CELLS, FUNCTIONS, TABLES, PICTURES)
+    kind.name: kind for kind in (STRINGS, TEXTS, ADAPTED, FEATURES, CONTROL, CELLS, FUNCTIONS, TABLES, PICTURES)
 }

@@ -62,6 +62,8 @@ def line(facts: Facts) -> str:
         said += [f"{facts['missing']} cells missing"] if facts["missing"] else []
     elif facts.get("shape"):
         said.append(f"{' x '.join(map(str, facts['shape']))} {facts['dtype']}")
+    if "symbols" in facts:
+        said.append(f"{facts['letters']} letters, {facts['symbols']} symbols")
     if "range" in facts:
         said.append("numbers in {:g} to {:g}".format(*facts["range"]))
     return f"read {facts['domain']}, {facts['split']}: " + "; ".join([*said, *facts["notes"]])

@@ -106,6 +106,13 @@ def batch_shape(task: Task, support: Batch) -> Shape:
     return Shape(support.inputs.shape[1:], task.ways if has_classes else support.targets.shape[-1])
 
 
+def values(frame: Frame, outputs: np.ndarray) -> tuple[list[str], str]:
+    """Values as people read them."""
+    del frame
+    said = [" ".join(f"{value:.6g}" for value in row) for row in outputs]
+    return said, f"{len(said)} predicted: from {outputs.min():.6g} to {outputs.max():.6g}"
+
+
 class Kind(NamedTuple):
     """A kind of data; a new one is one file beside this and one row in `KINDS`."""
 
@@ -158,3 +165,5 @@ class Kind(NamedTuple):
     """(fewest that the learner can take, adaptation steps in test) -> of which numbers of them there are scores"""
     is_name: Callable[[Any], Any] = no_names
     """Inputs [n, ...] -> [n] bool, the rows of a support set that say what a class is called."""
+    written: Callable[[Frame, np.ndarray], tuple[list[str], str]] = values
+    """(frame of a support set, outputs of what has no classes) -> a text for each, and a line on them all."""
