@@ -26,7 +26,7 @@ def commands():
     """Each `jaxmeta ...` that a document shows in a block of shell, without what stands before it."""
     for path in DOCUMENTS:
         for block in re.findall(r"```bash\n(.*?)```", path.read_text(), re.DOTALL):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
                 if path.parent != ROOT and (at := [index for index, word in enumerate(words) if word == "jaxmeta"]):
                     yield pytest.param(words[at[0] + 1 :], id=line)

@@ -16,10 +16,13 @@ def learners_of(domain):
 
 def test_every_learner_has_its_presets():
     learners = {
-        name for name, entry in ENTRIES.items() if not entry.is_pretrained and not entry.acts and name != "from_scratch"
+        name
+        for name, entry in ENTRIES.items()
+        if not (entry.is_pretrained or entry.acts or "is_name" in entry.options or name == "from_scratch")
     }
     for domain in ("omniglot-5w1s", "strokes"):
         assert learners_of(domain) == learners
+    assert learners_of("intents") >= {name for name, entry in ENTRIES.items() if "is_name" in entry.options}
     assert learners_of("sinusoid") == {name for name in learners if ENTRIES[name].has_head}
     assert learners_of("navigation") >= {name for name, entry in ENTRIES.items() if entry.acts}
     for recipe in PRESETS.values():
