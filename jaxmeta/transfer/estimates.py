@@ -7,7 +7,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import meshes
+from jaxmeta import meshes, recipes
 from jaxmeta.recipes import Recipe
 from jaxmeta.transfer import methods
 from jaxmeta.transfer.plan import Setting
@@ -75,8 +75,8 @@ def _step(made: Recipe) -> int:
 
 def _per_example(setting: Setting) -> float:
     """Seconds that an example takes forward and backward on one of the devices while the others work, too."""
-    shape, network = setting.shape, methods.plain(setting, setting.plan.targets[0]).network
-    model = setting.kind.network(network, shape, None, 0)
+    shape = setting.shape
+    model = recipes.network(methods.plain(setting, setting.plan.targets[0]), shape)
     params, inputs = model.init(jax.random.key(0)), jnp.ones((_EXAMPLES, *shape.inputs))
     gradient = jax.jit(jax.grad(lambda params, inputs: model.apply(params, inputs).mean()))
     given = [jax.device_put((params, inputs), device) for device in jax.local_devices()]

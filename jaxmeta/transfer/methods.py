@@ -61,7 +61,7 @@ _METHODS = {
     ),
     "frozen_ridge": Method("baseline", None, {"learner": "ridge_classifier"}),
     "frozen_tuned": Method(
-        "baseline", None, {"learner": "tuned_protonet", "inner_optimizer": "adam"}, tuned=True, fine_tunes=True
+        "baseline", None, {"learner": "tuned_protonet", "inner_optimizer": "momentum"}, tuned=True, fine_tunes=True
     ),
     "pmf": Method("learner", "pmf", {}, tuned=True, fine_tunes=True),
     # It starts from prototypes, whose gradient grows with the features: a rate that fits one shot diverges at five.

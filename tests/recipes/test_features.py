@@ -250,12 +250,14 @@ def test_adapters_of_a_run_serve_own_pictures(folders, capsys):
 
 
 def test_a_transfer_over_adapters():
+    told = []
     np.savez("others.npz", images=shapes(5, 8)[:, :, ::-1], labels=np.repeat(np.arange(5), 8))
     rows = transfer.matrix(
         ["shapes.npz"], ["others.npz"], ["frozen_ridge", "frozen_tuned", "maml"],
         encoder="efficientnet_lite0", adapters="tsa", shots=(2,), ways=2, num_tasks=4, queries=3, effort=0.001,
-        fine_tune_steps=3, tune_tasks=2,
+        fine_tune_steps=3, tune_tasks=2, report=lambda event: told.append(event.text),
     )  # fmt: skip
+    assert "min" in told[0]  # how long it will take
     assert not [row["error"] for row in rows if "error" in row]
     means = {row["method"]: row["single"]["mean"] for row in rows}
     assert {"frozen_ridge", "frozen_tuned", "maml", "frozen features, nearest centroid"} < set(means)
