@@ -31,10 +31,13 @@ from jaxmeta.auditing import audit
 from jaxmeta.evaluation import evaluate
 from jaxmeta.learners import (
     anil,
+    anp,
     boil,
     cavia,
     context_policy,
     e_maml,
+    cnp,
+    dkt,
     fomaml,
     imaml,
     in_context,
@@ -54,6 +57,7 @@ from jaxmeta.learners import (
     ridge_classifier,
     tuned,
     tuned_protonet,
+    tnp,
 )
 from jaxmeta.policy_trainers import ppo_trainer, trust_region_trainer
 from jaxmeta.training import MetaState, MetaTrainer, meta_trainer
@@ -69,14 +73,17 @@ __all__ = [
     "MetaTrainer",
     "Model",
     "anil",
+    "anp",
     "audit",
     "baselines",
     "boil",
     "cavia",
+    "cnp",
     "context_policy",
     "control",
     "criteria",
     "datasets",
+    "dkt",
     "e_maml",
     "encoders",
     "evaluate",
@@ -106,6 +113,7 @@ __all__ = [
     "runs",
     "statistics",
     "tasks",
+    "tnp",
     "transfer",
     "trust_region_trainer",
     "tuned",

@@ -305,6 +305,8 @@ TASKS = {
     "tabular": lambda: tasks.tabular(num_features=4, num_ways=3, num_shots=2, num_queries=1),
     "causal_tables": lambda: tasks.causal_tables(num_features=4, num_ways=3, num_support=6, num_queries=3),
     "causal_regression": lambda: tasks.causal_regression(num_features=4, num_support=6, num_queries=3),
+    "gaussian_process": lambda: tasks.gaussian_process(kernel=tasks.matern52, most_points=9),
+    "with_kernel": lambda: tasks.with_kernel(tasks.gaussian_process(most_points=9)),
     "tabular_regression": lambda: tasks.tabular_regression(num_features=4, num_shots=4, num_queries=3),
     "variable": lambda: tasks.variable(pictures(), max_ways=4, max_shots=3, num_queries=2, min_ways=2),
     "mixture": lambda: tasks.mixture(

@@ -11,6 +11,7 @@ from jaxmeta.baselines.classical import (
 from jaxmeta.baselines.fine_tune import fine_tune, linear_probe
 from jaxmeta.baselines.from_scratch import from_scratch
 from jaxmeta.baselines.linear import logistic_regression, ridge_regression
+from jaxmeta.baselines.oracle import exact_gaussian_process
 from jaxmeta.baselines.pretrained import Population, Pretrained, with_population
 from jaxmeta.baselines.raw import cosine_centroid, nearest_centroid, nearest_neighbour
 from jaxmeta.baselines.simple_shot import simple_shot
@@ -20,6 +21,7 @@ __all__ = [
     "Pretrained",
     "baseline_plus_plus",
     "cosine_centroid",
+    "exact_gaussian_process",
     "fine_tune",
     "from_scratch",
     "gradient_boosting",

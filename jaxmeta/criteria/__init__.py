@@ -2,6 +2,7 @@
 
 from jaxmeta.criteria.classification import cross_entropy, relation_score, silence_absent
 from jaxmeta.criteria.mentions import span_f1
+from jaxmeta.criteria.gaussian import Gaussian, from_outputs, gaussian_likelihood
 from jaxmeta.criteria.prognosis import area_under_curve, calibration_error, prognosis
 from jaxmeta.criteria.regression import squared_error
 from jaxmeta.criteria.strings import edit_distance, error_rates, transduction
@@ -20,6 +21,7 @@ from jaxmeta.criteria.trajectories import (
 
 __all__ = [
     "Form",
+    "Gaussian",
     "area_under_curve",
     "as_they_are",
     "calibration_error",
@@ -27,6 +29,8 @@ __all__ = [
     "cross_entropy",
     "edit_distance",
     "error_rates",
+    "from_outputs",
+    "gaussian_likelihood",
     "loaded_dice",
     "log_probability",
     "normalised",

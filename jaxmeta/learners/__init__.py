@@ -1,8 +1,11 @@
 """The algorithms, one file each."""
 
+from jaxmeta.learners.anp import anp
 from jaxmeta.learners.cavia import cavia
 from jaxmeta.learners.context_policy import context_policy
 from jaxmeta.learners.e_maml import e_maml
+from jaxmeta.learners.cnp import cnp
+from jaxmeta.learners.dkt import dkt
 from jaxmeta.learners.imaml import imaml
 from jaxmeta.learners.in_context import in_context
 from jaxmeta.learners.laplacian_shot import laplacian_shot
@@ -21,13 +24,17 @@ from jaxmeta.learners.relation_net import relation_net
 from jaxmeta.learners.reptile import reptile
 from jaxmeta.learners.ridge_classifier import ridge_classifier
 from jaxmeta.learners.tuned import tuned, tuned_protonet
+from jaxmeta.learners.tnp import tnp
 
 __all__ = [
     "anil",
     "annealed_step_weights",
+    "anp",
     "boil",
     "cavia",
+    "cnp",
     "context_policy",
+    "dkt",
     "e_maml",
     "fomaml",
     "imaml",
@@ -47,6 +54,7 @@ __all__ = [
     "relation_net",
     "reptile",
     "ridge_classifier",
+    "tnp",
     "tuned",
     "tuned_protonet",
     "whole",

@@ -21,7 +21,7 @@ from jaxmeta.models.networks import (
 from jaxmeta.models.normalization import NORMS, Moments, Norm
 from jaxmeta.models.policies import GaussianPolicy, Policy, categorical_policy, gaussian_policy
 from jaxmeta.models.precision import in_precision
-from jaxmeta.models.reading import caml, equiangular
+from jaxmeta.models.reading import caml, equiangular, point_network
 from jaxmeta.models.resnet import ResNet12, resnet12
 from jaxmeta.models.table_network import table_network
 from jaxmeta.models.transducer import Transducer, transducer
@@ -75,6 +75,7 @@ __all__ = [
     "lstm_update_rule",
     "max_pool",
     "mlp",
+    "point_network",
     "relation_module",
     "resnet12",
     "table_network",

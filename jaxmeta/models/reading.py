@@ -168,3 +168,74 @@ def checked(what: str, width: int, num_layers: int, num_heads: int) -> None:
     checks.integer(f"{what}: num_heads", num_heads, 1)
     if checks.integer(f"{what}: width", width, 1) % num_heads:
         checks.fail(f"{what}: width", f"a multiple of the {num_heads} heads", width)
+
+
+class _Points(nn.Module):
+    """Inputs beside targets -> outputs."""
+
+    num_outputs: int
+    width: int
+    num_layers: int
+    num_heads: int
+    hidden: int
+
+    def setup(self) -> None:
+        dense = lambda size: nn.Dense(size, param_dtype=float)  # noqa: E731
+        self.first, self.second = dense(self.hidden), dense(self.width)
+        self.reader = Reader(self.width, self.num_layers, self.num_heads, self.hidden)
+        self.wide, self.out = dense(self.hidden), dense(self.num_outputs)
+
+    def _tokens(self, inputs: Array, targets: Array, is_seen: float) -> Array:
+        seen = jnp.full((len(inputs), 1), is_seen, inputs.dtype)
+        return self.second(nn.relu(self.first(jnp.concatenate([inputs, targets, seen], axis=1))))
+
+    def read(self, inputs: Array, targets: Array, keep: Array) -> Read:
+        return self.reader.read(self._tokens(inputs, targets, 1.0), keep)
+
+    def __call__(self, inputs: Array, read: Read) -> Array:
+        unknown = jnp.zeros((len(inputs), self.num_outputs // 2), inputs.dtype)
+        found = self.reader.answer(self._tokens(inputs, unknown, 0.0), read)
+        return self.out(nn.relu(self.wide(found)))
+
+
+def point_network(
+    num_inputs: int, num_values: int, *, width: int = 64, num_layers: int = 6, num_heads: int = 4, hidden: int = 128
+) -> Model:
+    """An in-context network for values: its context is a support set as read, its outputs a mean and a scale a value.
+
+    A support point's token is made of input and target, a query's of its input and zeros. All attend to the tokens of
+    the support set alone. The defaults are the paper's.
+
+    Args:
+      num_inputs: numbers in an input.
+      num_values: numbers in a target.
+      width: of a token.
+      num_layers: of the transformer.
+      num_heads: of attention; divides the width.
+      hidden: width of a token's own layers.
+
+    Returns:
+      Model: inputs [n, num_inputs] -> [n, 2 num_values].
+
+    References:
+      Nguyen and Grover, Transformer Neural Processes, 2022.
+    """
+    num_inputs = checks.integer("point_network: num_inputs", num_inputs, 1)
+    num_values = checks.integer("point_network: num_values", num_values, 1)
+    checked("point_network", width, num_layers, num_heads)
+    module = _Points(2 * num_values, width, num_layers, num_heads, hidden)
+
+    def both(module: _Points, inputs: Array, targets: Array) -> Array:
+        return module(inputs, module.read(inputs, targets, jnp.ones(1, bool)))
+
+    def init(key: Array) -> PyTree:
+        return module.init(key, jnp.zeros((1, num_inputs)), jnp.zeros((1, num_values)), method=both)["params"]
+
+    def context(params: PyTree, support: Batch) -> Any:
+        return module.apply({"params": params}, support.inputs, support.targets, kept(support), method="read")
+
+    def apply(params: PyTree, inputs: Array, mask: Array | None = None, context: PyTree = ()) -> Any:
+        del mask
+        return module.apply({"params": params}, inputs, context)
+
+    return Model(init, apply, context)

@@ -6,6 +6,7 @@ from jaxmeta.tasks.cells import cells, encoded, width
 from jaxmeta.tasks.finite import few_shot, from_arrays, labelled_batches
 from jaxmeta.tasks.knowledge import aligned, parallel, with_names
 from jaxmeta.tasks.mentions import mentions
+from jaxmeta.tasks.gaussian_process import gaussian_process, matern52, periodic, rbf, with_kernel
 from jaxmeta.tasks.mixture import mixture
 from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
@@ -42,12 +43,16 @@ __all__ = [
     "few_shot",
     "flip",
     "from_arrays",
+    "gaussian_process",
     "is_streamed",
     "labelled_batches",
+    "matern52",
     "mentions",
     "mixture",
     "pad_features",
     "parallel",
+    "periodic",
+    "rbf",
     "renamed",
     "shift",
     "sinusoid",
@@ -61,5 +66,6 @@ __all__ = [
     "variable",
     "widen",
     "width",
+    "with_kernel",
     "with_names",
 ]
