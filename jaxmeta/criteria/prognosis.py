@@ -48,7 +48,7 @@ def area_under_curve(shares: Array, targets: Array, mask: Array | None = None) -
       mask: [n] bool, which rows count; None: all.
 
     Returns:
-      A scalar; NaN if all rows are of one class, or shares are not finite.
+      A scalar; 0.5 if all rows are of one class, for then nothing was told apart; NaN if shares are not finite.
 
     References:
       Hanley and McNeil, The meaning and use of the area under a receiver operating characteristic curve, 1982.
@@ -60,7 +60,8 @@ def area_under_curve(shares: Array, targets: Array, mask: Array | None = None) -
     ahead = jnp.where(shares[:, None] > shares[None], 1.0, jnp.where(shares[:, None] == shares[None], 0.5, 0.0))
     wins = jnp.einsum("nc,mc,nmc->c", members, others, ahead.astype(shares.dtype))
     pairs = members.sum(axis=0) * others.sum(axis=0)
-    areas = jnp.where(pairs > 0, wins / jnp.maximum(pairs, 1), 0).sum() / (pairs > 0).sum()
+    areas = jnp.where(pairs > 0, wins / jnp.maximum(pairs, 1), 0).sum() / jnp.maximum((pairs > 0).sum(), 1)
+    areas = jnp.where((pairs > 0).any(), areas, 0.5)
     return jnp.where(jnp.isfinite(shares).all(), areas, jnp.nan)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-
 from jaxmeta.criteria.gaussian import Gaussian, from_outputs
 from jaxmeta.learners import processes
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss

@@ -28,8 +28,8 @@ def test_the_area_is_scikit_learns():
     )
 
 
-def test_the_area_of_one_class_is_unknown():
-    assert np.isnan(criteria.area_under_curve(jnp.ones((3, 2)) / 2, jnp.zeros(3, jnp.int32)))
+def test_of_one_class_nothing_is_told_apart():
+    assert criteria.area_under_curve(jnp.eye(2)[jnp.zeros(3, int)], jnp.zeros(3, jnp.int32)) == 0.5
 
 
 def test_calibration_by_hand():
