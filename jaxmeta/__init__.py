@@ -34,10 +34,10 @@ from jaxmeta.learners import (
     anp,
     boil,
     cavia,
-    context_policy,
-    e_maml,
     cnp,
+    context_policy,
     dkt,
+    e_maml,
     fomaml,
     imaml,
     in_context,
@@ -55,9 +55,9 @@ from jaxmeta.learners import (
     relation_net,
     reptile,
     ridge_classifier,
+    tnp,
     tuned,
     tuned_protonet,
-    tnp,
 )
 from jaxmeta.policy_trainers import ppo_trainer, trust_region_trainer
 from jaxmeta.training import MetaState, MetaTrainer, meta_trainer

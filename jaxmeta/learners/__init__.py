@@ -2,10 +2,10 @@
 
 from jaxmeta.learners.anp import anp
 from jaxmeta.learners.cavia import cavia
-from jaxmeta.learners.context_policy import context_policy
-from jaxmeta.learners.e_maml import e_maml
 from jaxmeta.learners.cnp import cnp
+from jaxmeta.learners.context_policy import context_policy
 from jaxmeta.learners.dkt import dkt
+from jaxmeta.learners.e_maml import e_maml
 from jaxmeta.learners.imaml import imaml
 from jaxmeta.learners.in_context import in_context
 from jaxmeta.learners.laplacian_shot import laplacian_shot
@@ -23,8 +23,8 @@ from jaxmeta.learners.r2d2 import r2d2
 from jaxmeta.learners.relation_net import relation_net
 from jaxmeta.learners.reptile import reptile
 from jaxmeta.learners.ridge_classifier import ridge_classifier
-from jaxmeta.learners.tuned import tuned, tuned_protonet
 from jaxmeta.learners.tnp import tnp
+from jaxmeta.learners.tuned import tuned, tuned_protonet
 
 __all__ = [
     "anil",
