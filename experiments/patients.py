@@ -26,7 +26,7 @@ import pages
 from jaxmeta import baselines, criteria, datasets, evaluation, provenance, runs, tables, tasks
 from jaxmeta.statistics import mean_interval
 
-NUM_TASKS, QUERIES, SHOTS = 200, 20, (5, 10, 20)
+NUM_TASKS, QUERIES, SHOTS, COLUMNS = 200, 20, (5, 10, 20), 32
 METRICS = {"area_under_curve": "area under the curve", "calibration_error": "calibration error", "accuracy": "accuracy"}
 NETWORK = "in-context network"
 RIVALS = ("logistic regression", "random forest")
@@ -45,7 +45,7 @@ def loaded(paths: list[str]) -> list[datasets.Examples]:
 def sampler(table: datasets.Examples, shots: int) -> tasks.Sample:
     sizes = [len(column.categories) for column in table.columns] or [0] * table.inputs.shape[1]
     drawn = tasks.few_shot(table, num_ways=2, num_shots=shots, num_queries=QUERIES)
-    return tasks.cells(drawn, sizes, len(sizes))
+    return tasks.cells(drawn, sizes, COLUMNS)  # one program for all tables; columns of padding change nothing
 
 
 def methods(folder: str | None):
@@ -77,9 +77,10 @@ def measured(folder: str | None, examples: list[datasets.Examples], kept: pathli
     """{table, shots: {method: {metric: every task's}}}"""
     kept.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, dict]] = {}
+    learners = methods(folder)
     for shots in sorted(SHOTS, key=(10, 5, 20).index):
         for table in examples:
-            for method, (learner, meta_params) in methods(folder).items():
+            for method, (learner, meta_params) in learners.items():
                 path = kept / f"{table.name}-{shots}-{method.replace(' ', '_')}.json"
                 if not path.exists():
                     path.write_text(json.dumps(scores(learner, meta_params, table, shots)))

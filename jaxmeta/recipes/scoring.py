@@ -20,6 +20,8 @@ class Scoring(NamedTuple):
     metric: str
     has_classes: bool
     """Whether targets are labels; a network then has an output for each class, else for each value."""
+    beside: tuple[str, ...] = ()
+    """Metrics that are told beside it."""
     outer: Criterion | None = None
     """What scores the query set in training, if another."""
     asks: Criterion | None = None
@@ -45,7 +47,7 @@ _OUTER = criteria.policy_gradient(scale=criteria.normalised)
 
 SCORINGS = {
     "cross_entropy": Scoring(criteria.cross_entropy, "accuracy", True),
-    "prognosis": Scoring(criteria.prognosis, "accuracy", True),
+    "prognosis": Scoring(criteria.prognosis, "accuracy", True, ("area_under_curve", "calibration_error")),
     "relation_score": Scoring(criteria.relation_score, "accuracy", True),
     "squared_error": Scoring(criteria.squared_error, "loss", False),
     "policy_gradient": Scoring(criteria.policy_gradient(), "return", False, outer=_OUTER),

@@ -12,17 +12,20 @@ from jaxmeta.runs.events import Fitted
 from jaxmeta.statistics import mean_interval
 
 
-def report_row(scores: dict[str, dict[str, Any]], metric: str, **facts: Any) -> dict[str, Any]:
+def report_row(
+    scores: dict[str, dict[str, Any]], metric: str, *, beside: Sequence[str] = (), **facts: Any
+) -> dict[str, Any]:
     """One row of results.json from what `evaluate` returns; a column that is not finite everywhere is null, and `note`
     says so: of an untrained network for one, and the other rows stand.
 
     Args:
       scores: {column: {metric: [num_tasks]}}.
       metric: which of them.
+      beside: others that are told beside it.
       facts: method, domain, split, ways, shots, queries, inner_steps_train, inner_steps_test, norm.
     """
 
-    def column(name: str) -> dict[str, Any] | None:
+    def column(name: str, metric: str = metric) -> dict[str, Any] | None:
         if name not in scores:
             return None
         per_task = np.asarray(scores[name][metric], np.float64)
@@ -31,7 +34,9 @@ def report_row(scores: dict[str, dict[str, Any]], metric: str, **facts: Any) -> 
             return None
         return {**mean_interval(per_task)._asdict(), "per_task": [round(score, 6) for score in per_task.tolist()]}
 
-    columns = {name: column(name) for name in ("joint", "single")}
+    columns: dict[str, Any] = {name: column(name) for name in ("joint", "single")}
+    if beside:
+        columns["beside"] = {each: {name: column(name, each) for name in ("joint", "single")} for each in beside}
     return {**facts, "metric": metric, "num_tasks": len(next(iter(scores.values()))[metric]), **columns}
 
 
@@ -74,7 +79,9 @@ def kept(fitted: Fitted) -> str:
 def table(rows: list[dict[str, Any]]) -> str:
     """Rows as text: accuracy in percent, anything else as it is; mean and 95% interval over tasks."""
     columns = ("joint",) if rows and rows[0]["metric"] == "return" else ("joint", "single")
+    beside = list(rows[0].get("beside", ())) if rows else []
     head = ["method", "domain", "split", "task", "queries", "norm", "steps", *columns]
+    head += [name.replace("_", " ") for name in beside]
     lines = [
         [
             row["method"],
@@ -88,6 +95,8 @@ def table(rows: list[dict[str, Any]]) -> str:
                 row.get("note", "-") if row[column] is None else tables.interval(row[column], row["metric"])
                 for column in columns
             ),
+            # What is told beside is of queries alone, where these were asked.
+            *(tables.interval(row["beside"][name]["single"] or row["beside"][name]["joint"], name) for name in beside),
         ]
         for row in rows
     ]

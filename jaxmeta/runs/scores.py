@@ -90,7 +90,8 @@ def row(
         "inner_steps_test": tested,
         "norm": recipe.network.norm if kind.has_norm else None,
     }
-    return report_row(jax.device_get(scores), recipe.scoring.metric, method=method, **facts)
+    scoring = recipe.scoring
+    return report_row(jax.device_get(scores), scoring.metric, beside=scoring.beside, method=method, **facts)
 
 
 def floor_rows(recipe: Recipe, test: Test) -> list[Row]:

@@ -146,3 +146,17 @@ def test_patients_of_another_group_are_asked_about():
     ages = lambda name: jnp.nan_to_num(groups[name].inputs[:, 0])  # noqa: E731
     assert jnp.isin(query.inputs[:, 0, 0], ages("daily")).all()
     assert jnp.isin(support.inputs[:, 0, 0], ages("never")).all()
+
+
+def test_area_and_calibration_are_told_beside_accuracy():
+    pytest.importorskip("sklearn")
+    table("patients.csv", 40)
+    rows = trained().score("patients.csv", num_tasks=2, shots=3, queries=4)
+    assert {"majority class", "random forest", "in_context"} <= {row["method"] for row in rows}
+    for row in rows:
+        assert set(row["beside"]) == {"area_under_curve", "calibration_error"}
+        assert 0 <= row["beside"]["area_under_curve"]["single"]["mean"] <= 1
+        assert row["beside"]["calibration_error"]["joint"]["per_task"] is not None
+    shown = runs.table(rows).splitlines()
+    assert "area under curve" in shown[0]
+    assert all(line.count("[") == 4 for line in shown[2 : 2 + len(rows)])
