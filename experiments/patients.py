@@ -91,6 +91,43 @@ def measured(folder: str | None, examples: list[datasets.Examples], kept: pathli
     return found
 
 
+GROUPS = (
+    ("colon_recurrence", "sex", "0", "1"),
+    ("colon_recurrence", "sex", "1", "0"),
+    ("colon_recurrence", "rx", "Obs", "Lev+5FU"),
+    ("colon_recurrence", "rx", "Lev+5FU", "Obs"),
+    ("icu", "service", "Medical", "Surgical"),
+    ("pancreatitis", "rx", "0_placebo", "1_indomethacin"),
+)
+"""Table, column, the group that is learned from, the group that is asked about."""
+ACROSS_SHOTS, ACROSS_QUERIES = 10, 10
+
+
+def between_groups(folder: str, examples: list[datasets.Examples]) -> list[dict]:
+    """Adapted to one group of patients and asked about another, beside being adapted to that group itself."""
+    named, learners, rows = {table.name: table for table in examples}, methods(folder), []
+    sizes = {"num_ways": 2, "num_shots": ACROSS_SHOTS, "num_queries": ACROSS_QUERIES}
+    for name, column, first, second in GROUPS:
+        if name not in named:
+            continue
+        groups = datasets.groups(named[name], column)
+        categories = [len(each.categories) for each in groups[second].columns]
+        samples = {
+            first: tasks.across(groups[first], groups[second], **sizes),
+            second: tasks.few_shot(groups[second], **sizes),
+        }
+        for source, sample in samples.items():
+            episodes = tasks.drawn(tasks.cells(sample, categories, COLUMNS), jax.random.key(2), jnp.arange(NUM_TASKS))
+            for method in (*RIVALS, NETWORK):
+                learner, meta_params = learners[method]
+                given = (learner, criteria.prognosis, meta_params, episodes, jax.random.key(3))
+                found = evaluation.evaluate(*given, columns={"joint": evaluation.as_is}, tasks_per_chunk=10)["joint"]
+                row = {"table": name, "column": column, "learned from": source, "asked about": second, "method": method}
+                rows.append(row | {metric: rounded(found[metric]) for metric in METRICS})
+                print(f"{name}, {column}: {source} to {second}, {method}", flush=True)
+    return rows
+
+
 def rounded(values) -> dict[str, float]:
     return {name: round(value, 4) for name, value in mean_interval(np.asarray(values))._asdict().items()}
 
@@ -145,6 +182,14 @@ def page(content: dict) -> str:
     parts = [f"## {text}, on average over {content['num_tables']} tables\n\n{shown(content['averages'], metric)}"
              for metric, text in METRICS.items()]  # fmt: skip
     parts += [f"## {text}, table by table\n\n{shown(content['rows'], metric)}" for metric, text in METRICS.items()]
+    head = ["table", "column", "learned from", "asked about", "method"]
+    lines = [
+        [*(row[name] for name in head), *(tables.interval(row[metric], "") for metric in METRICS)]
+        for row in content["groups"]
+    ]
+    told = f"{ACROSS_SHOTS} patients a class, {ACROSS_QUERIES} queries a class."
+    shown_groups = tables.markdown([*head, *METRICS.values()], lines)
+    parts.append(f"## From one group of patients to another\n\n{told}\n\n{shown_groups}")
     body = "\n\n".join(parts)
     return f"""# Patients: one in-context network on tables that it was never trained on
 
@@ -171,7 +216,7 @@ def main() -> None:
         return
     told = {"num_tasks": NUM_TASKS, "num_tables": len(examples), "trained": given.trained}
     told |= {"data": {table.name: table.checksums for table in examples}}
-    told |= {"averages": averages(found), "rows": summary(found)}
+    told |= {"averages": averages(found), "rows": summary(found), "groups": between_groups(given.run, examples)}
     pages.write(pages.RESULTS / "patients", provenance.record() | told, page)
 
 

@@ -4,6 +4,7 @@ from jaxmeta.baselines.baseline_plus_plus import baseline_plus_plus
 from jaxmeta.baselines.classical import (
     gradient_boosting,
     majority_class,
+    nearest_neighbours,
     random_forest,
     standardized_centroid,
     tuned_logistic_regression,
@@ -30,6 +31,7 @@ __all__ = [
     "majority_class",
     "nearest_centroid",
     "nearest_neighbour",
+    "nearest_neighbours",
     "random_forest",
     "ridge_regression",
     "simple_shot",

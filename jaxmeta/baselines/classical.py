@@ -58,6 +58,14 @@ def tuned_logistic_regression(criterion: Criterion, *, num_ways: int) -> MetaLea
     return _classifier(_logistic, criterion, num_ways)
 
 
+def nearest_neighbours(criterion: Criterion, *, num_ways: int) -> MetaLearner:
+    """The classes of the five nearest rows, columns standardised; fewer where there are fewer rows.
+
+    Args, returns and raises as `tuned_logistic_regression`.
+    """
+    return _classifier(_neighbours, criterion, num_ways)
+
+
 def random_forest(criterion: Criterion, *, num_ways: int) -> MetaLearner:
     """A hundred trees of scikit-learn's RandomForestClassifier, as it comes.
 
@@ -205,6 +213,11 @@ def _forest(rows: np.ndarray, labels: np.ndarray, categorical: np.ndarray) -> An
 
 def _boosting(rows: np.ndarray, labels: np.ndarray, categorical: np.ndarray) -> Any:
     return _asked(files.extra("sklearn.ensemble").GradientBoostingClassifier(random_state=0), rows, labels, categorical)
+
+
+def _neighbours(rows: np.ndarray, labels: np.ndarray, categorical: np.ndarray) -> Any:
+    model = files.extra("sklearn.neighbors").KNeighborsClassifier(min(5, len(rows)))
+    return _asked(model, rows, labels, categorical)
 
 
 def _centroid(rows: np.ndarray, labels: np.ndarray, categorical: np.ndarray) -> Any:

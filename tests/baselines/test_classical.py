@@ -13,6 +13,7 @@ MADE = {
     "random_forest": baselines.random_forest,
     "gradient_boosting": baselines.gradient_boosting,
     "standardized_centroid": baselines.standardized_centroid,
+    "nearest_neighbours": baselines.nearest_neighbours,
     "majority_class": baselines.majority_class,
 }
 GENERATOR = np.random.default_rng(0)
