@@ -1,8 +1,8 @@
 """Criteria: how a predictor is scored on data."""
 
 from jaxmeta.criteria.classification import cross_entropy, relation_score, silence_absent
-from jaxmeta.criteria.mentions import span_f1
 from jaxmeta.criteria.gaussian import Gaussian, from_outputs, gaussian_likelihood
+from jaxmeta.criteria.mentions import span_f1
 from jaxmeta.criteria.prognosis import area_under_curve, calibration_error, prognosis
 from jaxmeta.criteria.regression import squared_error
 from jaxmeta.criteria.strings import edit_distance, error_rates, transduction

@@ -4,10 +4,9 @@ from jaxmeta.tasks.across import across
 from jaxmeta.tasks.causal import causal_regression, causal_tables
 from jaxmeta.tasks.cells import cells, encoded, width
 from jaxmeta.tasks.finite import few_shot, from_arrays, labelled_batches
-from jaxmeta.tasks.knowledge import aligned, parallel, with_names
-from jaxmeta.tasks.mentions import mentions
 from jaxmeta.tasks.gaussian_process import gaussian_process, matern52, periodic, rbf, with_kernel
 from jaxmeta.tasks.knowledge import aligned, parallel, with_names
+from jaxmeta.tasks.mentions import mentions
 from jaxmeta.tasks.mixture import mixture
 from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
