@@ -3,6 +3,7 @@
 Paper:     none; the prior is `tasks.causal_tables`, after Hollmann et al., TabPFN, 2023.
 Command:   python experiments/causal_tables.py
 Hardware:  2 cores of an AMD EPYC, shared with other work: no time is told.
+Time:      minutes, most of it scikit-learn's.
 Expected:  no kind of classifier wins nearly always; few tasks cannot be foretold at all.
 Measured:  results/causal_tables.json, results/causal_tables.md, results/causal_tables.png.
 """
