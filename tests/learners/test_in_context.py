@@ -16,7 +16,7 @@ WAYS, COLUMNS = 3, 4
 
 @functools.cache
 def learner():
-    network = models.table_network(num_ways=WAYS, width=8, num_layers=2, num_heads=2)
+    network = models.table_network(num_ways=WAYS, width=8, num_layers=1, num_heads=2)
     return learners.in_context(network, criteria.prognosis, num_ways=WAYS)
 
 
@@ -139,11 +139,15 @@ def test_a_class_without_examples_gets_no_probability():
 
 
 def test_more_classes_than_the_network_has_are_refused():
-    made = learners.in_context(models.table_network(num_ways=2, width=8, num_heads=2), criteria.prognosis, num_ways=3)
-    support, query = episode()
-    weights = made.init(KEY)
+    network = models.table_network(num_ways=2, width=8, num_layers=1, num_heads=2)
+    made = learners.in_context(network, criteria.prognosis, num_ways=3)
+
+    def answer():  # of which nothing is computed
+        weights = made.init(KEY)
+        return made.predict(weights, made.adapt(weights, episode().support, KEY), episode().query.inputs)
+
     with pytest.raises(ValueError, match="at most the network's 2 classes, got 3"):
-        made.predict(weights, made.adapt(weights, support, KEY), query.inputs)
+        jax.eval_shape(answer)
 
 
 def test_a_table_of_plain_numbers_is_refused_with_a_hint():

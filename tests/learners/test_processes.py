@@ -43,6 +43,7 @@ def episodes():
     return jax.jit(lambda: tasks.episodes(tasks.gaussian_process(most_points=12), KEY, jnp.arange(3)))()
 
 
+@pytest.mark.product(name=("cnp", "dkt"))
 @pytest.mark.parametrize("name", LEARNERS)
 def test_of_all_promises_none_is_broken(name):
     report = jaxmeta.audit(LEARNERS[name](), episodes(), KEY, criterion=LOSS, promises={"query_targets": None})
@@ -52,6 +53,7 @@ def test_of_all_promises_none_is_broken(name):
     assert found["support_order"] == "ignored"
 
 
+@pytest.mark.product(name=("anp", "tnp"))
 @pytest.mark.parametrize("name", LEARNERS)
 def test_joint_is_single(name):
     with jax.enable_x64(True):
@@ -63,6 +65,7 @@ def test_joint_is_single(name):
             np.testing.assert_allclose(found["single"][metric], values, atol=1e-9)
 
 
+@pytest.mark.product(name=("anp", "dkt"))
 @pytest.mark.parametrize("name", LEARNERS)
 def test_loss_falls(name):
     learner = LEARNERS[name]()
