@@ -60,6 +60,7 @@ def double():
         made.cache_clear()
 
 
+@pytest.mark.long
 def test_of_all_promises_none_is_broken():
     with jax.enable_x64(False):
         episodes = jax.jit(lambda: tasks.episodes(sampler(num_support=8, num_queries=4), KEY, jnp.arange(2)))()
