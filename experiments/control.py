@@ -90,7 +90,7 @@ DOMAINS: dict[str, Callable[[], Domain]] = {
     "arm": lambda: Domain(
         sampled(control.arm),
         {f"arm:{body}": sampled(control.arm, body=body) for body in control.BODIES},
-        150, (BASELINE, "MAML", "ANIL", "context"), (0.1, 0.3, 1.0),
+        300, (BASELINE, "MAML", "ANIL", "context"), (0.1, 0.2),
     ),
     "cartpole": lambda: Domain(
         sampled(control.cartpole), {"cartpole": sampled(control.cartpole)}, 100, (BASELINE, "MAML", "context"),
