@@ -265,6 +265,9 @@ def test_a_learner_for_policies_says_what_it_needs():
     episode = tasks.sinusoid(num_shots=2, num_queries=2)(KEY)
     with pytest.raises(ValueError, match=r"e_maml: criterion: expected metrics reward and log_likelihood, got no "):
         jax.eval_shape(learner.loss, learner.init(KEY), episode, KEY)
+    context = registry.ACTING["context_policy"]()
+    with pytest.raises(TypeError, match=r"context_policy: support: expected an Environment, got Batch"):
+        jax.eval_shape(context.loss, context.init(KEY), episode, KEY)
     with pytest.raises(ValueError, match=r"e_maml: exploration: expected a number of at least 0, got -1"):
         jaxmeta.e_maml(models.mlp(1, 1), criteria.squared_error, optax.sgd(0.1), num_steps=1, exploration=-1)
 
