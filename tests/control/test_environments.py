@@ -225,6 +225,7 @@ def test_physics_that_break_are_named_with_the_step():
 
 
 @pytest.mark.parametrize("name", registry.ACTING)
+@pytest.mark.product(name=("context_policy",))
 def test_learners_for_policies(name):
     """The protocol of `test_learner_protocol.py`, on an environment."""
     learner, sample = registry.ACTING[name](), control.chain(num_shots=4, num_queries=4)
@@ -314,6 +315,7 @@ def test_ppo_of_one_epoch_is_the_step_on_what_was_collected():
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_trust_region_is_kept_and_its_step_gains():
     sample, bound = control.chain(num_shots=12, num_queries=12), 0.02
     trainer = jaxmeta.trust_region_trainer(build, num_steps=1, most_divergence=bound)
