@@ -4,7 +4,8 @@ Paper:     Finn et al., Model-Agnostic Meta-Learning for Fast Adaptation of Deep
            4: 2D navigation, one to three policy gradient steps of 20 trajectories: MAML from about -40 before (another
            unit) to less than -5 after one; a policy pre-trained on all goals adapts slowly. The arm, cart-pole,
            pendulum and grid are this experiment's own.
-Command:   python experiments/control.py navigation   (likewise arm, cartpole, pendulum, grid)
+Command:   python experiments/control.py navigation   (likewise arm, cartpole, pendulum, grid;
+           --draw for pictures)
 Hardware:  2 cores of an AMD EPYC, no accelerator, shared with other work: `seconds` are no measure of speed.
 Time:      see `seconds` in results/control.json; below 5 minutes a seed on 2 idle cores.
 Expected:  navigation, 40 held-out goals: MAML at least -2.5 after one step and -1.5 after three, at least 6 ahead of
@@ -31,7 +32,7 @@ import optax
 import pages
 
 import jaxmeta
-from jaxmeta import control, criteria, models, provenance, statistics, tables, tasks, training
+from jaxmeta import control, criteria, models, provenance, report, statistics, tables, tasks, training
 from jaxmeta.types import MetaLearner, adapted_predictor
 
 SHOTS, TASKS, HELD_OUT, VALIDATION, EVERY, STEPS, SEEDS = 20, 20, 40, 20, 50, 3, 3
@@ -52,8 +53,6 @@ class Domain(NamedTuple):
     methods: tuple[str, ...]
     rates: tuple[float, ...] = (0.05, 0.1, 0.2)
     learning_rate: float = 3e-3
-    baseline_updates: int = 0
-    """0: as many as the others have."""
 
     def policy(self, num_context: int = 0) -> jaxmeta.Model:
         rules = jax.eval_shape(self.sample, jax.random.key(0)).support.rules
@@ -260,6 +259,20 @@ def measured(name: str, domain: Domain) -> list[dict]:
     return rows
 
 
+def draw(name: str) -> None:
+    """What MAML's policies of seed 0 walk before and after each step, as results/control-NAME.png; the arm moves."""
+    domain = DOMAINS[name]()
+    own, rate = method("MAML", domain), 0.1
+    meta_params, _ = train(own, programs(own), domain, rate, 0, 100)
+    each = [drawn(sample, 2_000, 4 // len(domain.tested)) for sample in domain.tested.values()]
+    episodes = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each)
+    learner_of = lambda steps: own.tested(steps, rate)  # noqa: E731
+    found = report.rollouts(learner_of, meta_params, episodes, jax.random.key(0), range(STEPS + 1))
+    report.trajectories(found).savefig(pages.RESULTS / f"control-{name}.png", dpi=100)
+    if name == "arm":
+        report.animation(pages.RESULTS / "control-arm.gif", *found[0])
+
+
 def page(content: dict) -> str:
     """The tables, of the content of control.json."""
     parts = []
@@ -307,9 +320,14 @@ def _table(rows: Sequence[dict]) -> str:
 def main() -> None:
     parser = pages.parser(__doc__)
     parser.add_argument("domain", choices=list(DOMAINS))
+    parser.add_argument("--draw", action="store_true", help="measure nothing, and draw what MAML's policies do")
     parser.add_argument("--methods", nargs="+", help="some of them; the others' rows stay")
+    parser.add_argument("--rates", nargs="+", type=float, help="of the steps, to choose from; one is not chosen")
     given = parser.parse_args()
+    if given.draw:
+        return draw(given.domain)
     domain, path = DOMAINS[given.domain](), pages.RESULTS / "control"
+    domain = domain._replace(rates=tuple(given.rates)) if given.rates else domain
     for name in given.methods or domain.methods:
         rows = measured(name, domain)
         kept = json.loads(path.with_suffix(".json").read_text()) if path.with_suffix(".json").exists() else {}

@@ -89,7 +89,9 @@ def audit(
 
     - gradient: finite differences of the loss in float64, in random directions of every leaf of meta_params.
       "first_order" is another gradient: the query loss's, as if adapted.params moved one to one with meta_params.
-      "surrogate" is any other, such as Reptile's, whose loss stops gradients; so is a mistake: the promise tells.
+      "surrogate" is any other, such as Reptile's, whose loss stops gradients; so is a mistake: the promise tells. A
+      loss that rolls policies out is promised as "surrogate", too, for what is sampled moves with theta and has no
+      gradient; over stored trajectories (`policy_trainers.collected`) the same learner is to be found "exact".
     - leaves: "severed" if the gradient of a leaf is exactly zero although the loss depends on it.
     - queries: "transductive" if a prediction changes when the other queries change or are not there.
     - query_targets: "seen" if the loss of other query targets is not what `criterion` makes of `predict`.

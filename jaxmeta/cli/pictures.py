@@ -43,12 +43,9 @@ def draw(folder: pathlib.Path, run: Run, test: Test) -> list[pathlib.Path]:
     if isinstance(episodes.query, control.Environment) and episodes.query.rules.name in PLACES:
         entry = run.recipe.entry
         steps = range(entry.fewest_steps, STEPS + 1) if entry.has_steps else (1,)
-        drawn = []
-        for task in range(min(TASKS, len(jax.tree.leaves(episodes)[0]))):
-            episode = jax.tree.map(lambda leaf, task=task: leaf[task], episodes)
-            learner_of = lambda number: run.learner(inner_steps=number)  # noqa: E731
-            own = report.rollouts(learner_of, run.meta_params, episode, jax.random.key(task), steps)
-            drawn.append((episode.query, own))
+        first = jax.tree.map(lambda leaf: leaf[:TASKS], episodes)
+        learner_of = lambda number: run.learner(inner_steps=number)  # noqa: E731
+        drawn = report.rollouts(learner_of, run.meta_params, first, jax.random.key(0), steps)
         save("trajectories.png", report.trajectories(drawn))
         if episodes.query.rules.name == "arm":
             report.animation(folder / "arm.gif", *drawn[0])

@@ -46,27 +46,26 @@ def rollout(
     checks.integer(f"{rules.name}: horizon", rules.horizon, 1, hint="a trajectory of no step tells nothing")
     acts = _checked(predictor, env)
     reset_key, step_key = jax.random.split(key)
-    num = env.num_trajectories
-    state = jax.vmap(rules.reset, (None, 0))(env.parameters, jax.random.split(reset_key, num))
+    # Physics are long and not smooth: no derivative enters them.
+    num, hidden = env.num_trajectories, jax.lax.stop_gradient(env.parameters)
+    state = jax.vmap(rules.reset, (None, 0))(hidden, jax.random.split(reset_key, num))
     observe = jax.vmap(rules.observe, (None, 0))
     step = jax.vmap(rules.step, (None, 0, 0, 0))
 
     def one(carry: tuple[PyTree, Array], index: Array) -> tuple[tuple[PyTree, Array], tuple]:
         state, alive = carry
         action_key, noise_key = jax.random.split(jax.random.fold_in(step_key, index))
-        seen = observe(env.parameters, state)
+        seen = observe(hidden, state)
         outputs = acts(seen)
         actions = jax.lax.stop_gradient(distributions.sample(outputs, action_key))
         said = distributions.log_probability(outputs, actions)
-        new, rewards, done = step(env.parameters, state, actions, jax.random.split(noise_key, num))
+        new, rewards, done = step(hidden, state, actions, jax.random.split(noise_key, num))
         # One that is done stands still: what it would run into counts for nothing and may be no number.
         kept = jax.tree.map(lambda old, new: jnp.where(_like(alive, new), new, old), state, new)
         counts = alive.astype(rewards.dtype)
         return (kept, alive & ~done), (seen, actions, said, jnp.where(alive, rewards, 0), counts, state)
 
-    # Constants hold the parameters, whose derivative must not enter the loop: physics are long and not smooth.
-    begun = jax.lax.stop_gradient((state, jnp.ones(num, bool)))
-    _, found = jax.lax.scan(one, begun, jnp.arange(rules.horizon))
+    _, found = jax.lax.scan(one, (state, jnp.ones(num, bool)), jnp.arange(rules.horizon))
     seen, actions, said, rewards, weights, states = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), found)
     _check_finite(rules.name, seen, rewards)
     values = baseline(seen, discounted(rewards, discount), weights)

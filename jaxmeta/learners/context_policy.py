@@ -53,6 +53,7 @@ def context_policy(
 
     Raises:
       ValueError: if num_context_params < 1; or, when traced, if the encoder gives something else.
+      TypeError: when traced, if the support is no Environment.
 
     References:
       Rakelly et al., Efficient Off-Policy Meta-Reinforcement Learning via Probabilistic Context Variables, 2019,
@@ -68,6 +69,8 @@ def context_policy(
         return policy.apply(meta_params.policy, condition(inputs, adapted.vector), mask)
 
     def adapt(meta_params: MetaParams, support: control.Environment, key: Array) -> Adapted:
+        if not isinstance(support, control.Environment):
+            checks.fail("context_policy: support", "an Environment", type(support).__name__, error=TypeError)
         nothing = Adapted(jnp.zeros(num_context_params))
         found = collect(lambda inputs, mask=None: predict(meta_params, nothing, inputs, mask), support, key)
         encoded = encoder.apply(meta_params.encoder, _transitions(found, support.rules))

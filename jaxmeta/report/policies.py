@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmeta import checks, control
+from jaxmeta import checks, control, tree
 from jaxmeta.types import Array, Episode, MetaLearner, PyTree, adapted_predictor
 
 Rollouts = Mapping[int, control.Trajectories]
@@ -21,30 +21,38 @@ _COLORS = ("#767676", "#E69F00", "#56B4E9", "#0072B2", "#009E73")
 
 
 def rollouts(
-    learner_of: Callable[[int], MetaLearner], meta_params: PyTree, episode: Episode, key: Array, steps: Sequence[int]
-) -> Rollouts:
-    """Trajectories of one task's policy after each number of inner steps, on the same random numbers.
+    learner_of: Callable[[int], MetaLearner], meta_params: PyTree, episodes: Episode, key: Array, steps: Sequence[int]
+) -> list[tuple[control.Environment, Rollouts]]:
+    """Trajectories of each task's policy after each number of inner steps, on the same random numbers.
 
     Args:
       learner_of: inner steps -> the learner in test.
       meta_params: what was learned.
-      episode: of Environments.
+      episodes: of Environments, leaves [num_tasks, ...].
       key: a random key.
       steps: the numbers of steps.
+
+    Returns:
+      A task's environment and rollouts, as `trajectories` and `animation` take them, of each task.
     """
+    count = tree.leading_axis(episodes)
 
     def after(number: int) -> control.Trajectories:
         learner = learner_of(number)
 
-        @jax.jit
-        def rolled(meta_params: PyTree, episode: Episode, key: Array) -> control.Trajectories:
+        def rolled(episode: Episode, key: Array) -> control.Trajectories:
             adapted = learner.adapt(meta_params, episode.support, key)
             predictor = adapted_predictor(learner.predict, meta_params, adapted)
             return control.rollout(predictor, episode.query, jax.random.fold_in(key, 1))
 
-        return jax.device_get(rolled(meta_params, episode, key))
+        return jax.device_get(jax.jit(jax.vmap(rolled))(episodes, jax.random.split(key, count)))
 
-    return {number: after(number) for number in steps}
+    found = {number: after(number) for number in steps}
+    of_task = lambda task, leaves: jax.tree.map(lambda leaf: leaf[task], leaves)  # noqa: E731
+    return [
+        (of_task(task, episodes.query), {number: of_task(task, own) for number, own in found.items()})
+        for task in range(count)
+    ]
 
 
 def _hands(env: control.Environment, found: control.Trajectories) -> np.ndarray:

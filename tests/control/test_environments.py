@@ -225,6 +225,7 @@ def test_physics_that_break_are_named_with_the_step():
 
 
 @pytest.mark.parametrize("name", registry.ACTING)
+@pytest.mark.product(name=("context_policy",))
 def test_learners_for_policies(name):
     """The protocol of `test_learner_protocol.py`, on an environment."""
     learner, sample = registry.ACTING[name](), control.chain(num_shots=4, num_queries=4)
@@ -265,6 +266,9 @@ def test_a_learner_for_policies_says_what_it_needs():
     episode = tasks.sinusoid(num_shots=2, num_queries=2)(KEY)
     with pytest.raises(ValueError, match=r"e_maml: criterion: expected metrics reward and log_likelihood, got no "):
         jax.eval_shape(learner.loss, learner.init(KEY), episode, KEY)
+    context = registry.ACTING["context_policy"]()
+    with pytest.raises(TypeError, match=r"context_policy: support: expected an Environment, got Batch"):
+        jax.eval_shape(context.loss, context.init(KEY), episode, KEY)
     with pytest.raises(ValueError, match=r"e_maml: exploration: expected a number of at least 0, got -1"):
         jaxmeta.e_maml(models.mlp(1, 1), criteria.squared_error, optax.sgd(0.1), num_steps=1, exploration=-1)
 
@@ -311,6 +315,7 @@ def test_ppo_of_one_epoch_is_the_step_on_what_was_collected():
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_trust_region_is_kept_and_its_step_gains():
     sample, bound = control.chain(num_shots=12, num_queries=12), 0.02
     trainer = jaxmeta.trust_region_trainer(build, num_steps=1, most_divergence=bound)

@@ -121,6 +121,7 @@ def test_the_other_forms_leave_out_what_they_say():
     assert bias[criteria.ratio] < bias[criteria.log_probability]
 
 
+@pytest.mark.long
 def test_at_horizon_one_the_ratio_is_exact():
     env = task(horizon=1)
     derivatives = lambda function: jax.jit(jax.hessian(lambda w: function(theta() | {"w": w})))(theta()["w"])  # noqa: E731
