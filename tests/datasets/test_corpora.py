@@ -28,7 +28,8 @@ JSONL = """{"text": "Play \\"Hello\\", please", "label": "music"}
         ("e.tsv",
          b'intent\ttext\nmusic\t"Play ""Hello"", please"\nmusic\ttwo lines\nweather\twhat is the weather\n'),
         ("f.jsonl", JSONL.encode()),
-        ("g.csv", b"utterance,class\r\n\"Play 'Hello', please\",music\r\ntwo lines,music\r\nwhat is the weather,weather"),
+        ("g.csv",
+         b"utterance,class\r\n\"Play 'Hello', please\",music\r\ntwo lines,music\r\nwhat is the weather,weather"),
     ],
 )  # fmt: skip
 def test_files_of_texts(tmp_path, name, content):
