@@ -19,7 +19,8 @@ Measured:  results/language.json, results/language.md. Intents at 1 shot: ProtoN
 What is trained is trained on CLINC150's training domains, and what is chosen is chosen on its validation domains; the
 test domains, banking77 and snips7 are only ever tested. A class has at most 40 sentences (snips7 150), drawn once, so
 that encoding them anew with trained layers stays cheap. All methods of a target meet the same 600 tasks, 15 queries a
-class, 5-way but for sentiment.
+class, 5-way but for sentiment. A first training of layers, on longer cuts of more sentences, was stopped for time after
+40 steps (94.8 on the validation domains, as here); nothing else was tried.
 """
 
 import functools
