@@ -11,6 +11,11 @@ from jaxmeta import checks, datasets, tasks
 from jaxmeta.datasets import sentences
 
 CSV = 'text,intent\n"Play ""Hello"", please",music\n"two\nlines",music\nwhat is the weather,weather\n'
+JSONL = """{"text": "Play \\"Hello\\", please", "label": "music"}
+
+{"label": "music", "text": "two\\nlines"}
+{"text": "what is the weather", "label": "weather"}
+"""
 
 
 @pytest.mark.parametrize(
@@ -22,12 +27,9 @@ CSV = 'text,intent\n"Play ""Hello"", please",music\n"two\nlines",music\nwhat is 
         ("d.csv", CSV.replace(",", ";").replace('"";', '"",').encode()),
         ("e.tsv",
          b'intent\ttext\nmusic\t"Play ""Hello"", please"\nmusic\ttwo lines\nweather\twhat is the weather\n'),
-        ("f.jsonl",
-         b'{"text": "Play \\"Hello\\", please", "label": "music"}\n'
-         b'\n{"label": "music", "text": "two\\nlines"}'
-         b'\n{"text": "what is the weather", "label": "weather"}\n'),
-        ("g.csv", b"utterance,class\r\n\"Play 'Hello', please\",music\r\ntwo lines,music\r\n"
-         b"what is the weather,weather"),
+        ("f.jsonl", JSONL.encode()),
+        ("g.csv",
+         b"utterance,class\r\n\"Play 'Hello', please\",music\r\ntwo lines,music\r\nwhat is the weather,weather"),
     ],
 )  # fmt: skip
 def test_files_of_texts(tmp_path, name, content):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmeta import cli, datasets, encoders, recipes, runs
+from jaxmeta import cli, datasets, encoders, recipes, runs, transfer
 from jaxmeta.encoders import bert, texts
 from jaxmeta.recipes.kinds import features
 from jaxmeta.recipes.kinds import texts as kind
@@ -181,6 +181,18 @@ def test_long_texts_are_told_of(small):
     task = recipes.get("protonet-intents").replace(**TINY, test_classes=("all",)).task
     domain = recipes.domains.open("long.csv", "test", task=task, ways=2, shots=1, queries=1)
     assert "4 texts cut behind 12 tokens" in domain.facts[0]["notes"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("encoder", ["all_minilm_l6_v2", ""])
+def test_a_transfer_of_texts(encoder):
+    write("other.csv", range(5))
+    rows = transfer.matrix(
+        ["own.csv"], ["other.csv"], ["maml", *(["frozen_ridge"] if encoder else [])],
+        encoder=encoder, shots=(2,), ways=2, num_tasks=4, queries=2, effort=0.001,
+    )  # fmt: skip
+    assert not [row["error"] for row in rows if "error" in row]
+    assert {"character n-grams, nearest centroid", "maml", "maml, untrained"} <= {row["method"] for row in rows}
 
 
 def test_columns_are_for_tables():
