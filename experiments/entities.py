@@ -28,7 +28,7 @@ import pages
 import jaxmeta
 from jaxmeta import criteria, datasets, encoders, learners, models, provenance, runs, spans, tables, tasks
 from jaxmeta.statistics import mean_interval
-from jaxmeta.types import Batch, MetaLearner, PyTree, query_loss
+from jaxmeta.types import Batch, Episode, MetaLearner, Model, PyTree, query_loss
 
 DOMAINS = ("ai", "literature", "politics")
 MENTIONS, NUM_TASKS, ASKED, MOST = (1, 5), 20, 60, {1: 20, 5: 60}
@@ -51,8 +51,8 @@ def sentences(domain: str, data_dir: str | None, encoder: Any) -> Sentences:
     vectors = [encoders.words(encoder, words, layer=layer) for layer in LAYERS]
     length, types = max(map(len, words)), tagged.types
     shape = len(words), length
-    made = {"layers": np.zeros((*shape, len(LAYERS), vectors[0][0].shape[1]), np.float32)}
-    made |= {"written": np.zeros((*shape, 8), np.float32), "row": np.arange(shape[0])[:, None]}
+    made: dict[str, np.ndarray] = {"layers": np.zeros((*shape, len(LAYERS), vectors[0][0].shape[1]), np.float32)}
+    made |= {"written": np.zeros((*shape, 8), np.float32), "row": np.arange(shape[0], dtype=np.int32)[:, None]}
     targets, starts = np.full(shape, -1), np.zeros(shape, bool)
     for row, (own, told) in enumerate(zip(words, tags, strict=True)):
         stop = len(own)
@@ -90,7 +90,7 @@ LAST = models.from_functions(lambda key: (), lambda params, inputs: inputs["laye
 ALL = models.from_functions(lambda key: (), lambda params, inputs: inputs["layers"].reshape(*inputs["mask"].shape, -1))
 
 
-def learner(model: models.Model, num_ways: int) -> MetaLearner:
+def learner(model: Model, num_ways: int) -> MetaLearner:
     return learners.protonet(model, criteria.cross_entropy, num_ways=num_ways + 1)
 
 
@@ -102,12 +102,12 @@ class Nearest(NamedTuple):
     shown: jax.Array
 
 
-def nearest(model: models.Model) -> MetaLearner:
+def nearest(model: Model) -> MetaLearner:
     """The class of the nearest token that is shown; nothing is trained."""
 
     def adapt(meta_params: PyTree, support: Batch, key: jax.Array) -> Nearest:
         embeddings = model.apply(meta_params, support.inputs)
-        return Nearest(embeddings.reshape(-1, embeddings.shape[-1]), support.targets.ravel(), support.mask.ravel())
+        return Nearest(embeddings.reshape(-1, embeddings.shape[-1]), support.targets.ravel(), jnp.ravel(support.mask))
 
     def predict(meta_params: PyTree, adapted: Nearest, inputs: PyTree, mask: jax.Array | None = None) -> jax.Array:
         embeddings = model.apply(meta_params, inputs)
@@ -119,7 +119,7 @@ def nearest(model: models.Model) -> MetaLearner:
     return MetaLearner(model.init, adapt, predict, loss)
 
 
-def trained(model: models.Model, sources: list[Sentences], label: str) -> PyTree:
+def trained(model: Model, sources: list[Sentences], label: str) -> PyTree:
     """Tasks of one mention a type, of some types of a source."""
     sizes = {"num_ways": WAYS, "num_mentions": 1, "num_queries": 12, "max_sentences": 12}
     length = max(own[1].shape[1] for own in sources)
@@ -148,7 +148,7 @@ def scores(method: MetaLearner, params: PyTree, own: Sentences, num_mentions: in
     sample = tasks.mentions(inputs, targets, starts, num_ways=len(tagged.types), **sizes)
 
     @jax.jit
-    def said(params: PyTree, sample: tasks.Sample, index: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def said(params: PyTree, sample: tasks.Sample, index: jax.Array) -> tuple[Episode, jax.Array]:
         episode = sample(jax.random.fold_in(jax.random.key(1), index))
         adapted = method.adapt(params, episode.support, jax.random.key(2))
         return episode, method.predict(params, adapted, episode.query.inputs).argmax(axis=-1)
@@ -215,7 +215,7 @@ def main() -> None:
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), read[target][0])
         model = models.from_linen(Tagger(), like)
         params = trained(model, [read[each] for each in DOMAINS if each != target], f"to {target}")
-        methods = {
+        methods: dict[str, tuple[MetaLearner, PyTree]] = {
             "nearest token, frozen, last layer": (nearest(LAST), ()),
             "nearest token, frozen, four layers": (nearest(ALL), ()),
             "ProtoNet, frozen, last layer": (learner(LAST, ways), ()),
@@ -224,8 +224,8 @@ def main() -> None:
             "ProtoNet, trained on other domains": (learner(model, ways), params),
         }
         found = {
-            name: {str(count): scores(*method, read[target], count) for count in MENTIONS}
-            for name, method in methods.items()
+            name: {str(count): scores(method, params, read[target], count) for count in MENTIONS}
+            for name, (method, params) in methods.items()
         }
         seconds = round(time.perf_counter() - start)
         content["rows"][target] = {"seconds": seconds, "tokens": width, "f1": found}
