@@ -7,12 +7,12 @@ Command:   python experiments/adapters.py --data-dir PATH [--parts zero film con
 Hardware:  2 cores of an x86-64 CPU, no accelerator.
 Time:      zero 60 minutes for 60 tasks, of which half is encoding; film and conv4 not timed.
 Expected:  adapted on the support set, no row loses to the frozen features it starts from; meta-learned starts gain.
-Measured:  results/transfer-adapters.
+Measured:  not yet; it goes to results/transfer-adapters.
 
 All parts meet the same tasks, those of `transfer photos` but for their number. `zero`: TSA, norms alone and every
-weight of the last layers, from no adapter at all, on the support set, rates chosen on validation classes of the sources.
-`film`: a meta-learned start and factors for the norms. `conv4`: learners over small networks, trained from scratch. An
-interrupted one goes on; parts that were made before stay in the results.
+weight of the last layers, from no adapter at all, on the support set, rates chosen on validation classes of the
+sources. `film`: a meta-learned start and factors for the norms. `conv4`: learners over small networks, trained from
+scratch. An interrupted one goes on; parts that were made before stay in the results.
 """
 
 import json

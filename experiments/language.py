@@ -15,7 +15,8 @@ Measured:  results/language.json, results/language.md. Intents at 1 shot: ProtoN
            and 96.0; what is trained over frozen features gains 0.1 on average, and an encoder of n-grams from scratch
            stays 18 points behind the n-grams themselves. Names weigh what they weighed at first, one example.
            Sentiment at 5 shots: stretched along the sources' direction 17.3, 15.3 and 18.4 ahead of the frozen
-           centroid, and 0.1 to 2.3 ahead of the sources' classifier. Languages: English support 4.9 behind German and 5.3 behind Turkish, 37 and 34 ahead of MiniLM.
+           centroid, and 0.1 to 2.3 ahead of the sources' classifier. Languages: English support 4.9 behind German and
+           5.3 behind Turkish, 37 and 34 ahead of MiniLM.
 
 What is trained is trained on CLINC150's training domains, and what is chosen is chosen on its validation domains; the
 test domains, banking77 and snips7 are only ever tested. A class has at most 40 sentences (snips7 150), drawn once, so

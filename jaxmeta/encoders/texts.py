@@ -217,16 +217,27 @@ def encoded(encoder: TextEncoder, tokens: Tokens) -> np.ndarray:
     return made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)
 
 
-def words(encoder: TextEncoder, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
+def words(encoder: TextEncoder, sentences: Sequence[Sequence[str]], *, layer: int | None = None) -> list[np.ndarray]:
     """The vectors of the words of sentences, [words, width] each: the means of their pieces.
 
     A word that is no piece or was cut off has a vector of zeros.
+
+    Args:
+      encoder: what `open_text` returned.
+      sentences: lists of words.
+      layer: the one before which the vectors are taken, 0 the first; None: those that the last one makes.
+
+    Raises:
+      ValueError: if a sentence is empty, or there is no such layer.
     """
+    layer = encoder.module.depth if layer is None else checks.integer("words: layer", layer, 0, encoder.module.depth)
     tokens = tokenize(encoder, sentences)
     found = [np.zeros((len(sentence), encoder.module.width), np.float32) for sentence in sentences]
     variables = jax.device_put(encoder.variables)
     for length, rows in _batches([len(own) for own in tokens.ids], encoder.length):
-        vectors = np.asarray(_tokens(encoder.module)(variables, _rows(tokens.ids, rows, length, encoder.padding)))
+        vectors = np.asarray(
+            _tokens(encoder.module, layer)(variables, _rows(tokens.ids, rows, length, encoder.padding))
+        )
         for row, members in enumerate(rows):
             start = 0
             for member in members:
@@ -291,8 +302,8 @@ def _packed(module: Any, count: int) -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def _tokens(module: Any) -> Any:
-    return jax.jit(lambda variables, inputs: module.apply(variables, inputs, method="tokens"))
+def _tokens(module: Any, layer: int) -> Any:
+    return jax.jit(lambda variables, inputs: module.apply(variables, inputs, layer, method="lower")["hidden"])
 
 
 def unfrozen(encoder: TextEncoder, first: int) -> Model:

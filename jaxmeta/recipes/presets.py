@@ -104,9 +104,10 @@ _G2P: dict[str, Any] = {
     "steps": 400, "num_tasks": 24, "validation_tasks": 8,
 }  # fmt: skip
 _WORDS: dict[str, dict[str, Any]] = {
-    "maml": {"train_shots": 50, "steps": 200},
-    "fomaml": {},
+    "maml": {"augment": "rename", "train_shots": 50},
+    "fomaml": {"augment": "rename", "train_shots": 50, "steps": 800},
     "reptile": {
+        "augment": "rename",
         "train_shots": 400, "inner_batch_size": 25, "inner_steps": 10, "outer_optimizer": "sgd", "learning_rate": 1.0,
         "schedule": "linear", "clip_norm": 0.0, "train_queries": 1,
     },
@@ -193,7 +194,7 @@ PRESETS: dict[str, Recipe] = {
     },
     **{_named(learner, "g2p"): _recipe(_G2P, {"learner": learner}, own) for learner, own in _WORDS.items()},
     # Without a step in training it is trained on all languages together.
-    "multilingual-g2p": _recipe(_G2P, learner="fomaml", inner_steps=0),
+    "multilingual-g2p": _recipe(_G2P, learner="fomaml", inner_steps=0, train_shots=400),
     "maml-miniimagenet-5w1s": _recipe(_MINI_IMAGENET_MAML, queries=1, clip=10 / 75),
     "maml-miniimagenet-5w5s": _recipe(_MINI_IMAGENET_MAML, shots=5, queries=5, clip=10 / 15),
     "protonet-miniimagenet-5w1s": _recipe(_MINI_IMAGENET_PROTONET, train_ways=30),

@@ -137,6 +137,11 @@ def test_words_are_the_means_of_their_pieces(small):
     assert [each.shape for each in found] == [(3, 32), (1, 32), (50, 32)]
     assert not found[2][38:].any()
     assert found[2][:38].all()
+    lower = small.module.apply(small.variables, inputs, 1, method="lower")["hidden"][0]
+    below = encoders.words(small, [["playing", "my", "song"]], layer=1)[0]
+    np.testing.assert_allclose(below, [lower[1:3].mean(axis=0), lower[3], lower[4]], atol=1e-5)
+    with pytest.raises(ValueError, match="words: layer"):
+        encoders.words(small, [["my"]], layer=9)
 
 
 def test_rows_are_full():
