@@ -14,6 +14,7 @@ Measured:  results/language.json, results/language.md. Intents at 1 shot: ProtoN
            frozen centroid on average (banking77 +0.9, snips7 +5.0, clinc150 +2.9), with names 93.0 on banking77, 88.9
            and 96.0; what is trained over frozen features gains 0.1 on average, and an encoder of n-grams from scratch
            stays 18 points behind the n-grams themselves. Names weigh what they weighed at first, one example.
+           At 5 shots trained layers gain 1.5 over the centroid, a regression on them 2.0, names on them 2.1.
            Sentiment at 5 shots: stretched along the sources' direction 17.3, 15.3 and 18.4 ahead of the frozen
            centroid, and 0.1 to 2.3 ahead of the sources' classifier. Languages: English support 4.9 behind German and
            5.3 behind Turkish, 37 and 34 ahead of MiniLM.
