@@ -9,13 +9,13 @@ Time:      see `seconds` in results/entities.json, a domain.
 Expected:  at least twice the F1 of the nearest token of a frozen MiniLM.
 Measured:  results/entities.md. Other work was beside it on the machine, so `seconds` say little.
 
-Each domain is a target, with the other two as sources: ProtoNet with a target for each token, over the frozen encoder's
-vectors of a word before four of its layers and after the last, and how the word is written. What is trained is how
-much each of them counts, and a small network whose outputs stand beside them. With ai as the target what is expected
-came true at one mention a type, twice the nearest token's F1, and not at five, one and a half times. What was tried: a
-projection of the last layer in place of the layers themselves learned the sources' types by heart (10.6 and 11.3); on
-literature, with politics as the source, attention to all tokens that are shown was behind prototypes at one mention and
-ahead at five.
+Each domain is a target, with the other two as sources: ProtoNet with a target for each token, over the frozen
+encoder's vectors of a word before four of its layers and after the last, and how the word is written. What is trained
+is how much each of them counts, and a small network whose outputs stand beside them.
+
+With ai as the target, the only one measured so far, what is expected came true at one mention a type, twice the nearest
+token's F1, and not at five, one and a half times. What was tried on it: a projection of the last layer in place of the
+layers themselves learned the sources' types by heart (10.6 and 11.3); layers were added after that.
 """
 
 import time
