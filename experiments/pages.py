@@ -13,7 +13,18 @@ from typing import Any
 from jaxmeta import runs
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-EXPERIMENTS = ("control", "diagnosis", "entities", "g2p", "language", "learners", "meta_sgd", "omniglot", "presets")
+EXPERIMENTS = (
+    "causal_tables",
+    "control",
+    "diagnosis",
+    "entities",
+    "g2p",
+    "language",
+    "learners",
+    "meta_sgd",
+    "omniglot",
+    "presets",
+)
 
 
 def parser(head: str | None) -> argparse.ArgumentParser:

@@ -361,7 +361,8 @@ def _read_adapted(folder: pathlib.Path, changed: pathlib.Path) -> None:
 def _words(folder: pathlib.Path) -> None:
     _adapted(folder)
     whole = (folder / "bees.adapted").read_bytes()
-    start, end = whole.index(b"{"), whole.rindex(b"}") + 1
+    start = len(kept.seal(b"", b""))
+    end = start + json.JSONDecoder().raw_decode(whole[start:].decode("utf-8", "replace"))[1]
     (folder / "bees.adapted").unlink()
     (folder / "words.json").write_bytes(whole[start:end])
     (folder / "content").write_bytes(whole[end:])

@@ -69,7 +69,7 @@ def tuned(
     Example:
       >>> import jax, optax
       >>> from jaxmeta import criteria, learners, models
-      >>> encoder = models.conv4((28, 28, 1), norm="layer")
+      >>> encoder = models.conv4((28, 28, 1), None, norm="layer")
       >>> learner = learners.tuned(
       ...     learners.protonet(encoder, criteria.cross_entropy, num_ways=5), optax.sgd(0.1), num_steps=3)
       >>> learner.init(jax.random.key(0)).factors["Conv_0"]["kernel"].shape
