@@ -80,7 +80,7 @@ def _like(alive: Array, leaf: Array) -> Array:
 def _checked(predictor: Predictor, env: Environment):
     """The policy without a gradient, once it is known to take the observations and to give actions."""
     rules = env.rules
-    like = jax.ShapeDtypeStruct((env.num_trajectories, rules.num_observations), float)
+    like = jax.ShapeDtypeStruct((env.num_trajectories, rules.num_observations), jnp.result_type(float))
     try:
         outputs = jax.eval_shape(predictor, like)
     except Exception as error:  # each library of networks has its own for a layer of another width
