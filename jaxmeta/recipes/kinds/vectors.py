@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NoReturn
 
+import jax
 import numpy as np
 
 from jaxmeta import baselines, checks, datasets, models
@@ -33,7 +34,8 @@ def reader(network: Network, shape: Shape) -> NoReturn:
 def reading(encoder: Model, network: Network, shape: Shape) -> Model:
     """An in-context network over the features of an encoder."""
     sizes = {"width": network.width, "num_layers": network.num_layers, "num_heads": network.num_heads}
-    return models.caml(encoder, np.zeros((1, *shape.inputs)), num_ways=WAYS, **sizes)
+    example = jax.ShapeDtypeStruct((1, *shape.inputs), "float32")
+    return models.caml(encoder, example, num_ways=WAYS, **sizes)
 
 
 def maps(network: Network, shape: Shape) -> NoReturn:
