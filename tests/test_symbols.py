@@ -151,6 +151,7 @@ def test_the_numbers_of_letters_and_symbols_are_a_tasks_own(small):
     assert said == renamed
 
 
+@pytest.mark.long
 def test_a_language_is_learned():
     model = models.transducer(ROOM, width=16, num_layers=1, num_heads=2)
     episode = tasks.transduction(SOURCES, TARGETS, num_shots=6, num_queries=2, room=ROOM)(KEY)

@@ -277,6 +277,7 @@ def build(criterion, **options):
     return jaxmeta.maml(registry.small_policy(), criterion, optax.sgd(0.5), **options)
 
 
+@pytest.mark.long
 def test_maml_learns_to_adapt_in_a_chain():
     """Exact expectations, so that what is asserted is no matter of luck: after a step it gains more than before."""
     score = criteria.policy_gradient(criteria.loaded_dice, collect=control.enumerated)

@@ -72,6 +72,7 @@ def test_of_all_promises_none_is_broken():
     assert found["support_order"] == "ignored"
 
 
+@pytest.mark.long
 def test_the_order_of_columns_is_nothing():
     support, query = episode()
     order = jnp.array([2, 0, 3, 1])
@@ -125,6 +126,7 @@ def test_the_classes_of_the_support_set_are_what_is_learned_from():
     assert np.abs(answer(others, query.inputs) - answer(support, query.inputs)).max() > 1e-3
 
 
+@pytest.mark.long
 def test_a_query_alone_gets_the_same_answer_to_rounding():
     episodes = tasks.episodes(sampler(), KEY, jnp.arange(2))
     found = evaluation.evaluate(learner(), criteria.prognosis, params(), episodes, KEY)

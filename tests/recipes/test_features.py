@@ -249,6 +249,7 @@ def test_adapters_of_a_run_serve_own_pictures(folders, capsys):
     assert all(row["input"].startswith(row["prediction"]) for row in rows)
 
 
+@pytest.mark.long
 def test_a_transfer_over_adapters():
     told = []
     np.savez("others.npz", images=shapes(5, 8)[:, :, ::-1], labels=np.repeat(np.arange(5), 8))
