@@ -255,6 +255,8 @@ WITHOUT_STEPS = {
     "named_protonet",
 }
 TRANSDUCTIVE = {"laplacian_shot"}
+# Rounding is as large as its outputs' scale, up to 40, makes it, once it has gone through steps.
+ROUNDING = {"tuned_protonet": 1e-5}
 WITH_STEPS = (LEARNERS | BASELINES | UNTRAINED).keys() - WITHOUT_STEPS
 # Options that the others with steps have.
 LACKING = {"fomaml": {"gradient"}, "imaml": {"gradient"}, "reptile": {"outer_criterion"}}

@@ -53,8 +53,6 @@ def check(recipe: Recipe) -> None:
         checks.fail("`inner_tolerance`", "a part of at least 0 and less than 1", recipe.adaptation.inner_tolerance)
     datasets.check_form(datasets.Form(*task.picture))
     name, has_classes = recipe.adaptation.learner, recipe.scoring.has_classes
-    if task.knowledge != "none" and task.kind not in ("", "texts"):
-        checks.fail("`knowledge`", "none, since only classes of texts have names that are read", task.knowledge)
     if name == "named_protonet" and task.knowledge == "none":
         checks.fail("`knowledge`", "names, for `learner` named_protonet", task.knowledge)
     if name == "from_scratch" and recipe.budget.steps:

@@ -15,6 +15,7 @@ from jaxmeta.recipes import names
 from jaxmeta.recipes.kinds import KINDS, Domain, Kind, Place, Seen, Sizes
 from jaxmeta.recipes.kinds.facts import Facts
 from jaxmeta.recipes.kinds.facts import of as facts_of
+from jaxmeta.recipes.kinds.kind import no_names
 from jaxmeta.recipes.kinds.seen import of as seen_of
 from jaxmeta.recipes.recipe import Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -50,6 +51,10 @@ def joined(task: Task, places: Sequence[Place], what: str = "`domain`") -> Task:
     if (task.kind == "control") != SCORINGS[task.criterion].acts:
         wanted = "policy_gradient" if task.kind == "control" else f"another, for {task.kind}"
         checks.fail("`criterion`", wanted, task.criterion)
+    asked = {"adapters": kind(task).frozen is not None, "knowledge": kind(task).is_name is not no_names}
+    for name, serves in asked.items():
+        if getattr(task, name) != "none" and not serves:
+            checks.fail(f"`{name}`", f"none for {task.kind}, where it would change nothing", getattr(task, name))
     return kind(task).complete(task, places)
 
 

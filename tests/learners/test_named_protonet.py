@@ -106,8 +106,8 @@ def test_tasks_have_the_names_of_their_classes():
 def test_it_wants_names():
     with pytest.raises(ValueError, match="`knowledge`: expected names"):
         recipes.check(recipes.get("protonet-intents").replace(learner="named_protonet"))
-    with pytest.raises(ValueError, match="only classes of texts have names"):
-        recipes.check(recipes.get("protonet-strokes").replace(knowledge="names", kind="pictures"))
+    with pytest.raises(ValueError, match="`knowledge`: expected none for pictures"):
+        recipes.complete(recipes.get("protonet-strokes").replace(knowledge="names").task)
     with pytest.raises(ValueError, match="named_protonet: num_ways"):
         named_protonet(ENCODER, criteria.cross_entropy, num_ways=1, is_name=is_name)
     with pytest.raises(ValueError, match="expected texts"):

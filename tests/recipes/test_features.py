@@ -189,6 +189,8 @@ def test_what_adapt_refuses(words, said, folders, capsys):
         ({"adapters": "tsa", "encoder": ""}, "`adapters`: expected none without an `encoder`, got tsa"),
         ({"adapters": "tsa", "learner": "relation_net"}, "expected one that fits a network with frozen weights"),
         ({"adapters": "tsa", "learner": "simple_shot"}, "expected one that trains on tasks, as adapted are"),
+        ({"augment": "rename", "encoder": ""}, "`augment`: expected none or affine, for pictures, got rename"),
+        ({"knowledge": "names"}, "`knowledge`: expected none for features, where it would change nothing, got names"),
         ({"augment": "affine"}, "`augment`: expected none, since features are computed once"),
         ({"domain": "tabular"}, "`domain`: expected pictures, as the encoder takes, got 'tabular'"),
         ({"learner": "relation_net"}, "expected pictures, which have feature maps"),

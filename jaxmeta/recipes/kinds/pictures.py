@@ -104,7 +104,9 @@ def _augmented(task: Task, place: Place, sample: tasks.Sample) -> tasks.Sample:
 
 def augmented(task: Task, sample: tasks.Sample) -> tasks.Sample:
     """Training tasks whose pictures are changed at random, as the task asks."""
-    return {"none": lambda: sample, "affine": lambda: tasks.augmented(sample, tasks.affine())}[task.augment]()
+    if task.augment not in ("none", "affine"):
+        checks.fail("`augment`", "none or affine, for pictures", task.augment)
+    return sample if task.augment == "none" else tasks.augmented(sample, tasks.affine())
 
 
 def _square(task: Task) -> int:

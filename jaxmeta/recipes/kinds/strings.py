@@ -24,6 +24,8 @@ def _fits(task: Task, place: Place) -> bool:
 
 def _complete(task: Task, places: Sequence[Place]) -> Task:
     del places
+    if task.augment not in ("none", "rename"):
+        checks.fail("`augment`", "none or rename, for strings", task.augment)
     return task
 
 
