@@ -9,41 +9,38 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import checks, inner
+from jaxmeta import checks
+from jaxmeta.models import table_kernels
 from jaxmeta.models.attention import attend
 from jaxmeta.models.reading import checked, kept
+from jaxmeta.models.table_kernels import CATEGORY, Pairs, Rows, Units
 from jaxmeta.types import Array, Batch, Model, PyTree
 
-CATEGORY = 2
-_PENALTIES = (10.0, 2.0, 1.0)  # of the first answers, in parts of a row's square: linear, linear, Gaussian
-_LIMIT = 4.0  # deviations beyond which numbers are bent
-
-
-class Rows(NamedTuple):
-    """Rows of a table in the units of the support set."""
-
-    numbers: Array
-    """[n, d] deviations from the mean, 0 where there is none."""
-    codes: Array
-    """[n, d] the categories' own numbers."""
-    there: Array
-    """[n, d] 0 or 1."""
+_EVEN = ("linear", "linear", "gaussian", "additive", "forest")  # kernels whose columns weigh alike
+_CHOSEN = ("linear", "gaussian", "additive", "forest")  # kernels whose columns weigh as the network finds
+_PENALTIES = (10.0, 2.0, 1.0, 0.5, 1.0, 2.0, 1.0, 0.5, 1.0)
+_NUMBER = len(_PENALTIES)
 
 
 class Read(NamedTuple):
     """A support set that has been read."""
 
-    mean: Array
-    scale: Array
-    kinds: Array
-    """[d] what each column holds, 0: nothing."""
+    units: Units
     rows: Rows
-    members: Array
-    """[n, num_ways] 0 or 1, each row's class; none for padding."""
-    present: Array
-    """[num_ways] 0 or 1, the classes that there are."""
-    weights: tuple[Array, ...]
-    """[n, num_ways] each, of the first answers."""
+    keep: Array
+    """[n] 0 or 1, the rows that are no padding."""
+    classes: Array
+    """[n, num_ways] each row's class, less what all classes that there are have in common; 0 for padding."""
+    shares: Array
+    """[num_ways] of the classes, likewise."""
+    weights: tuple[Array, Array]
+    """[k, n, num_ways] of the regressions on even and on chosen columns."""
+    columns: tuple[Array, Array]
+    """[k, d] the columns' weights in them."""
+    merit: Array
+    """[all k] how well each foretells the rows that it is not shown."""
+    known: Array
+    """[n, width] what the support rows' answers are recognised by."""
     layers: tuple[tuple[Array, Array], ...]
     """Keys and values of every layer, [n, d + 1, width]."""
 
@@ -58,126 +55,122 @@ class TableNetwork(nn.Module):
 
     def setup(self) -> None:
         dense = lambda size, **options: nn.Dense(size, param_dtype=float, **options)  # noqa: E731
+        nothing = {"kernel_init": nn.initializers.zeros}
         self.cell = dense(self.width)
         self.evidence = dense(self.width, use_bias=False)
         self.own_class = dense(self.width, use_bias=False)
         self.label = dense(self.width)
-        self.answers = [dense(self.width, use_bias=False) for _ in _PENALTIES]
+        self.answers = dense(self.width, use_bias=False)
         self.layers = [_Layer(self.width, self.num_heads) for _ in range(self.num_layers)]
-        self.last = nn.LayerNorm(param_dtype=float)
-        self.out = dense(self.num_ways, kernel_init=nn.initializers.zeros)
-        self.gates = dense(len(_PENALTIES), kernel_init=nn.initializers.zeros)
+        self.last, self.last_column = nn.LayerNorm(param_dtype=float), nn.LayerNorm(param_dtype=float)
+        self.relevant, self.relevance = dense(self.width), dense(len(_CHOSEN), **nothing)
+        self.strict = dense(len(_CHOSEN), **nothing)
+        self.asked, self.known = dense(self.width), dense(self.width)
+        self.judged, self.gates = dense(self.width), dense(_NUMBER + 1 + self.num_heads, **nothing)
+        self.out = dense(self.num_ways, **nothing)
         start = lambda key, values: jnp.array(values, float)  # noqa: E731
         self.log_penalties = self.param("log_penalties", start, [math.log(each) for each in _PENALTIES])
-        self.log_widths = self.param("log_widths", start, [math.log(0.5), 0.0])  # of evidence, of the Gaussian answer
+        self.log_width = self.param("log_width", start, math.log(0.5))
+        self.log_reach = self.param("log_reach", start, [0.0, 0.0])  # of the Gaussian kernels
+        self.log_depth = self.param("log_depth", start, [1.5, 1.5])  # of the forests
 
     def read(self, support: Batch) -> Read:
         keep = kept(support)
         cells = jnp.where(keep[:, None, None], support.inputs, 0)
-        kinds = cells[..., 2].max(axis=0)
-        there = cells[..., 1] * keep[:, None]
-        count = jnp.maximum(there.sum(axis=0), 1)
-        mean = (cells[..., 0] * there).sum(axis=0) / count
-        variance = (jnp.square(cells[..., 0] - mean[None]) * there).sum(axis=0) / count
-        # By comparison, since rounding gives a constant a small variance.
-        low = jnp.where(there > 0, cells[..., 0], jnp.inf).min(axis=0)
-        constant = jnp.where(there > 0, cells[..., 0], -jnp.inf).max(axis=0) <= low
-        scale = jnp.where(constant, 0, jax.lax.rsqrt(jnp.where(constant, 1, variance)))
-        members = jax.nn.one_hot(support.targets, self.num_ways, dtype=cells.dtype) * keep[:, None]
-        present = members.max(axis=0)
-        if support.classes is not None:
-            own = support.classes[:, : self.num_ways].any(axis=0).astype(cells.dtype)
-            present = jnp.pad(own, (0, self.num_ways - len(own)))
-        read = Read(mean, scale, kinds, Rows(*[cells[..., 0]] * 3), members, present, (), ())
-        rows = self._rows(read, cells)._replace(there=there)
-        read = read._replace(rows=rows)
-        weights, left_out = self._weights(read, keep)
-        read = read._replace(weights=weights)
-        tokens = self._tokens(read, rows, left_out, jnp.eye(len(keep), dtype=cells.dtype))
-        own = self.own_class(self._centred(read, members))
-        tokens = tokens + own[:, None]
+        real = keep.astype(cells.dtype)
+        units = table_kernels.units(cells, real)
+        rows = table_kernels.known_rows(units, cells, real)
+        pairs = table_kernels.pairs(units, rows, rows, self.log_width)
+        classes, shares = self._classes(support, real)
+        even = self._even(units)
+        penalties = jnp.split(self.log_penalties, [len(_EVEN)])
+        first = table_kernels.fit(self._kernels(0, pairs, even), classes, real, penalties[0])
+        read = Read(units, rows, real, classes, shares, (first.weights, first.weights), (even, even), shares, shares, ())
+        # A row is not told of its own class by itself.
+        others = 1 - jnp.eye(len(keep), dtype=cells.dtype)
+        tokens, evidence = self._tokens(read, rows, pairs, first.left_out, others)
+        tokens = tokens + self.own_class(classes)[:, None]
         layers = []
         for layer in self.layers:
-            tokens, keys_values = layer.read(tokens, kinds, keep)
+            tokens, keys_values = layer.read(tokens, units.kinds, keep)
             layers.append(keys_values)
-        return read._replace(layers=tuple(layers))
+        pooled = lambda tokens: jnp.einsum("n...,n->...", tokens, real) / jnp.maximum(real.sum(), 1)  # noqa: E731
+        labels = self.last(tokens[:, -1])
+        told = jnp.einsum("ndc,nc->d", evidence, classes) / jnp.maximum(jnp.square(classes).sum(), 1e-6)
+        chosen = self._chosen(units, pooled(tokens[:, :-1]), told)
+        later = table_kernels.fit(
+            self._kernels(1, pairs, chosen), classes, real, penalties[1] + self.strict(pooled(labels))
+        )
+        left_out = jnp.concatenate([first.left_out, later.left_out])
+        return read._replace(
+            weights=(first.weights, later.weights), columns=(even, chosen),
+            merit=table_kernels.agreement(left_out, classes), known=self.known(labels), layers=tuple(layers),
+        )  # fmt: skip
 
     def __call__(self, cells: Array, read: Read, keep: Array) -> Array:
-        rows = self._rows(read, cells)
-        alike = self._alike(read, rows)
-        answers = [kernel @ weights for kernel, weights in zip(alike, read.weights, strict=True)]
-        tokens = self._tokens(read, rows, answers, jnp.zeros((len(cells), len(read.members)), cells.dtype))
+        rows = table_kernels.rows(read.units, cells, read.rows)
+        pairs = table_kernels.pairs(read.units, rows, read.rows, self.log_width)
+        first, later = (self._kernels(i, pairs, read.columns[i]) @ read.weights[i] for i in range(2))
+        tokens, _ = self._tokens(read, rows, pairs, first, jnp.ones((len(cells), len(keep)), cells.dtype))
         for layer, (keys, values) in zip(self.layers, read.layers, strict=True):
-            tokens = layer.answer(tokens, read.kinds, keep, keys, values)
+            tokens = layer.answer(tokens, read.units.kinds, keep, keys, values)
         answer = self.last(tokens[:, -1])
-        gates = jax.nn.softplus(self.gates(answer) + 1.0)
-        logits = self.out(answer)
-        return logits + sum(gates[:, index, None] * each for index, each in enumerate(answers))
+        # These know nothing of the classes' names: of the regressions, of the shares, of support rows that are alike.
+        shares = jnp.broadcast_to(read.shares, (1, len(cells), self.num_ways))
+        answers = jnp.concatenate([first, later, shares, self._alike(answer, read, keep)])
+        merit = jnp.broadcast_to(read.merit, (len(cells), _NUMBER))
+        gates = self.gates(nn.relu(self.judged(jnp.concatenate([answer, merit], axis=1))))
+        gates = jnp.concatenate([jax.nn.softplus(gates[:, :_NUMBER] - 0.6), gates[:, _NUMBER:]], axis=1)
+        return self.out(answer) + jnp.einsum("mk,kmc->mc", gates, answers)
 
-    def _rows(self, read: Read, cells: Array) -> Rows:
-        there = cells[..., 1]
-        numbers = (cells[..., 0] - read.mean[None]) * read.scale[None] * there
-        return Rows(_LIMIT * jnp.tanh(numbers / _LIMIT), cells[..., 0], there)
+    def _classes(self, support: Batch, keep: Array) -> tuple[Array, Array]:
+        members = jax.nn.one_hot(support.targets, self.num_ways, dtype=keep.dtype) * keep[:, None]
+        present = members.max(axis=0)
+        if support.classes is not None:
+            own = support.classes[:, : self.num_ways].any(axis=0).astype(keep.dtype)
+            present = jnp.pad(own, (0, self.num_ways - len(own)))
+        common = present / jnp.maximum(present.sum(), 1)
+        shares = members.sum(axis=0) / jnp.maximum(keep.sum(), 1)
+        return members - keep[:, None] * common[None], shares - common
 
-    def _centred(self, read: Read, members: Array) -> Array:
-        """Classes as differences from what all that there are have in common, 0 where there is none."""
-        real = members.sum(axis=-1, keepdims=True)
-        return members - real * read.present[None] / jnp.maximum(read.present.sum(), 1)
+    def _even(self, units: Units) -> Array:
+        real = (units.kinds > 0).astype(units.mean.dtype)
+        return jnp.broadcast_to(real / jnp.maximum(real.sum(), 1), (len(_EVEN), len(real)))
 
-    def _alike(self, read: Read, rows: Rows) -> list[Array]:
-        """How alike rows are to the support set's, [m, n] for each of the first answers; 1 for a row to itself."""
-        known, is_real = read.rows, (read.kinds > 0).astype(rows.there.dtype)
-        is_category = (read.kinds == CATEGORY).astype(rows.there.dtype)[None]
-        numbers = (rows.numbers * (1 - is_category)) @ (known.numbers * (1 - is_category)).T
-        here, there = rows.there * is_category, known.there * is_category
-        same = self._same(rows, known, here)
-        alike = same.sum(axis=-1)
-        # What standardised columns of 0 and 1, one a category, would have for a product if two were equally frequent.
-        count = jnp.maximum(there.sum(axis=0), 1)
-        shares, own = same.sum(axis=1) / count[None], self._same(known, known, there).sum(axis=1) / count[None]
-        level = (own * there).sum(axis=0) / count
-        centred = alike - (shares * here) @ there.T - here @ (own * there).T + (here * level[None]) @ there.T
-        product = numbers + 2 * centred
-        square = lambda rows: jnp.square(rows.numbers * (1 - is_category)).sum(axis=1)  # noqa: E731
-        # A missing category is a vector of zeros: it is a distance, so that the matrix has no negative eigenvalue.
-        far = square(rows)[:, None] + square(known)[None] - 2 * numbers
-        far = far + here.sum(axis=1)[:, None] + there.sum(axis=1)[None] - 2 * alike
-        columns = jnp.maximum(is_real.sum(), 1)
-        gaussian = jnp.exp(-jnp.exp(self.log_widths[1]) * jnp.maximum(far, 0) / columns)
-        return [product / columns, product / columns, gaussian]
+    def _chosen(self, units: Units, tokens: Array, told: Array) -> Array:
+        """[k, d] a column weighs as its tokens, and what it tells of rows that it was not shown, let it."""
+        columns = jnp.concatenate([self.last_column(tokens), 4 * told[:, None]], axis=1)
+        relevance = self.relevance(nn.relu(self.relevant(columns)))
+        weights = jax.nn.softmax(jnp.where(units.kinds[:, None] > 0, relevance, -jnp.inf), axis=0).T
+        return jnp.where(units.kinds.max() > 0, weights, 0)
 
-    def _same(self, rows: Rows, known: Rows, here: Array) -> Array:
-        """[m, n, d] 1 where both rows have the same category."""
-        return (rows.codes[:, None] == known.codes[None]) * here[:, None] * known.there[None]
+    def _kernels(self, which: int, pairs: Pairs, columns: Array) -> Array:
+        names = (_EVEN, _CHOSEN)[which]
+        return table_kernels.kernels(names, pairs, columns, self.log_reach[which], self.log_depth[which])
 
-    def _weights(self, read: Read, keep: Array) -> tuple[tuple[Array, ...], list[Array]]:
-        """Ridge regression of the classes, and what each support row would have been told had it been left out."""
-        targets = self._centred(read, read.members)
-        pairs = (keep[:, None] & keep[None]).astype(targets.dtype)
-        kernels = jnp.stack([(alike + alike.T) / 2 * pairs for alike in self._alike(read, read.rows)])
-        inverses = inner.regularized_inverse(kernels, jnp.exp(self.log_penalties))
-        found = [inverse @ targets for inverse in inverses]
-        own = [jnp.diagonal(inverse)[:, None] for inverse in inverses]
-        return tuple(found), [targets - weights / each for weights, each in zip(found, own, strict=True)]
+    def _alike(self, answer: Array, read: Read, keep: Array) -> Array:
+        """[num_heads, m, num_ways] the classes of the support rows whose answers are like a query's."""
+        heads = lambda array: array.reshape(len(array), self.num_heads, -1)  # noqa: E731
+        scores = jnp.einsum("mhw,nhw->hmn", heads(self.asked(answer)), heads(read.known))
+        scores = scores / math.sqrt(self.width // self.num_heads)
+        return jax.nn.softmax(jnp.where(keep[None, None], scores, -jnp.inf), axis=-1) @ read.classes
 
-    def _tokens(self, read: Read, rows: Rows, answers: list[Array], own: Array) -> Array:
-        """[m, d + 1, width]: the cells, and last what is asked; `own` [m, n] marks a row itself in the support set."""
-        is_category = (read.kinds == CATEGORY).astype(rows.there.dtype)[None]
-        known = read.rows
-        near = jnp.square(rows.numbers[:, None] - known.numbers[None]) * jnp.exp(-2 * self.log_widths[0])
-        near = jnp.where(is_category[None] > 0, rows.codes[:, None] == known.codes[None], jnp.exp(-near / 2))
-        near = near * known.there[None] * rows.there[:, None] * (1 - own)[..., None]
+    def _tokens(self, read: Read, rows: Rows, pairs: Pairs, answers: Array, others: Array) -> tuple[Array, Array]:
+        """[m, d + 1, width]: the cells, and last what is asked; and the cells' evidence [m, d, num_ways].
+
+        Evidence are the classes of the rows near in a column, of those for which `others` [m, n] is 1.
+        """
+        near = pairs.near * others[..., None]
         counts = near.sum(axis=1)
-        evidence = jnp.einsum("mnd,nc->mdc", near, self._centred(read, read.members)) / (counts[..., None] + 1)
-        numbers = rows.numbers * (1 - is_category)
-        kinds = jnp.broadcast_to(is_category, numbers.shape)
-        told = jnp.stack([numbers, jnp.square(numbers) / 4, rows.there, kinds, jnp.log1p(counts) / 2], axis=-1)
-        cells = self.cell(told) + self.evidence(evidence)
-        frequency = self._centred(read, read.members).sum(axis=0) / jnp.maximum(read.members.sum(), 1)
-        size = jnp.log(jnp.maximum(read.members.sum(), 1)) / 4
-        label = self.label(jnp.concatenate([frequency, read.present, size[None]]))
-        label = label[None] + sum(dense(each) for dense, each in zip(self.answers, answers, strict=True))
-        return jnp.concatenate([cells, label[:, None]], axis=1)
+        evidence = jnp.einsum("mnd,nc->mdc", near, read.classes) / (counts[..., None] + 1)
+        is_category = jnp.broadcast_to((read.units.kinds == CATEGORY)[None], counts.shape).astype(counts.dtype)
+        told = [rows.numbers, jnp.square(rows.numbers) / 4, rows.there, is_category, jnp.log1p(counts) / 2]
+        cells = self.cell(jnp.stack(told, axis=-1)) + self.evidence(evidence)
+        size = jnp.log(jnp.maximum(read.keep.sum(), 1)) / 4
+        present = jnp.square(read.classes).sum(axis=0) > 0
+        label = self.label(jnp.concatenate([read.shares, present.astype(size.dtype), size[None]]))
+        label = label[None] + self.answers(answers.swapaxes(0, 1).reshape(len(cells), -1))
+        return jnp.concatenate([cells, label[:, None]], axis=1), evidence
 
 
 class _Layer(nn.Module):
@@ -234,8 +227,11 @@ def table_network(*, num_ways: int = 10, width: int = 48, num_layers: int = 3, n
     set alone: other queries change nothing. No token has a place, so that the order of columns and of rows is nothing.
 
     What a short training need not find out is told to the tokens: to a cell, which classes the support rows have whose
-    cells in its column are like it (a row itself left out); to what is asked, three ridge regressions' answers with
-    learned penalties, of the support rows the answers with each left out. The logits begin as the sum of the three.
+    cells in its column are like it (a row itself left out); to what is asked, the answers of five ridge regressions,
+    linear, Gaussian, additive and of a forest of random splits; of the support rows the answers with each left out.
+    From the tokens of a column comes its weight in four more, with penalties that are found likewise. The logits are a
+    sum of all nine, each as much as it tells of rows left out and as the query's token lets it, of what support rows
+    with like tokens are, and of the token's own. They begin as the sum of the nine.
 
     Args:
       num_ways: the most classes.

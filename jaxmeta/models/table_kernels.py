@@ -1,0 +1,146 @@
+"""How alike the rows of a table are, column by column, and ridge regressions of classes on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmeta import inner
+from jaxmeta.types import Array
+
+CATEGORY = 2
+_LIMIT = 4.0  # deviations beyond which numbers are bent
+
+
+class Units(NamedTuple):
+    """The units of a support set, by which all rows are measured."""
+
+    mean: Array
+    """[d]"""
+    scale: Array
+    """[d] one over the deviation; 0 for a constant."""
+    kinds: Array
+    """[d] what each column holds, 0: nothing."""
+
+
+class Rows(NamedTuple):
+    """Rows of a table in the units of the support set."""
+
+    numbers: Array
+    """[n, d] deviations from the mean, 0 where there is none or a category."""
+    codes: Array
+    """[n, d] the categories' own numbers."""
+    there: Array
+    """[n, d] 0 or 1."""
+    ranks: Array
+    """[n, d] the share of the support set's numbers that are smaller, a half where there is none."""
+
+
+class Pairs(NamedTuple):
+    """How alike rows are to the support set's, column by column, [m, n, d]."""
+
+    products: Array
+    """Of numbers; a category is a number for each of its values, less what it is on average."""
+    near: Array
+    """From 0, or missing, to 1."""
+    squares: Array
+    """Squared distances."""
+    steps: Array
+    """Differences of ranks, from 0 to 1."""
+
+
+class Fit(NamedTuple):
+    """Ridge regressions of the classes."""
+
+    weights: Array
+    """[k, n, num_ways]"""
+    left_out: Array
+    """[k, n, num_ways] what each row would have been told had it been left out."""
+
+
+def units(cells: Array, keep: Array) -> Units:
+    """Of cells [n, d, 3] as `tasks.cells` makes them; rows that are not to `keep` [n] are 0."""
+    there = cells[..., 1] * keep[:, None]
+    count = jnp.maximum(there.sum(axis=0), 1)
+    mean = (cells[..., 0] * there).sum(axis=0) / count
+    variance = (jnp.square(cells[..., 0] - mean[None]) * there).sum(axis=0) / count
+    # By comparison, since rounding gives a constant a small variance.
+    low = jnp.where(there > 0, cells[..., 0], jnp.inf).min(axis=0)
+    constant = jnp.where(there > 0, cells[..., 0], -jnp.inf).max(axis=0) <= low
+    scale = jnp.where(constant, 0, jax.lax.rsqrt(jnp.where(constant, 1, variance)))
+    return Units(mean, scale, cells[..., 2].max(axis=0))
+
+
+def known_rows(own: Units, cells: Array, keep: Array) -> Rows:
+    """The support set's rows; of those that are not to `keep` [n] nothing is there."""
+    plain = _rows(own, cells)
+    plain = plain._replace(there=plain.there * keep[:, None])
+    return plain._replace(ranks=_ranks(plain, plain))
+
+
+def rows(own: Units, cells: Array, known: Rows) -> Rows:
+    """Any rows [m, d, 3]."""
+    plain = _rows(own, cells)
+    return plain._replace(ranks=_ranks(plain, known))
+
+
+def _rows(own: Units, cells: Array) -> Rows:
+    there = cells[..., 1]
+    numbers = (cells[..., 0] - own.mean[None]) * own.scale[None] * there * (own.kinds != CATEGORY)[None]
+    return Rows(_LIMIT * jnp.tanh(numbers / _LIMIT), cells[..., 0], there, there)
+
+
+def _ranks(rows: Rows, known: Rows) -> Array:
+    numbers, others = rows.numbers[:, None], known.numbers[None]
+    below = ((numbers > others) + (numbers == others) / 2) * known.there[None]
+    ranks = below.sum(axis=1) / jnp.maximum(known.there.sum(axis=0), 1)[None]
+    return jnp.where(rows.there > 0, ranks, 0.5)
+
+
+def pairs(own: Units, rows: Rows, known: Rows, log_width: Array) -> Pairs:
+    """Compares rows with the support set's; `log_width` is that of what is near, in deviations."""
+    is_category = (own.kinds == CATEGORY)[None, None]
+    here, there = rows.there[:, None], known.there[None]
+    same = lambda rows: (rows.codes[:, None] == known.codes[None]) * rows.there[:, None] * there  # noqa: E731
+    alike, count = same(rows), jnp.maximum(known.there.sum(axis=0), 1)
+    shares, others = alike.sum(axis=1) / count[None], same(known).sum(axis=1) / count[None]
+    level = (others * known.there).sum(axis=0) / count
+    centred = alike - shares[:, None] * there - here * others[None] + here * there * level[None, None]
+    numbers, against = rows.numbers[:, None], known.numbers[None]
+    # A missing category is a vector of zeros: it is a distance, so that no kernel has negative eigenvalues.
+    squares = jnp.where(is_category, here + there - 2 * alike, jnp.square(numbers - against))
+    near = jnp.where(is_category, alike, jnp.exp(-jnp.exp(-2 * log_width) * squares / 2) * here * there)
+    steps = jnp.where(is_category, squares / 2, jnp.abs(rows.ranks[:, None] - known.ranks[None]))
+    # What standardised columns of 0 and 1, one a category, would have for a product if two were equally frequent.
+    return Pairs(jnp.where(is_category, 2 * centred, numbers * against), near, squares, steps)
+
+
+def kernels(names: Sequence[str], pairs: Pairs, weights: Array, log_reach: Array, log_depth: Array) -> Array:
+    """The kernels of these names, [k, m, n], whose columns weigh `weights` [k, d]."""
+    made = {
+        "linear": lambda own: pairs.products @ own,
+        "gaussian": lambda own: jnp.exp(-jnp.exp(log_reach) * (pairs.squares @ own)),
+        "additive": lambda own: pairs.near @ own,
+        # What infinitely many trees of random splits agree on (Balog et al., The Mondrian Kernel, 2016).
+        "forest": lambda own: jnp.exp(-jnp.exp(log_depth) * (pairs.steps @ own)),
+    }
+    return jnp.stack([made[name](own) for name, own in zip(names, weights, strict=True)])
+
+
+def fit(kernels: Array, classes: Array, keep: Array, log_penalties: Array) -> Fit:
+    """Regressions of `classes` [n, num_ways] on kernels [k, n, n]; rows that are not to `keep` [n] weigh nothing."""
+    both = (keep[:, None] * keep[None])[None]
+    inverses = inner.regularized_inverse((kernels + kernels.swapaxes(1, 2)) / 2 * both, jnp.exp(log_penalties))
+    weights = inverses @ classes
+    own = jnp.diagonal(inverses, axis1=1, axis2=2)[..., None]
+    return Fit(weights, (classes[None] - weights / own) * keep[None, :, None])
+
+
+def agreement(left_out: Array, classes: Array) -> Array:
+    """[k], from -1 to 1: the cosine of what was foretold [k, n, num_ways] and what is [n, num_ways]."""
+    both = (left_out * classes[None]).sum(axis=(1, 2))
+    size = jnp.square(left_out).sum(axis=(1, 2)) * jnp.square(classes).sum()
+    return both * jax.lax.rsqrt(size + 1e-12)

@@ -1,0 +1,64 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmeta.models import table_kernels
+
+NAMES = ("linear", "gaussian", "additive", "forest")
+
+
+@pytest.fixture(autouse=True)
+def double():
+    with jax.enable_x64(True):
+        yield
+
+
+@functools.cache
+def cells() -> np.ndarray:
+    """Numbers, categories and missing cells."""
+    generator = np.random.default_rng(0)
+    drawn = np.stack([generator.normal(size=(12, 5)), np.ones((12, 5)), np.ones((12, 5))], axis=-1)
+    drawn[:, 3:, 0], drawn[:, 3:, 2] = generator.integers(3, size=(12, 2)), table_kernels.CATEGORY
+    drawn[1, 0, :2] = drawn[2, 1, :2] = drawn[3, 3, :2] = 0
+    return drawn
+
+
+def gram(given, keep=None) -> np.ndarray:
+    given, keep = jnp.asarray(given), jnp.ones(len(given)) if keep is None else keep
+    own = table_kernels.units(given * keep[:, None, None], keep)
+    known = table_kernels.known_rows(own, given, keep)
+    pairs = table_kernels.pairs(own, known, known, jnp.log(0.5))
+    weights = jnp.broadcast_to((own.kinds > 0) / (own.kinds > 0).sum(), (len(NAMES), len(own.kinds)))
+    return np.asarray(table_kernels.kernels(NAMES, pairs, weights, jnp.zeros(()), jnp.array(1.5)))
+
+
+def test_no_kernel_has_a_negative_eigenvalue():
+    assert np.linalg.eigvalsh(gram(cells())).min() > -1e-9
+
+
+def test_a_forest_knows_ranks_alone():
+    bent = cells().copy()
+    is_number = (bent[..., 2] == 1) & (bent[..., 1] > 0)
+    bent[..., 0] = np.where(is_number, np.exp(np.arctan(bent[..., 0])), bent[..., 0])
+    before, after = gram(cells()), gram(bent)
+    np.testing.assert_allclose(after[3], before[3], atol=1e-12)
+    assert np.abs(after[0] - before[0]).max() > 1e-3
+
+
+def test_what_a_row_is_told_when_left_out_is_what_a_fit_without_it_tells():
+    found, rows = gram(cells()), len(cells())
+    classes = np.where(np.arange(rows)[:, None] % 3 == 0, [[0.5, -0.5]], [[-0.5, 0.5]])
+    penalties = np.array([3.0, 1.0, 0.5, 2.0])
+    fit = table_kernels.fit(jnp.asarray(found), jnp.asarray(classes), jnp.ones(rows), jnp.log(penalties))
+    others = np.arange(rows) != 5
+    for kernel, penalty, told in zip(found, penalties, np.asarray(fit.left_out), strict=True):
+        rest = kernel[np.ix_(others, others)] + penalty * np.eye(rows - 1)
+        np.testing.assert_allclose(told[5], kernel[5, others] @ np.linalg.solve(rest, classes[others]), atol=1e-9)
+
+
+def test_rows_of_padding_weigh_nothing():
+    keep = (jnp.arange(len(cells())) < 8).astype(float)
+    np.testing.assert_allclose(gram(cells(), keep)[:, :8, :8], gram(cells()[:8]), atol=1e-12)
