@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import optax
 from jaxmeta import checks, tree
 from jaxmeta.inner.gradient import InnerLoss, nested
 from jaxmeta.inner.loop import Select, Solve, Trace, select_first, transformation, unroll
+from jaxmeta.inner.once import once
 from jaxmeta.inner.scan import Body, Scan
 from jaxmeta.types import Array, Metrics, PyTree, scored
 
@@ -60,9 +62,11 @@ def implicit(
     """
     options = {"regularization": regularization, "num_cg_steps": num_cg_steps}
     options |= {"tolerance": tolerance, "cg_tolerance": cg_tolerance, "scan": scan, "select": select}
-    problem = _problem(loss, optimizer, num_steps, **options)
+    pose = _posed(loss, optimizer, num_steps, **options)
 
     def solve(params: PyTree, data: PyTree, key: Array) -> tuple[PyTree, Trace]:
+        problem, data = pose(params, data, key)
+
         def stationary(solution: PyTree) -> PyTree:
             return problem.stationary(solution, params, data, key)
 
@@ -101,9 +105,10 @@ def implicit_loss(
     References:
       Rajeswaran et al., 2019, Algorithm 2.
     """
-    problem = _problem(loss, optimizer, num_steps, **options)
+    pose = _posed(loss, optimizer, num_steps, **options)
 
     def value(params: PyTree, data: PyTree, outer_data: PyTree, key: Array, outer_key: Array) -> tuple[Array, Metrics]:
+        problem, data = pose(params, data, key)
         fixed = jax.lax.stop_gradient((params, data))  # no step is differentiated
         solution, trace = problem.minimum(*fixed, key)
         slope = jax.grad(lambda point: outer(point, jax.lax.stop_gradient(outer_data), outer_key)[0])(solution)
@@ -136,6 +141,21 @@ class _Problem(NamedTuple):
     """(product with the Hessian, vector) -> (what the product maps to it, relative residual)"""
 
 
+def _posed(
+    loss: InnerLoss, optimizer: optax.GradientTransformation, num_steps: int, **options: Any
+) -> Callable[[PyTree, PyTree, Array], tuple[_Problem, PyTree]]:
+    """(params, data, key) -> the problem and its data: what does without the params is computed once."""
+    checked = lambda *given: scored("criterion", loss(*given))  # noqa: E731
+    problem_of = functools.partial(_problem, optimizer=optimizer, num_steps=num_steps, **options)
+    problem_of(checked)  # numbers are checked before anything is computed
+
+    def pose(params: PyTree, data: PyTree, key: Array) -> tuple[_Problem, PyTree]:
+        own, data = once(checked, params, data, key, options.get("select"))
+        return problem_of(own), data
+
+    return pose
+
+
 def _problem(
     loss: InnerLoss,
     optimizer: optax.GradientTransformation,
@@ -158,7 +178,7 @@ def _problem(
 
     def held(params: PyTree, data: tuple[PyTree, PyTree], key: Array) -> tuple[Array, Metrics]:
         data, anchor = data
-        value, metrics = scored("criterion", loss(params, data, key))
+        value, metrics = loss(params, data, key)
         gaps = jax.tree.map(lambda a, b: jnp.square(a - b).sum(), params, anchor)
         return value + regularization / 2 * jax.tree.reduce(jnp.add, gaps), metrics
 

@@ -12,6 +12,7 @@ import optax
 from jaxmeta import checks, tree
 from jaxmeta.inner.gradient import Gradient, InnerLoss, mixed_mode
 from jaxmeta.inner.guards import differentiable, start, updated
+from jaxmeta.inner.once import once
 from jaxmeta.inner.scan import Scan
 from jaxmeta.types import Array, Metrics, PyTree, scored
 
@@ -47,7 +48,8 @@ def unroll(
 ) -> Solve:
     """Makes the solver that takes `num_steps` optimiser steps from given params.
 
-    The result is differentiable with respect to params and data, exactly, through the optimiser's own arithmetic.
+    The result is differentiable with respect to params and data, exactly, through the optimiser's own arithmetic. What
+    the loss computes of the data without the params, such as the features under a head, is computed once for all steps.
 
     Args:
       loss: (params, data, key) -> (scalar, metrics). Data is any pytree: the support set, slow weights, the
@@ -81,9 +83,12 @@ def unroll(
     """
     num_steps = checks.integer("unroll: num_steps", num_steps, 0)
     optimizer = transformation("unroll: optimizer", optimizer)
-    value_and_gradient = gradient(lambda *given: scored("criterion", loss(*given)))
+    checked = lambda *given: scored("criterion", loss(*given))  # noqa: E731
 
     def solve(params: PyTree, data: PyTree, key: Array) -> tuple[PyTree, Trace]:
+        own, data = once(checked, params, data, key, select)
+        value_and_gradient = gradient(own)
+
         def step(carry: tuple[PyTree, PyTree], index: Array) -> tuple[tuple[PyTree, PyTree], Trace]:
             params, state = carry
             select_key, loss_key = jax.random.split(jax.random.fold_in(key, index))
