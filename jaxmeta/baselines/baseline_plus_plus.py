@@ -23,7 +23,7 @@ def baseline_plus_plus(
     scale: float = 10.0,
     outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
-    scan: inner.Scan = jax.lax.scan,
+    scan: inner.Scan = inner.adaptive_scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """Pre-trains with a cosine head, then trains a new cosine head on frozen embeddings of the support set.

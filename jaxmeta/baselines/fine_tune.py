@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import optax
 
 from jaxmeta import checks, inner
@@ -51,7 +50,7 @@ def fine_tune(
     num_steps: int,
     outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
-    scan: inner.Scan = jax.lax.scan,
+    scan: inner.Scan = inner.adaptive_scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """Pre-trains on all source classes, then trains everything and a new linear head on the support set.
@@ -124,7 +123,7 @@ def linear_probe(
     num_steps: int,
     outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
-    scan: inner.Scan = jax.lax.scan,
+    scan: inner.Scan = inner.adaptive_scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """Pre-trains on all source classes, then trains a new linear head on frozen embeddings of the support set.

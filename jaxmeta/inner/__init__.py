@@ -5,7 +5,7 @@ from jaxmeta.inner.descent import descent
 from jaxmeta.inner.gradient import Gradient, InnerLoss, check_gradient, first_order, mixed_mode, nested
 from jaxmeta.inner.implicit import implicit, implicit_loss
 from jaxmeta.inner.loop import Select, Trace, minibatch, select_first, unroll
-from jaxmeta.inner.scan import Scan, checkpointed_scan
+from jaxmeta.inner.scan import Scan, adaptive_scan, checkpointed_scan
 from jaxmeta.inner.steering import Steered, steer, steered
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Select",
     "Steered",
     "Trace",
+    "adaptive_scan",
     "check_gradient",
     "checkpointed_scan",
     "descent",

@@ -13,7 +13,7 @@ from jaxmeta import checks, tree
 from jaxmeta.inner.gradient import Gradient, InnerLoss, mixed_mode
 from jaxmeta.inner.guards import differentiable, start, updated
 from jaxmeta.inner.once import once
-from jaxmeta.inner.scan import Scan
+from jaxmeta.inner.scan import Scan, adaptive_scan
 from jaxmeta.types import Array, Metrics, PyTree, scored
 
 
@@ -42,7 +42,7 @@ def unroll(
     num_steps: int,
     *,
     gradient: Gradient = mixed_mode,
-    scan: Scan = jax.lax.scan,
+    scan: Scan = adaptive_scan,
     select: Select | None = None,
     observe: Callable[[PyTree], PyTree] | None = None,
 ) -> Solve:

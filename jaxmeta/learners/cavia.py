@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -32,7 +31,7 @@ def cavia(
     condition: Callable[[PyTree, Array], PyTree] = models.concatenate,
     outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
-    scan: inner.Scan = jax.lax.scan,
+    scan: inner.Scan = inner.adaptive_scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML on a few inputs of the network, the context parameters; the network itself is the same for all tasks.

@@ -29,7 +29,7 @@ def e_maml(
     exploration: float = 1.0,
     outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
-    scan: inner.Scan = jax.lax.scan,
+    scan: inner.Scan = inner.adaptive_scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML with the gradient that goes through what is sampled for adaptation, which MAML's leaves out.

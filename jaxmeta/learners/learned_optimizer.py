@@ -29,7 +29,7 @@ def learned_optimizer(
     num_steps: int,
     outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
-    scan: inner.Scan = jax.lax.scan,
+    scan: inner.Scan = inner.adaptive_scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """Learns the update itself, together with the initialisation that it starts from.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import optax
 
 from jaxmeta import inner
@@ -18,7 +17,7 @@ def maml(
     num_steps: int,
     outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
-    scan: inner.Scan = jax.lax.scan,
+    scan: inner.Scan = inner.adaptive_scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """Learns an initialisation from which a few gradient steps solve a task, with the exact second order.
@@ -33,7 +32,8 @@ def maml(
       num_steps: inner steps; for more of them in test, build a second learner over the same meta_params.
       outer_criterion: the loss on the query set, if another.
       gradient: how the inner gradient is differentiated.
-      scan: what runs the inner steps; `inner.checkpointed_scan` keeps memory low where they are many.
+      scan: what runs the inner steps, by default as their number wants it: more than `inner.scan.FEW` are computed once
+        more in the backward pass, so that memory stays low; `jax.lax.scan` keeps what all of them need.
       select: (support, key, step) -> the support set of that step, such as `inner.minibatch(5)`; None: all of it.
 
     Returns:
@@ -64,7 +64,7 @@ def fomaml(
     *,
     num_steps: int,
     outer_criterion: Criterion | None = None,
-    scan: inner.Scan = jax.lax.scan,
+    scan: inner.Scan = inner.adaptive_scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML that ignores how the inner gradient depends on meta_params.

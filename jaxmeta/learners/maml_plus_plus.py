@@ -42,7 +42,7 @@ def maml_plus_plus(
     step_weights: Array | None = None,
     outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
-    scan: inner.Scan = jax.lax.scan,
+    scan: inner.Scan = inner.adaptive_scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML with a learned rate per layer and step, trained on the query loss after every step.

@@ -30,7 +30,7 @@ def meta_sgd(
     initial_learning_rate: float,
     outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
-    scan: inner.Scan = jax.lax.scan,
+    scan: inner.Scan = inner.adaptive_scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML that also learns the inner learning rate of every single parameter.

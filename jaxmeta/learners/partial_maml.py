@@ -23,7 +23,7 @@ def partial_maml(
     adapts: Callable[[str], bool] | PyTree,
     outer_criterion: Criterion | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
-    scan: inner.Scan = jax.lax.scan,
+    scan: inner.Scan = inner.adaptive_scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML whose inner steps change some leaves of the params; the others are slow, shared by all tasks.

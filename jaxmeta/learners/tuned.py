@@ -42,7 +42,7 @@ def tuned(
     read: MetaLearner | None = None,
     augment: Callable[[Array, Batch], Batch] | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
-    scan: inner.Scan = jax.lax.scan,
+    scan: inner.Scan = inner.adaptive_scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """Trains a learner's meta_params on each support set, as support and as queries at once, then adapts it.

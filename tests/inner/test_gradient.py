@@ -9,7 +9,7 @@ import pytest
 import registry
 from proofs import KEY, double, episode, network
 
-from jaxmeta import criteria, inner, learners, models, tasks, tree
+from jaxmeta import criteria, inner, learners, memory, models, tasks, tree
 from jaxmeta.types import Batch, Episode
 
 
@@ -204,8 +204,13 @@ def test_convolutions_pooling_and_norms_have_true_rules():
     assert inner.check_gradient(loss, params, support, KEY) < 1e-12
 
 
-@pytest.mark.parametrize("length", [0, 1, 5, 9])
-def test_checkpointed_scan_is_a_scan(length):
+@pytest.mark.parametrize("scan", [inner.checkpointed_scan, inner.adaptive_scan, "off the CPU"])
+@pytest.mark.parametrize("length", [0, 1, 5, 11, 12])
+def test_what_runs_the_steps_is_a_scan(scan, length, monkeypatch):
+    if scan == "off the CPU":
+        monkeypatch.setattr(memory, "on_cpu", lambda: False)
+        scan = inner.adaptive_scan
+
     def body(carry, x):
         carry = jnp.sin(carry * x["a"]) + x["b"][0]
         return carry, {"carry": carry, "twice": jnp.stack([carry, carry])}
@@ -220,10 +225,16 @@ def test_checkpointed_scan_is_a_scan(length):
 
         return jax.grad(total, (0, 1), has_aux=True)(1.0, xs)
 
-    for found, expected in zip(
-        *(jax.tree.leaves(results(s)) for s in (inner.checkpointed_scan, jax.lax.scan)), strict=True
-    ):
+    for found, expected in zip(*(jax.tree.leaves(results(s)) for s in (scan, jax.lax.scan)), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_few_steps_are_the_program_that_they_were():
+    body, xs = lambda carry, x: (jnp.sin(carry * x), carry), jnp.arange(5.0)
+    ours, plain = (
+        jax.make_jaxpr(lambda xs, scan=scan: scan(body, 1.0, xs))(xs) for scan in (inner.adaptive_scan, jax.lax.scan)
+    )
+    assert str(ours) == str(plain)
 
 
 def test_memory_by_steps():
@@ -236,4 +247,48 @@ def test_memory_by_steps():
         compiled = jax.jit(jax.grad(learner.loss, has_aux=True)).lower(params, task, KEY).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
-    assert temporary(49, scan=inner.checkpointed_scan) < 0.5 * temporary(49)
+    assert temporary(49) < 0.5 * temporary(49, scan=jax.lax.scan)
+
+
+@pytest.mark.long
+def test_memory_hardly_grows_with_steps_unasked():
+    with jax.enable_x64(False):
+        model, task = (
+            models.conv4((28, 28, 1), 5),
+            jax.eval_shape(tasks.strokes(num_ways=5, num_shots=1, num_queries=15), KEY),
+        )
+
+        def temporary(num_steps):
+            learner = learners.maml(model, criteria.cross_entropy, optax.sgd(0.4), num_steps=num_steps)
+            params = jax.eval_shape(learner.init, KEY)
+            compiled = jax.jit(jax.grad(learner.loss, has_aux=True)).lower(params, task, KEY).compile()
+            return compiled.memory_analysis().temp_size_in_bytes
+
+        one = temporary(1)
+        assert max(temporary(10), temporary(11), temporary(50)) < 1.2 * one
+
+
+def batched_matmuls(program):
+    """How many matmuls a program has whose both factors differ from task to task."""
+    own = [each for each in program.eqns if each.primitive.name == "dot_general"]
+    inside = [batched_matmuls(each) for eqn in program.eqns for each in jax.extend.core.jaxprs_in_params(eqn.params)]
+    return sum(bool(each.params["dimension_numbers"][1][0]) for each in own) + sum(inside)
+
+
+@pytest.mark.parametrize("num_steps", [1, 3])
+@pytest.mark.product(num_steps=(1,))
+def test_the_first_step_of_tasks_side_by_side_shares_its_params(num_steps, monkeypatch):
+    monkeypatch.setattr(memory, "on_cpu", lambda: False)
+    episodes = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf[::-1]]), episode())
+    params = network().init(KEY)
+
+    def gradient(**options):
+        learner = learners.maml(network(), criteria.cross_entropy, optax.sgd(0.1), num_steps=num_steps, **options)
+        loss = lambda params: jax.vmap(lambda task: learner.loss(params, task, KEY)[0])(episodes).mean()  # noqa: E731
+        return jax.grad(loss)
+
+    ours, scanned = gradient(), gradient(scan=jax.lax.scan)
+    if num_steps == 1:
+        assert batched_matmuls(jax.make_jaxpr(ours)(params)) < batched_matmuls(jax.make_jaxpr(scanned)(params))
+    found, expected = jax.jit(lambda params: (ours(params), scanned(params)))(params)
+    assert gap(found, expected) < 1e-13
