@@ -14,7 +14,7 @@ from jaxmeta import checks, tree
 from jaxmeta.inner.gradient import InnerLoss, nested
 from jaxmeta.inner.loop import Select, Solve, Trace, select_first, transformation, unroll
 from jaxmeta.inner.once import once
-from jaxmeta.inner.scan import Body, Scan, adaptive_scan
+from jaxmeta.inner.scan import Body, Scan
 from jaxmeta.types import Array, Metrics, PyTree, scored
 
 
@@ -27,7 +27,7 @@ def implicit(
     num_cg_steps: int = 10,
     tolerance: float = 0.0,
     cg_tolerance: float = 1e-5,
-    scan: Scan = adaptive_scan,
+    scan: Scan = jax.lax.scan,
     select: Select | None = None,
 ) -> Solve:
     """Makes a solver like `unroll`'s whose gradient does not look at the steps that were taken.
@@ -165,7 +165,7 @@ def _problem(
     num_cg_steps: int = 10,
     tolerance: float = 0.0,
     cg_tolerance: float = 1e-5,
-    scan: Scan = adaptive_scan,
+    scan: Scan = jax.lax.scan,
     select: Select | None = None,
 ) -> _Problem:
     if not 0 < regularization < float("inf"):

@@ -23,7 +23,7 @@ def imaml(
     tolerance: float = 0.0,
     cg_tolerance: float = 1e-5,
     outer_criterion: Criterion | None = None,
-    scan: inner.Scan = inner.adaptive_scan,
+    scan: inner.Scan = jax.lax.scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML whose meta-gradient comes from the minimum that the inner steps find, not from the steps.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import optax
 
 from jaxmeta import inner
@@ -64,7 +65,7 @@ def fomaml(
     *,
     num_steps: int,
     outer_criterion: Criterion | None = None,
-    scan: inner.Scan = inner.adaptive_scan,
+    scan: inner.Scan = jax.lax.scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """MAML that ignores how the inner gradient depends on meta_params.
@@ -76,7 +77,8 @@ def fomaml(
       criterion: the loss on the support set, and on the query set unless `outer_criterion` is given.
       inner_optimizer: any Optax transformation.
       num_steps: inner steps.
-      outer_criterion, scan, select: as in `maml`; there is no gradient=, which is `inner.first_order` here.
+      outer_criterion, scan, select: as in `maml`; there is no gradient=, which is `inner.first_order` here, and of the
+        steps of `jax.lax.scan` nothing is kept.
 
     Returns:
       A MetaLearner whose adapted is `Adapted(params, context)`.

@@ -19,7 +19,7 @@ def reptile(
     num_steps: int,
     batch_size: int | None = None,
     gradient: inner.Gradient = inner.mixed_mode,
-    scan: inner.Scan = inner.adaptive_scan,
+    scan: inner.Scan = jax.lax.scan,
     select: inner.Select | None = None,
 ) -> MetaLearner:
     """Learns an initialisation by moving it towards what training on a task makes of it.
