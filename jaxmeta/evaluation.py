@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from jaxmeta import labels, meshes, tree
+from jaxmeta.models import forms
 from jaxmeta.training import chunk_that_fits, default_chunk, map_chunks
 from jaxmeta.types import Array, Criterion, Episode, MetaLearner, PyTree, adapted_predictor, scored
 
@@ -83,7 +84,7 @@ def evaluate(
         tasks_per_chunk = (
             _default(episodes, mesh) if traced else _fitting(static, mesh, structure, *map(_shape, leaves))
         )
-    return _evaluate(*static, tasks_per_chunk, mesh, *given)
+    return forms.falling_back(lambda: _evaluate(*static, tasks_per_chunk, mesh, *given))
 
 
 Outcome = Callable[[MetaLearner, Criterion | None, PyTree, Episode, Array], tuple[PyTree, Mapping[str, Array]]]

@@ -16,6 +16,7 @@ import optax
 from jaxmeta import checks, memory, meshes, tasks, tree
 from jaxmeta.inner.guards import updated
 from jaxmeta.inner.loop import transformation
+from jaxmeta.models import forms
 from jaxmeta.types import Array, MetaLearner, Metrics, PyTree, scored
 
 
@@ -128,11 +129,14 @@ def default_chunk(episodes: PyTree) -> int:
     """The number of tasks computed side by side that is fastest on this backend.
 
     On CPU pictures go one task after the other, since the working set then stays in cache; small tasks, whose time is
-    the overhead of operations, go together, and so does everything on an accelerator.
+    the overhead of operations, go together, and so does everything on an accelerator, unless `forms.choice` measured
+    that convolutions are faster one task after the other.
     """
-    num_tasks = tree.leading_axis(episodes)
-    per_task = sum(leaf.size for leaf in jax.tree.leaves(episodes)) / num_tasks
-    return num_tasks if not memory.on_cpu() or per_task < 2_000 else 1
+    num_tasks, leaves = tree.leading_axis(episodes), jax.tree.leaves(episodes)
+    if sum(leaf.size for leaf in leaves) / num_tasks < 2_000:
+        return num_tasks
+    are_pictures = any(leaf.ndim == 5 for leaf in leaves)
+    return 1 if memory.on_cpu() or (are_pictures and forms.choice().in_turn) else num_tasks
 
 
 def fitting_chunk(
@@ -192,7 +196,8 @@ def chunk_that_fits(
     most = meshes.smallest(memory.available() if available is None else available, mesh)
     # Off the CPU the default is everything at once, whose program may be too large even to be compiled.
     first = default if memory.on_cpu() else 1
-    return memory.largest(what, lambda size: memory.needs(lower(size), mesh), sizes, most, first)
+    need = lambda size: forms.falling_back(lambda: memory.needs(lower(size), mesh))  # noqa: E731
+    return memory.largest(what, need, sizes, most, first)
 
 
 def fastest_chunk(

@@ -9,40 +9,49 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import checks
+from jaxmeta import checks, memory
+from jaxmeta.models import forms
 from jaxmeta.types import Array
 
 
-def convolve(x: Array, kernel: Array, *, stride: int = 1) -> Array:
+def convolve(x: Array, kernel: Array, *, stride: int = 1, form: str = "automatic") -> Array:
     """A two-dimensional convolution with padding "SAME".
 
-    On CPU it is patches times a matrix: vmapped over weights it stays a batched matmul, where the plain form becomes
-    a grouped convolution that is 8 to 20 times slower. The choice is made when the program is lowered.
+    Vmapped over weights, patches times a matrix stay a batched matmul, where XLA's own convolution becomes a grouped
+    one: 8 to 20 times slower on CPU, and elsewhere as it may be.
 
     Args:
       x: [n, height, width, channels].
       kernel: [k, k, channels, features].
       stride: step in both directions.
+      form: "plain", "patches", or "automatic": patches on a CPU, elsewhere what `forms.choice` measures and keeps. The
+        choice is made when the program is lowered.
 
     Returns:
       [n, ceil(height / stride), ceil(width / stride), features].
     """
-
     dtype = jnp.result_type(x, kernel)
     x, kernel = x.astype(dtype), kernel.astype(dtype)
+    if form != "automatic":
+        checks.choice("convolve: form", form, tuple(_CONVOLUTIONS))
+        return _CONVOLUTIONS[form](x, kernel, stride)
+    elsewhere = "plain" if memory.on_cpu() else forms.choice().form
+    ours, theirs = (functools.partial(_CONVOLUTIONS[each], stride=stride) for each in ("patches", elsewhere))
+    return jax.lax.platform_dependent(x, kernel, cpu=ours, default=theirs)
 
-    def plain(x: Array, kernel: Array) -> Array:
-        return jax.lax.conv_general_dilated(
-            x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
 
-    def patches(x: Array, kernel: Array) -> Array:
-        found, features = _patches(x, kernel.shape[0], stride), kernel.shape[-1]
-        # As a matmul of two axes: XLA copies and transposes the gradients of one with more.
-        flat = found.reshape(math.prod(found.shape[:-1]), found.shape[-1]) @ kernel.reshape(-1, features)
-        return flat.reshape(*found.shape[:-1], features)
+def _plain(x: Array, kernel: Array, stride: int) -> Array:
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
-    return jax.lax.platform_dependent(x, kernel, cpu=patches, default=plain)
+
+def _by_patches(x: Array, kernel: Array, stride: int) -> Array:
+    found, features = _patches(x, kernel.shape[0], stride), kernel.shape[-1]
+    # As a matmul of two axes: XLA copies and transposes the gradients of one with more.
+    flat = found.reshape(math.prod(found.shape[:-1]), found.shape[-1]) @ kernel.reshape(-1, features)
+    return flat.reshape(*found.shape[:-1], features)
+
+
+_CONVOLUTIONS = dict(zip(forms.FORMS, (_plain, _by_patches), strict=True))
 
 
 def convolve_shared(x: Array, kernel: Array, *, stride: int = 1, padding: tuple[int, int] = (0, 0)) -> Array:
@@ -169,13 +178,15 @@ class Conv(nn.Module):
     size: int = 3
     stride: int = 1
     use_bias: bool = True
+    form: str = "automatic"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         if x.ndim != 4:
             checks.fail("convolution", "pictures [n, height, width, channels]", f"shape {x.shape}")
         shape = (self.size, self.size, x.shape[-1], self.features)
-        x = convolve(x, self.param("kernel", nn.initializers.lecun_normal(), shape, float), stride=self.stride)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, float)
+        x = convolve(x, kernel, stride=self.stride, form=self.form)
         if not self.use_bias:
             return x
         return x + self.param("bias", nn.initializers.zeros, (self.features,), float)[None, None, None]

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks
+from jaxmeta.models import forms
 from jaxmeta.models.adapters import linen_model
 from jaxmeta.models.conditioning import FiLM
 from jaxmeta.models.convolution import Conv, max_pool
@@ -37,11 +38,13 @@ def _block(
     features: int,
     norm: str,
     downsampling: str,
+    convolution: str,
     modulate: Callable[[Array], Array] = lambda x: x,
 ) -> Array:
     """Convolution, norm and ReLU, and what makes the map smaller ("stride", "max_pool" or "none")."""
     # A bias before a norm has no effect and no gradient.
-    x = Conv(features, stride=2 if downsampling == "stride" else 1, use_bias=norm == "none")(x)
+    stride = 2 if downsampling == "stride" else 1
+    x = Conv(features, stride=stride, use_bias=norm == "none", form=convolution)(x)
     x = nn.relu(modulate(Norm(norm)(x, mask)))
     return max_pool(x) if downsampling == "max_pool" else x
 
@@ -58,11 +61,12 @@ class Conv4(nn.Module):
     num_filters: int = 64
     norm: str = "batch"
     downsampling: str = "stride"
+    convolution: str = "automatic"
 
     @nn.compact
     def __call__(self, x: Array, mask: Array | None = None) -> Array:
         for _ in range(4):
-            x = _block(x, mask, self.num_filters, self.norm, self.downsampling)
+            x = _block(x, mask, self.num_filters, self.norm, self.downsampling, self.convolution)
         return x.reshape(x.shape[0], -1) if self.num_outputs is None else _head(x, self.num_outputs, self.downsampling)
 
 
@@ -72,11 +76,12 @@ class Conv4Maps(nn.Module):
     num_filters: int = 64
     norm: str = "batch"
     downsampling: str = "stride"
+    convolution: str = "automatic"
 
     @nn.compact
     def __call__(self, x: Array, mask: Array | None = None) -> Array:
         for downsampling in (self.downsampling, self.downsampling, "none", "none"):
-            x = _block(x, mask, self.num_filters, self.norm, downsampling)
+            x = _block(x, mask, self.num_filters, self.norm, downsampling, self.convolution)
         return x
 
 
@@ -87,13 +92,15 @@ class FiLMConv4(nn.Module):
     num_filters: int = 64
     norm: str = "batch"
     downsampling: str = "stride"
+    convolution: str = "automatic"
 
     @nn.compact
     def __call__(self, inputs: tuple[Array, Array], mask: Array | None = None) -> Array:
         x, vector = inputs
         for _ in range(4):
             film = FiLM()
-            x = _block(x, mask, self.num_filters, self.norm, self.downsampling, lambda x, film=film: film(x, vector))
+            modulate = lambda x, film=film: film(x, vector)  # noqa: E731
+            x = _block(x, mask, self.num_filters, self.norm, self.downsampling, self.convolution, modulate)
         return _head(x, self.num_outputs, self.downsampling)
 
 
@@ -104,11 +111,12 @@ class RelationModule(nn.Module):
     hidden: int = 8
     norm: str = "batch"
     downsampling: str = "stride"
+    convolution: str = "automatic"
 
     @nn.compact
     def __call__(self, x: Array, mask: Array | None = None) -> Array:
         for _ in range(2):
-            x = _block(x, mask, self.num_filters, self.norm, self.downsampling)
+            x = _block(x, mask, self.num_filters, self.norm, self.downsampling, self.convolution)
         x = nn.relu(nn.Dense(self.hidden, param_dtype=float)(x.reshape(x.shape[0], -1)))
         return nn.Dense(1, param_dtype=float)(x)
 
@@ -137,6 +145,7 @@ def conv4(
     num_filters: int = 64,
     norm: str = "batch",
     downsampling: str = "stride",
+    convolution: str = "automatic",
 ) -> Model:
     """The four-block convolutional network of the few-shot literature.
 
@@ -149,15 +158,15 @@ def conv4(
         on Omniglot) or "max_pool" (2x2 pooling, and the flat map before the head).
 
     Raises:
-      ValueError: for an unknown norm or downsampling, or pictures that are too small to be halved four times.
+      ValueError: for an unknown word, or pictures that are too small to be halved four times.
 
     References:
       Vinyals et al., Matching Networks, 2016, section 4.1; Finn et al., 2017, section 5.2.
     """
-    num_filters = _checked("conv4", input_shape, num_filters, norm, downsampling, halvings=4)
+    num_filters = _checked("conv4", input_shape, num_filters, norm, downsampling, convolution, halvings=4)
     if num_outputs is not None:
         num_outputs = checks.integer("conv4: num_outputs", num_outputs, 1)
-    module = Conv4(num_outputs, num_filters, norm, downsampling)
+    module = Conv4(num_outputs, num_filters, norm, downsampling, convolution)
     return linen_model(module, jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))
 
 
@@ -167,6 +176,7 @@ def conv4_maps(
     num_filters: int = 64,
     norm: str = "batch",
     downsampling: str = "stride",
+    convolution: str = "automatic",
 ) -> Model:
     """Relation Net's encoder: four blocks, the first two of which halve the picture, [n, ...] -> [n, h, w, channels].
 
@@ -175,15 +185,16 @@ def conv4_maps(
       num_filters: channels of every block, and of the maps.
       norm: one of "batch", "support", "task", "instance", "layer", "group", "none".
       downsampling: "stride" (convolutions of stride 2, the faster) or "max_pool" (2x2 pooling, as the paper has it).
+      convolution: the form of the convolutions, "automatic", "plain" or "patches", as in `convolve`.
 
     Raises:
-      ValueError: for an unknown norm or downsampling, or pictures that are too small to be halved twice.
+      ValueError: for an unknown word, or pictures that are too small to be halved twice.
 
     References:
       Sung et al., Learning to Compare: Relation Network for Few-Shot Learning, 2018, section 3.4.
     """
-    num_filters = _checked("conv4_maps", input_shape, num_filters, norm, downsampling, halvings=2)
-    module = Conv4Maps(num_filters, norm, downsampling)
+    num_filters = _checked("conv4_maps", input_shape, num_filters, norm, downsampling, convolution, halvings=2)
+    module = Conv4Maps(num_filters, norm, downsampling, convolution)
     return linen_model(module, jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))
 
 
@@ -194,6 +205,7 @@ def relation_module(
     hidden: int = 8,
     norm: str = "batch",
     downsampling: str = "stride",
+    convolution: str = "automatic",
 ) -> Model:
     """Relation Net's comparison of two maps that lie on each other in depth, [n, h, w, 2 * channels] -> [n, 1].
 
@@ -203,19 +215,20 @@ def relation_module(
       hidden: width of the dense layer before the score.
       norm: one of "batch", "support", "task", "instance", "layer", "group", "none".
       downsampling: "stride" (convolutions of stride 2, the faster) or "max_pool" (2x2 pooling, as the paper has it).
+      convolution: the form of the convolutions, "automatic", "plain" or "patches", as in `convolve`.
 
     Raises:
-      ValueError: for an unknown norm or downsampling, or maps that are too small to be halved twice.
+      ValueError: for an unknown word, or maps that are too small to be halved twice.
 
     References:
       Sung et al., Learning to Compare: Relation Network for Few-Shot Learning, 2018, section 3.4. The score is raw:
       its sigmoid is in `criteria.relation_score`.
     """
-    num_filters = _checked("relation_module", map_shape, num_filters, norm, downsampling, halvings=2)
+    num_filters = _checked("relation_module", map_shape, num_filters, norm, downsampling, convolution, halvings=2)
     hidden = checks.integer("relation_module: hidden", hidden, 1)
     height, width, channels = map_shape
     pairs = jax.ShapeDtypeStruct((1, height, width, 2 * channels), jnp.float32)
-    return linen_model(RelationModule(num_filters, hidden, norm, downsampling), pairs)
+    return linen_model(RelationModule(num_filters, hidden, norm, downsampling, convolution), pairs)
 
 
 def film_conv4(
@@ -226,6 +239,7 @@ def film_conv4(
     num_filters: int = 64,
     norm: str = "batch",
     downsampling: str = "stride",
+    convolution: str = "automatic",
 ) -> Model:
     """`conv4` for `cavia`: its inputs are (pictures, vectors [n, num_context_params]), as `beside` makes them.
 
@@ -239,25 +253,33 @@ def film_conv4(
       num_filters: channels of every block.
       norm: one of "batch", "support", "task", "instance", "layer", "group", "none".
       downsampling: "stride" or "max_pool", as in `conv4`.
+      convolution: the form of the convolutions, "automatic", "plain" or "patches", as in `convolve`.
 
     Raises:
-      ValueError: for an unknown norm or downsampling, or pictures that are too small to be halved four times.
+      ValueError: for an unknown word, or pictures that are too small to be halved four times.
 
     References:
       Zintgraf et al., Fast Context Adaptation via Meta-Learning, 2019, section 3.3.
     """
-    num_filters = _checked("film_conv4", input_shape, num_filters, norm, downsampling, halvings=4)
+    num_filters = _checked("film_conv4", input_shape, num_filters, norm, downsampling, convolution, halvings=4)
     num_outputs = checks.integer("film_conv4: num_outputs", num_outputs, 1)
     vectors = (1, checks.integer("film_conv4: num_context_params", num_context_params, 1))
     shapes = tuple(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((1, *input_shape), vectors))
-    return linen_model(FiLMConv4(num_outputs, num_filters, norm, downsampling), shapes)
+    return linen_model(FiLMConv4(num_outputs, num_filters, norm, downsampling, convolution), shapes)
 
 
 def _checked(
-    what: str, input_shape: tuple[int, int, int], num_filters: int, norm: str, downsampling: str, halvings: int
+    what: str,
+    input_shape: tuple[int, int, int],
+    num_filters: int,
+    norm: str,
+    downsampling: str,
+    convolution: str,
+    halvings: int,
 ) -> int:
     checks.choice(f"{what}: norm", norm, NORMS)
     checks.choice(f"{what}: downsampling", downsampling, ("stride", "max_pool"))
+    checks.choice(f"{what}: convolution", convolution, ("automatic", *forms.FORMS))
     least = 2**halvings
     if len(input_shape) != 3 or (downsampling == "max_pool" and min(input_shape[:2]) < least):
         expected = f"(height, width, channels), at least {least} x {least} with max_pool"

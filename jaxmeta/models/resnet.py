@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks
+from jaxmeta.models import forms
 from jaxmeta.models.adapters import linen_model
 from jaxmeta.models.convolution import Conv, max_pool
 from jaxmeta.models.normalization import NORMS, Norm
@@ -21,12 +22,14 @@ class ResNet12(nn.Module):
     num_outputs: int | None = None
     widths: Sequence[int] = (64, 160, 320, 640)
     norm: str = "batch"
+    convolution: str = "automatic"
 
     @nn.compact
     def __call__(self, x: Array, mask: Array | None = None) -> Array:
         def convolved(x: Array, width: int, size: int) -> Array:
             # A bias before a norm has no effect and no gradient.
-            return Norm(self.norm)(Conv(width, size=size, use_bias=self.norm == "none")(x), mask)
+            conv = Conv(width, size=size, use_bias=self.norm == "none", form=self.convolution)
+            return Norm(self.norm)(conv(x), mask)
 
         def activated(x: Array) -> Array:
             return nn.leaky_relu(x, 0.1)
@@ -45,6 +48,7 @@ def resnet12(
     *,
     widths: Sequence[int] = (64, 160, 320, 640),
     norm: str = "batch",
+    convolution: str = "automatic",
 ) -> Model:
     """ResNet-12: blocks of three 3x3 convolutions with a 1x1 shortcut, leaky ReLU of slope 0.1, 2x2 max-pooling.
 
@@ -56,15 +60,17 @@ def resnet12(
       num_outputs: size of the dense head; None for an encoder that returns features [n, widths[-1]].
       widths: channels of each block.
       norm: one of "batch", "support", "task", "instance", "layer", "group", "none".
+      convolution: the form of the convolutions, "automatic", "plain" or "patches", as in `convolve`.
 
     Raises:
-      ValueError: for an unknown norm, no widths, or pictures that are too small to be halved by every block.
+      ValueError: for an unknown word, no widths, or pictures that are too small to be halved by every block.
 
     References:
       Oreshkin et al., TADAM, 2018, section 3; Lee et al., Meta-Learning with Differentiable Convex Optimization, 2019,
       section 4.1.
     """
     checks.choice("resnet12: norm", norm, NORMS)
+    checks.choice("resnet12: convolution", convolution, ("automatic", *forms.FORMS))
     widths = tuple(checks.integer("resnet12: widths", width, 1) for width in widths)
     least = 2 ** len(widths)
     if not widths:
@@ -73,4 +79,5 @@ def resnet12(
         checks.fail("resnet12: input_shape", f"(height, width, channels), at least {least} x {least}", input_shape)
     if num_outputs is not None:
         num_outputs = checks.integer("resnet12: num_outputs", num_outputs, 1)
-    return linen_model(ResNet12(num_outputs, widths, norm), jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))
+    module = ResNet12(num_outputs, widths, norm, convolution)
+    return linen_model(module, jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import labels, meshes, tasks, training
+from jaxmeta import labels, memory, meshes, tasks, training
+from jaxmeta.models import forms
 from jaxmeta.runs import processes
 from jaxmeta.runs.events import DivergedError, Event, Fitted, Report, Scores, Stopped, silent
 from jaxmeta.runs.progress import LINE, Progress, Training
@@ -216,9 +217,14 @@ def _together(
     update = training.many_updates(trainer, num_tasks=num_tasks, num_updates=LINE, mesh=mesh)
     compiled = jax.jit(update if alone else training.side_by_side(update), donate_argnums=0, out_shardings=sharding)
     data = jax.device_put(tasks.as_pytree(sample), sharding)
+    is_compiled = memory.on_cpu()  # as far as the form of convolutions goes
 
     def run(states: list[training.MetaState], counts: list[int]) -> Any:
+        nonlocal is_compiled
         given = (states[0], data, keys[0], counts[0]) if alone else (states, data, keys, jnp.array(counts))
+        if not is_compiled:  # before the call, which gives the states away
+            forms.falling_back(lambda: compiled.lower(*given).compile())
+            is_compiled = True
         made, metrics = compiled(*given)
         metrics = jax.device_get(jax.block_until_ready(metrics))  # of all devices: `many_updates` says why
         if alone:
