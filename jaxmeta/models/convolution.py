@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -51,7 +52,7 @@ def _by_patches(x: Array, kernel: Array, stride: int) -> Array:
     return flat.reshape(*found.shape[:-1], features)
 
 
-_CONVOLUTIONS = dict(zip(forms.FORMS, (_plain, _by_patches), strict=True))
+_CONVOLUTIONS: dict[str, Callable[..., Array]] = dict(zip(forms.FORMS, (_plain, _by_patches), strict=True))
 
 
 def convolve_shared(x: Array, kernel: Array, *, stride: int = 1, padding: tuple[int, int] = (0, 0)) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 import time
@@ -14,7 +15,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-import jaxlib
 import numpy as np
 
 from jaxmeta import memory
@@ -151,7 +151,7 @@ def _kept(device_kind: str) -> Choice:
     """The choice from the user's cache, or measured and put there."""
     from jaxmeta.datasets import cache
 
-    key = json.dumps([FORMAT, device_kind, jax.__version__, jaxlib.__version__])
+    key = json.dumps([FORMAT, device_kind, *map(importlib.metadata.version, ("jax", "jaxlib"))])
     path = cache.folder() / f"convolutions-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # what cannot be read counts as none
         kept = json.loads(path.read_text())
