@@ -20,7 +20,7 @@ from meta_step import TOLERANCE, Side
 
 from jaxmeta import tables
 
-CASE, TURNS = Case("maml", "conv4", 5, 1, 5), 11
+CASE, TURNS = Case("maml", "conv4", 5, 1, 5), 1 if turns.IS_SMALL else 11
 
 
 def side_of(count: int) -> Side:

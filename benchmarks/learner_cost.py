@@ -24,6 +24,9 @@ LEARNERS = (
     "maml", "fomaml", "reptile", "meta_sgd", "anil", "boil", "maml_plus_plus", "imaml", "cavia", "learned_optimizer",
     "proto_maml", "protonet", "matching_net", "relation_net", "r2d2",
 )  # fmt: skip
+SIZES = {}
+if turns.IS_SMALL:
+    NUM_TASKS, LEARNERS, SIZES = 2, LEARNERS[:2], {"num_filters": 2}
 
 
 def main() -> dict:
@@ -32,6 +35,7 @@ def main() -> dict:
     programs, compiled = {}, {}
     for name in LEARNERS:
         recipe = recipes.Recipe().replace(learner=name, domain="strokes", inner_steps=5, inner_learning_rate=0.1)
+        recipe = recipe.replace(**SIZES)
         learner = recipes.training_learner(recipe, recipes.shape(recipe, sample))
         trainer = meta_trainer(learner, optax.adam(1e-3))
         state, key = trainer.init(jax.random.key(1)), jax.random.key(2)

@@ -1,14 +1,17 @@
 """What the claims' files share: calls in turns, and the median and range of what the turns gave."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+
+IS_SMALL = "BENCHMARK_SMALL" in os.environ  # `run.py --small`: a trial of the commands, whose numbers say nothing
 
 
 def in_turns(steps: dict[str, Callable[[], object]], count: int) -> dict[str, list[float]]:
     """Seconds of every function, one call a turn, so that a drift of the machine's speed meets all; the first warms."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(count + 1):
+    for turn in range((1 if IS_SMALL else count) + 1):
         for name, step in steps.items():
             start = time.perf_counter()
             step()

@@ -93,7 +93,7 @@ def results(mesh):
     sample, key = tasks.sinusoid(num_shots=5, num_queries=5), jax.random.key(0)
     learner = maml(models.mlp(1, 1, hidden=(8,)), criteria.squared_error, optax.sgd(0.01), num_steps=2)
     trainer = meta_trainer(learner, optax.adam(1e-2), mesh=mesh)
-    run = jax.jit(training.many_updates(trainer, num_tasks=4, num_updates=3, mesh=mesh), donate_argnums=0)
+    run = jax.jit(training.many_updates(trainer, num_tasks=8, num_updates=3, mesh=mesh), donate_argnums=0)
     state, metrics = run(trainer.init(key), sample, key)
     held_out = jax.device_get(tasks.episodes(sample, key, np.arange(8)))
     scores = evaluate(learner, criteria.squared_error, state.meta_params, held_out, key, mesh=mesh)
@@ -131,3 +131,16 @@ def test_two_processes_of_two_devices_make_what_one_device_makes():
             process.kill()
     for each in found:
         chex.assert_trees_all_close(each, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.long
+def test_eight_devices_make_what_one_device_makes():
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu", "NPROC": "9"}
+    eight = "import json\nprint(json.dumps(results(jax.make_mesh((8,), ('tasks',)))))"
+    found = subprocess.run(
+        [sys.executable, "-c", TRAINING + eight], stdout=subprocess.PIPE, env=environment, check=True
+    )
+    here = {}
+    exec(TRAINING, here)
+    expected = here["results"](None)
+    chex.assert_trees_all_close(json.loads(found.stdout.splitlines()[-1]), expected, rtol=1e-5, atol=1e-6)

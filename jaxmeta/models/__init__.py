@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from jaxmeta.models import forms
 from jaxmeta.models.adapters import from_functions, from_linen
 from jaxmeta.models.conditioning import FiLM, beside, concatenate
 from jaxmeta.models.convolution import Conv, convolve, convolve_shared, depthwise, max_pool
@@ -65,6 +66,7 @@ __all__ = [
     "film",
     "film_conv4",
     "flat",
+    "forms",
     "from_functions",
     "from_linen",
     "from_nnx",
