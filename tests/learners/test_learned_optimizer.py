@@ -106,3 +106,12 @@ def test_wrong_use():
         models.lstm_update_rule(initial_learning_rate=1.0)
     with pytest.raises(ValueError, match="finite number"):
         models.gradient_descent_rule(float("inf"))
+
+
+def test_blocks_of_coordinates_are_the_same_rule():
+    rules = [models.lstm_update_rule(hidden=3, initial_learning_rate=0.3, block=block) for block in (4, 1000)]
+    blocks, whole = (build(rule, gradient=inner.mixed_mode) for rule in rules)
+    meta_params = lively(KEY)
+    assert_close(meta_gradient(blocks, meta_params), meta_gradient(whole, meta_params))
+    support = episode().support
+    assert_close(jax.jit(blocks.adapt)(meta_params, support, KEY), jax.jit(whole.adapt)(meta_params, support, KEY))
