@@ -42,8 +42,8 @@ def styled(draw: Callable[P, Any]) -> Callable[P, Any]:
 
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
-            for name, value in _SETTINGS.items():
-                matplotlib.rcParams[name] = value
+            own: Any = matplotlib.rcParams
+            own.update(_SETTINGS)
             return draw(*given, **named)
 
     return drawn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,14 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmeta import checks, statistics, tables, transfer
-from jaxmeta.report import style
+from jaxmeta import statistics, tables, transfer
+from jaxmeta.report import facts, style, verdicts
+from jaxmeta.report.facts import Work
 from jaxmeta.report.figure import Figure
+from jaxmeta.statistics.comparisons import signed_rank
 from jaxmeta.transfer import Row
-from jaxmeta.transfer.kept import read
 from jaxmeta.transfer.summary import scored, sign
 
-LEVEL = 0.05
+LEVEL = verdicts.LEVEL
+_RESAMPLES = 2_000
 _COLUMNS = {"single": "each query alone", "joint": "all queries of a task together"}
 
 
@@ -43,53 +46,33 @@ def collected(makers: Iterable[Callable[[], Figure | list[Figure] | str]]) -> Dr
     return Drawn(figures, missing)
 
 
-def transfer_figures(
-    source: str | pathlib.Path | Sequence[Row], found: Mapping[str, list[dict[str, Any]]] | None = None
-) -> Drawn:
+def transfer_figures(source: str | pathlib.Path | Work | Sequence[Row]) -> Drawn:
     """All figures that the rows of a transfer allow.
 
     Args:
-      source: its rows, or its folder.
-      found: what `transfer.summarized` says of them; None: it is computed, or read from the folder.
+      source: its folder, what `facts.read` says of it, or its rows.
 
     Raises:
-      DataError: if the folder holds no rows.
+      DataError: if the folder is none.
     """
     if isinstance(source, str | pathlib.Path):
-        rows, found = _of_folder(pathlib.Path(source), found)
-    else:
-        rows = list(source)
+        source = facts.read(source)
+    given = source.rows if isinstance(source, Work) else source
+    # What was written before other metrics than accuracy were does not name it.
+    rows = [{"metric": "accuracy"} | row for row in given]
     shots = dict.fromkeys(row["shots"] for row in rows if scored(row))
     if not shots:
-        return Drawn([], ["No cell of the transfer has scores yet."])
-    # What was written before other metrics than accuracy were does not name it.
-    rows = [{"metric": "accuracy"} | row for row in rows]
-    known = found or transfer.summarized(rows)
-    compared = [{"metric": rows[0]["metric"]} | entry for entry in known["comparisons"]]
+        return Drawn([], ["The figures of a transfer: no cell has scores yet."])
     own = functools.partial
     return collected(
         [
             *(own(matrix, rows, number) for number in shots),
-            own(differences, rows, compared),
-            own(critical_difference, known["rankings"]),
+            own(differences, rows),
+            own(critical_difference, transfer.rankings(rows)),
             own(distances, rows),
             own(spread, rows),
         ]
     )
-
-
-def _of_folder(folder: pathlib.Path, found: Any) -> tuple[list[Row], Any]:
-    """The rows of a transfer that ended, or of the cells that are done."""
-    if (folder / "results.json").exists():
-        content = read(folder / "results.json")
-        rows = content.get("rows") if isinstance(content, dict) else None
-        known = {name: content.get(name) for name in ("comparisons", "rankings", "multi_source")} if rows else {}
-        found = found or (known if all(isinstance(each, list) for each in known.values()) else None)
-    else:
-        rows = [row for path in sorted((folder / "cells").glob("*.json")) for row in read(path)]
-    if not isinstance(rows, list) or not rows:
-        checks.fail(str(folder), "the folder of a transfer", "no rows", error=checks.DataError)
-    return rows, found
 
 
 # The heat map
@@ -129,16 +112,11 @@ def standings(rows: Sequence[Row], column: str = "single") -> dict[tuple[str, st
     known = {_line(row): row for row in rows if row.get(column)}
     if not known:
         return {}
-    best = max(known, key=lambda line: sign(known[line]) * known[line][column]["mean"])
-    top = known[best]
-    same = lambda row: all(row.get(name) == top.get(name) for name in ("split", "ways", "queries", "num_tasks"))  # noqa: E731
-    rivals = [line for line, row in known.items() if line != best and same(row)]
-    p_values = [
-        statistics.paired(top[column]["per_task"], known[line][column]["per_task"], num_resamples=100).p_value
-        for line in rivals
-    ]
-    tied = {line for line, p in zip(rivals, statistics.holm(p_values) if p_values else (), strict=True) if p >= LEVEL}
-    return {line: "best" if line == best else "tied" if line in tied else "" for line in known}
+    top = known[max(known, key=lambda line: sign(known[line]) * known[line][column]["mean"])]
+    names = "split", "ways", "queries", "num_tasks"
+    alike = [row | {"method": line} for line, row in known.items() if all(row.get(n) == top.get(n) for n in names)]
+    marked = verdicts.marks(alike, column)
+    return {line: marked.get(line, "") for line in known}  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def _unit(metric: str) -> str:
@@ -284,26 +262,41 @@ def _matrix(
 # Differences against the best baseline
 
 
-def against_best(rows: Sequence[Row], compared: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of all comparisons those with the baseline that has the best mean in its cell."""
-    best: dict[tuple, Row] = {}
+def against_best(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Each learner against the baseline that has the best mean of its cell, on the same tasks.
+
+    Returns:
+      One entry a pair: source, domain, shots, metric, first (the learner), second (the baseline), mean, low and high of
+      the difference, won and lost tasks, and Wilcoxon's p adjusted by Holm for all pairs of a learner and a baseline.
+    """
+    cells: dict[tuple, list[Row]] = {}
     for row in rows:
-        place = row["source"], row["domain"], row["shots"]
-        if row["family"] == "baseline" and (column := scored(row)):
-            before = best.get(place)
-            if before is None or sign(row) * (column["mean"] - scored(before)["mean"]) > 0:
-                best[place] = row
-    return [
-        entry
-        for entry in compared
-        if (place := (entry["source"], entry["domain"], entry["shots"])) in best
-        and best[place]["method"] == entry["second"]
-    ]
+        if scored(row):
+            cells.setdefault((row["source"], row["domain"], row["shots"]), []).append(row)
+    pairs = []
+    for cell in cells.values():
+        firsts, seconds = ([row for row in cell if row["family"] == family] for family in ("learner", "baseline"))
+        best = max(seconds, key=lambda row: sign(row) * scored(row)["mean"], default=None)
+        pairs += [(first, second, second is best) for first, second in itertools.product(firsts, seconds)
+                  if first["num_tasks"] == second["num_tasks"]]  # fmt: skip
+    if not pairs:
+        return []
+    scores = [tuple(np.array(scored(row)["per_task"]) for row in pair[:2]) for pair in pairs]
+    adjusted = statistics.holm([signed_rank(*each) for each in scores])
+    found = []
+    for (first, second, is_best), (own, other), p_value in zip(pairs, scores, adjusted, strict=True):
+        if is_best:
+            about = {name: first[name] for name in ("source", "domain", "shots", "metric")}
+            interval = statistics.bootstrap_interval(own - other, num_resamples=_RESAMPLES)._asdict()
+            better = sign(first) * (own - other)
+            about |= {"first": first["method"], "second": second["method"], "p_holm": float(p_value)}
+            found.append({**about, **interval, "won": int((better > 0).sum()), "lost": int((better < 0).sum())})
+    return found
 
 
-def differences(rows: Sequence[Row], compared: Sequence[Mapping[str, Any]]) -> Figure | str:
+def differences(rows: Sequence[Row]) -> Figure | str:
     """How much every learner wins or loses against the best baseline of its cell."""
-    chosen = against_best(rows, compared)
+    chosen = against_best(rows)
     if not chosen:
         return "Differences against the best baseline: the transfer has no learner beside a baseline."
     several, metric = len({entry["source"] for entry in chosen}) > 1, chosen[0]["metric"]
@@ -327,7 +320,7 @@ def differences(rows: Sequence[Row], compared: Sequence[Mapping[str, Any]]) -> F
         for entry in chosen
     ]  # fmt: skip
     better = 1 if metric in ("accuracy", "return") else -1
-    sure = [entry for entry in chosen if entry["p_holm"] < LEVEL]
+    sure = [entry for entry in chosen if entry["p_holm"] <= LEVEL]
     ahead = sum(better * entry["mean"] > 0 for entry in sure)
     largest = max(chosen, key=lambda entry: abs(entry["mean"]))
     alt = (
@@ -359,7 +352,7 @@ def _differences(chosen: Sequence[Mapping[str, Any]], metric: str, several: bool
         for y, entry in enumerate(own):
             mean, low, high = (_scale(metric) * entry[part] for part in ("mean", "low", "high"))
             color, marker = style.place(learners.index(entry["first"]))
-            sure = entry["p_holm"] < LEVEL
+            sure = entry["p_holm"] <= LEVEL
             panel.plot([low, high], [y, y], color=color, linewidth=1.8, solid_capstyle="butt")
             panel.plot(mean, y, marker, color=color, markerfacecolor=color if sure else style.PANEL, markersize=7)
             origin = f" ← {style.plain(entry['source'], 12)}" if several else ""
