@@ -119,11 +119,13 @@ def standings(rows: Sequence[Row], column: str = "single") -> dict[tuple[str, st
     return {line: marked.get(line, "") for line in known}  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
-def _unit(metric: str) -> str:
+def unit(metric: str) -> str:
+    """What stands at an axis of a metric."""
     return "accuracy in %" if metric == "accuracy" else metric.replace("_", " ")
 
 
-def _scale(metric: str) -> float:
+def scale(metric: str) -> float:
+    """What a metric is multiplied with to be shown."""
     return 100.0 if metric == "accuracy" else 1.0
 
 
@@ -149,19 +151,16 @@ def matrix(rows: Sequence[Row], shots: int) -> Figure | str:
     several = len({source for _, _, source in lines if source}) > 1
     header = ["family", "method", "source", "target", "column", "mean", "low", "high", "chance", "standing"]
     table = [
-        [family, method, source or "-", domain, name, *(round(_scale(metric) * cell.row[name][part], 3)
+        [family, method, source or "-", domain, name, *(round(scale(metric) * cell.row[name][part], 3)
          for part in ("mean", "low", "high")), _chance(cell.row), cell.standing or "-"]
         for name in columns for family, method, source in lines for domain in domains
         if (cell := cells[name].get(((method, source), domain)))
     ]  # fmt: skip
     sources = ", ".join(dict.fromkeys(source for _, _, source in lines if source))
     first = cells[columns[0]]
-    alt = (
-        f"Heat map of {_unit(metric)} in {shots}-shot tasks, {len(lines)} rows by {len(domains)} targets. "
-        + " ".join(
-            _winner(domain, [cell for (_, where), cell in first.items() if where == domain], columns[0])
-            for domain in domains
-        )
+    alt = f"Heat map of {unit(metric)} in {shots}-shot tasks, {len(lines)} rows by {len(domains)} targets. " + " ".join(
+        _winner(domain, [cell for (_, where), cell in first.items() if where == domain], columns[0])
+        for domain in domains
     )
     note = (
         "Mean and half of its 95% interval over tasks. Thick frame and star: the best of its column. Thin frame and ≈: "
@@ -201,7 +200,7 @@ def _matrix(
     width = max(style.WIDTH, 1.75 + 0.62 * len(domains))
     figure = style.sheet((0.75 + (0.46 if several else 0.42) * len(lines)) * len(cells) + 0.5, width)
     panels = figure.subplots(len(cells), 1, squeeze=False)[:, 0]
-    values = [_scale(metric) * cell.row[name]["mean"] for name, own in cells.items() for cell in own.values()]
+    values = [scale(metric) * cell.row[name]["mean"] for name, own in cells.items() for cell in own.values()]
     low, high = min(values), max(values)
     ramp = matplotlib.colormaps["Blues" if metric in ("accuracy", "return") else "Blues_r"](
         np.linspace(0.04, 0.78, 256)
@@ -212,7 +211,7 @@ def _matrix(
         for y, (_, method, source) in enumerate(lines):
             for x, domain in enumerate(domains):
                 if cell := own.get(((method, source), domain)):
-                    grid[y, x] = _scale(metric) * cell.row[name]["mean"]
+                    grid[y, x] = scale(metric) * cell.row[name]["mean"]
         image = panel.imshow(grid, cmap=ListedColormap(ramp), vmin=low, vmax=max(high, low + 1e-9), aspect="auto")
         for y, (_, method, source) in enumerate(lines):
             for x, domain in enumerate(domains):
@@ -222,7 +221,7 @@ def _matrix(
                 r, g, b, _ = image.to_rgba(grid[y, x])
                 color = style.INK if 0.299 * r + 0.587 * g + 0.114 * b > 0.55 else "white"
                 column, best = cell.row[name], cell.standing == "best"
-                half = _scale(metric) * (column["high"] - column["low"]) / 2
+                half = scale(metric) * (column["high"] - column["low"]) / 2
                 mark = {"best": "★ ", "tied": "≈ ", "": ""}[cell.standing]
                 digits = 1 if metric == "accuracy" else 3
                 said = f"{mark}{grid[y, x]:.{digits}f}\n±{half:.{digits}f}"
@@ -250,7 +249,7 @@ def _matrix(
         for y in range(1, len(lines)):
             if lines[y][0] != lines[y - 1][0]:
                 panel.axhline(y - 0.5, color=style.PANEL, linewidth=5)
-        panel.set_title(f"{_unit(metric)}, {_COLUMNS[name]}")
+        panel.set_title(f"{unit(metric)}, {_COLUMNS[name]}")
     families = dict.fromkeys(family for family, *_ in lines)
     from matplotlib.patches import Patch
 
@@ -315,7 +314,7 @@ def differences(rows: Sequence[Row]) -> Figure | str:
     ]
     table = [
         [entry["domain"], entry["shots"], entry["source"], entry["first"], entry["second"],
-         *(round(_scale(metric) * entry[part], 3) for part in ("mean", "low", "high")),
+         *(round(scale(metric) * entry[part], 3) for part in ("mean", "low", "high")),
          float(f"{entry['p_holm']:.2g}"), entry["won"], entry["lost"]]
         for entry in chosen
     ]  # fmt: skip
@@ -350,7 +349,7 @@ def _differences(chosen: Sequence[Mapping[str, Any]], metric: str, several: bool
         labels = []
         panel.axvline(0, color=style.INK, linewidth=1)
         for y, entry in enumerate(own):
-            mean, low, high = (_scale(metric) * entry[part] for part in ("mean", "low", "high"))
+            mean, low, high = (scale(metric) * entry[part] for part in ("mean", "low", "high"))
             color, marker = style.place(learners.index(entry["first"]))
             sure = entry["p_holm"] <= LEVEL
             panel.plot([low, high], [y, y], color=color, linewidth=1.8, solid_capstyle="butt")
@@ -361,9 +360,9 @@ def _differences(chosen: Sequence[Mapping[str, Any]], metric: str, several: bool
         style.listed(panel, labels)
         style.ruled(panel)
         panel.set_title(style.plain(domain, 40))
-    unit = "points of accuracy" if metric == "accuracy" else _unit(metric)
+    measure = "points of accuracy" if metric == "accuracy" else unit(metric)
     side = "learner better →" if metric in ("accuracy", "return") else "← learner better"
-    panels[-1].set_xlabel(f"{unit}\n{side}")
+    panels[-1].set_xlabel(f"{measure}\n{side}")
     return figure
 
 
@@ -478,16 +477,16 @@ def distances(rows: Sequence[Row]) -> Figure | str:
     leaders, metric = _leaders(known), known[0]["metric"]
     chosen = [row for row in known if row["method"] in leaders]
     several = len({row["source"] for row in known}) > 1
-    header = ["target", "source", "shots", "method", "distance (untrained)", "distance (trained)", _unit(metric)]
+    header = ["target", "source", "shots", "method", "distance (untrained)", "distance (trained)", unit(metric)]
     table = [
         [row["domain"], row["source"], row["shots"], row["method"], round(row["distance_untrained"], 3),
          "-" if row.get("distance_trained") is None else round(row["distance_trained"], 3),
-         round(_scale(metric) * scored(row)["mean"], 3)]
+         round(scale(metric) * scored(row)["mean"], 3)]
         for row in chosen
     ]  # fmt: skip
     ends = sorted(known, key=lambda row: row["distance_untrained"])
     alt = (
-        f"{_unit(metric).capitalize()} by source-target distance for {', '.join(leaders)}. Nearest: "
+        f"{unit(metric).capitalize()} by source-target distance for {', '.join(leaders)}. Nearest: "
         f"{ends[0]['domain']} at {ends[0]['distance_untrained']:.2f}; farthest: {ends[-1]['domain']} at "
         f"{ends[-1]['distance_untrained']:.2f}." + "".join(_correlations(chosen, leaders))
     )
@@ -540,7 +539,7 @@ def _distances(rows: Sequence[Row], leaders: Mapping[str, tuple[str, str]], metr
         for y, line in enumerate(sorted(own)):
             for row in own[line]:
                 color, marker = leaders[row["method"]]
-                mean, low, high = (_scale(metric) * scored(row)[part] for part in ("mean", "low", "high"))
+                mean, low, high = (scale(metric) * scored(row)[part] for part in ("mean", "low", "high"))
                 panel.plot([low, high], [y, y], color=color, linewidth=1.5)
                 panel.plot(mean, y, marker, color=color, markersize=6)
         style.listed(panel, [f"{style.plain(name, 22)}\ndistance {away:.2f}" for away, name in sorted(own)])
@@ -548,7 +547,7 @@ def _distances(rows: Sequence[Row], leaders: Mapping[str, tuple[str, str]], metr
         panel.set_title(style.plain(title, 44))
     for method, (color, marker) in leaders.items():
         panels[0].plot([], [], marker, color=color, label=style.plain(method, 46))
-    panels[-1].set_xlabel(_unit(metric))
+    panels[-1].set_xlabel(unit(metric))
     figure.legend(loc="outside lower left", ncols=1)
     return figure
 
@@ -573,7 +572,7 @@ def spread(rows: Sequence[Row]) -> Figure | str:
     table = []
     for (domain, shots), own in groups.items():
         for method, row in own.items():
-            scores = _scale(metric) * np.array(scored(row)["per_task"])
+            scores = scale(metric) * np.array(scored(row)["per_task"])
             cuts = np.quantile(scores, (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1))
             table.append([domain, shots, method, row["source"], len(scores), *(round(float(cut), 3) for cut in cuts)])
     widest = max(table, key=lambda line: line[10] - line[6])
@@ -612,7 +611,7 @@ def boxes(groups: Sequence[tuple[str, Sequence[Box]]], metric: str) -> Any:
     random = np.random.default_rng(0)
     for panel, (title, own) in zip(panels, groups, strict=True):
         for y, (_, given, color) in enumerate(own):
-            scores = _scale(metric) * np.asarray(given)
+            scores = scale(metric) * np.asarray(given)
             low, first, middle, third, high = np.quantile(scores, (0.05, 0.25, 0.5, 0.75, 0.95))
             heights = y + random.uniform(-0.32, 0.32, len(scores))
             panel.plot(scores, heights, ".", color=color, alpha=0.22, markersize=3, markeredgewidth=0, rasterized=True)
@@ -623,5 +622,5 @@ def boxes(groups: Sequence[tuple[str, Sequence[Box]]], metric: str) -> Any:
         style.ruled(panel)
         if title:
             panel.set_title(style.plain(title, 44))
-    panels[-1].set_xlabel(f"{_unit(metric)} of a task")
+    panels[-1].set_xlabel(f"{unit(metric)} of a task")
     return figure
