@@ -77,8 +77,8 @@ def scores(work: Work) -> Figure | str:
     told = []
     for (domain, metric, *_), own in groups.items():
         best = max(own, key=lambda row: sign(row) * scored(row)["mean"])
-        told.append(f"{domain}, {unit(metric)}: " + "; ".join(
-            f"{row['method']} {tables.interval(scored(row), metric)}" for row in own) + f". Best: {best['method']}.")  # fmt: skip
+        shown = "; ".join(f"{row['method']} {tables.interval(scored(row), metric)}" for row in own)
+        told.append(f"{domain}, {unit(metric)}: {shown}. Best: {best['method']}.")
     note = (
         "Mean over tasks and its 95% interval. Filled: each query alone; hollow: all queries of a task together, shown "
         "where it differs. Dotted: chance."
@@ -256,8 +256,8 @@ def tasks(work: Work) -> Figure | str:
         groups.setdefault(f"{row['domain']}, {row['shots']}-shot", []).append(box)
     own = next((line for row, line in zip(rows, table, strict=True) if row["family"] == "learner"), table[-1])
     alt = (
-        f"{unit(metric).capitalize()} of single tasks: nine of ten of {own[2]} score from {own[5]:.4g} to {own[9]:.4g}, "
-        f"the middle half from {own[6]:.4g} to {own[8]:.4g}."
+        f"{unit(metric).capitalize()} of single tasks: nine of ten of {own[2]} score from {own[5]:.4g} to "
+        f"{own[9]:.4g}, the middle half from {own[6]:.4g} to {own[8]:.4g}."
     )
     note = "Box: the middle half of the tasks; line in it: the median; whiskers: nine tasks of ten; dots: tasks."
     draw = functools.partial(boxes, list(groups.items()), metric)
