@@ -261,15 +261,14 @@ def rows(probe: Probe) -> list[Figure]:
         table = [[found.columns[place], found.values[place], round(factor * float(found.changes[place]), 3)]
                  for place in order]  # fmt: skip
         most = "; ".join(f"{name} = {value}: {change:+.3g}" for name, value, change in table[:3])
-        alt = f"A row of {_WHICH[which].lower()} task of {_of(probe)}. {found.verdict}. What moves it most, in {measure}: {most}."
+        about = f"A row of {_WHICH[which].lower()} task"
+        alt = f"{about} of {_of(probe)}. {found.verdict}. What moves it most, in {measure}: {most}."
         note = (
             "Bars: how much higher the answer is (the probability of what is said, or the value) with the cell than "
             "when it is unknown; one cell at a time, so what two cells say alike may not show."
         )
         draw = functools.partial(drawn_row, found, factor)
-        made.append(
-            Figure(f"episode-{which}", f"A row of {_WHICH[which].lower()} task", draw, alt, header, table, note)
-        )
+        made.append(Figure(f"episode-{which}", about, draw, alt, header, table, note))
     return made
 
 
@@ -412,8 +411,9 @@ def functions(found: Sequence[Curve]) -> Any:
             for end in (mean - 2 * deviation, mean + 2 * deviation):
                 panel.plot(curve.places, end, ":", color=style.INK, linewidth=0.8)
         panel.plot(*curve.support.T, "o", color=style.INK, markersize=5, label="support", zorder=5)
-        spread = np.concatenate([curve.queries[:, 1], curve.support[:, 1]])
-        margin = 0.35 * max(float(np.ptp(spread)), 1e-6)
+        means = [np.atleast_2d(values)[0] for values in curve.said.values()]
+        spread = np.concatenate([curve.queries[:, 1], curve.support[:, 1], *means])
+        margin = 0.08 * max(float(np.ptp(spread)), 1e-6)
         panel.set_ylim(float(spread.min()) - margin, float(spread.max()) + margin)
         panel.set_title(style.plain(curve.title, 50))
         style.ruled(panel, "y")
@@ -565,8 +565,8 @@ def words(probe: Probe) -> list[Figure] | str:
         shown = [f"{spelled(row)} → {pronounced}" for row, pronounced in
                  zip(support[:4], told(np.asarray(probe.episodes.support.targets[task])[:4]), strict=True)]  # fmt: skip
         alt = (
-            f"{_WHICH[which]} task of {_of(probe)}: {right} of {len(table)} words right, {np.mean(apart[task]):.2f} symbols "
-            f"wrong a word. First: {table[0][0]}, said {table[0][1]}, is {table[0][2]}."
+            f"{_WHICH[which]} task of {_of(probe)}: {right} of {len(table)} words right, {np.mean(apart[task]):.2f} "
+            f"symbols wrong a word. First: {table[0][0]}, said {table[0][1]}, is {table[0][2]}."
         )
         note = f"The first {min(_WORDS, len(table))} words that are asked; below, some of those that were shown."
         draw = functools.partial(drawn_words, table[:_WORDS], shown)
