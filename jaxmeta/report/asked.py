@@ -266,7 +266,7 @@ def _confusion(found: Sequence[tuple[int, Sequence[str], np.ndarray]], accuracy:
         for row in range(len(names)):
             panel.add_patch(Rectangle((row - 0.47, row - 0.46), 0.94, 0.92, fill=False, edgecolor=style.INK, zorder=4))
         panel.set_yticks(range(len(names)), [style.plain(name, 20) for name in names])
-        short = [style.wrapped(name, max(6, 40 // len(names))) for name in names]
+        short = [style.wrapped(name, max(6, 36 // len(names))) for name in names]
         panel.set_xticks(range(len(names)), short)
         panel.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
         if len(names) > 6:

@@ -51,9 +51,15 @@ def _answers(probe: Probe, task: int) -> tuple[list[str], np.ndarray, np.ndarray
     return probe.class_names(task), targets, shares.argmax(-1), shares.max(-1)
 
 
-def _table(names: Sequence[str], targets: np.ndarray, said: np.ndarray, shares: np.ndarray) -> list[list[str | float]]:
+def _table(names: list[str], targets: np.ndarray, said: np.ndarray, shares: np.ndarray) -> list[list[str | float]]:
     return [
-        [index + 1, names[target], names[own], round(100 * float(share), 1), "right" if own == target else "wrong"]
+        [
+            index + 1,
+            names[int(target)],
+            names[int(own)],
+            round(100 * float(share), 1),
+            "right" if own == target else "wrong",
+        ]
         for index, (target, own, share) in enumerate(zip(targets, said, shares, strict=True))
     ]
 
@@ -103,7 +109,8 @@ def _worst(names: Sequence[str], targets: np.ndarray, said: np.ndarray, shares: 
     if not len(wrong):
         return "None is wrong."
     index = wrong[shares[wrong].argmax()]
-    return f"Surest error: {names[targets[index]]} taken for {names[said[index]]} at {100 * shares[index]:.0f}%."
+    true, own = names[int(targets[index])], names[int(said[index])]
+    return f"Surest error: {true} taken for {own} at {100 * shares[index]:.0f}%."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,12 +192,24 @@ def texts(probe: Probe) -> list[Figure]:
             f"{_WHICH[which]} task of {_of(probe)}: {right} of {len(targets)} sentences right. Classes: "
             f"{', '.join(names[:20])}. {_worst(names, targets, said, shares)}"
         )
-        wrong = [line for line in table if line[4] == "wrong"]
-        some = [*wrong[: _LINES // 2], *(line for line in table if line[4] == "right")][:_LINES]
+        mixed = mingled(table)
+        wrong = [line for line in mixed if line[4] == "wrong"]
+        some = [*wrong[: _LINES // 2], *(line for line in mixed if line[4] == "right")][:_LINES]
         note = "Up to three wrong and three right answers; nearest: by the angle between what the network is given."
         draw = functools.partial(drawn_texts, names, some)
         made.append(Figure(f"episode-{which}", f"{_WHICH[which]} task", draw, alt, header, table, note))
     return made
+
+
+def mingled(table: Sequence[list[Any]]) -> list[list[Any]]:
+    """Lines of a table of answers, the first of each class before the second of any."""
+    seen: dict[tuple[str, str], int] = {}
+    places = []
+    for line in table:
+        key = line[1], line[4]
+        places.append(seen.get(key, 0))
+        seen[key] = places[-1] + 1
+    return [table[index] for index in np.argsort(places, kind="stable")]
 
 
 def nearest(queries: np.ndarray, support: np.ndarray) -> np.ndarray:

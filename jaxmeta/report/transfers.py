@@ -59,7 +59,7 @@ def transfer_figures(source: str | pathlib.Path | Work | Sequence[Row]) -> Drawn
         source = facts.read(source)
     given = source.rows if isinstance(source, Work) else source
     # What was written before other metrics than accuracy were does not name it.
-    rows = [{"metric": "accuracy"} | row for row in given]
+    rows: list[Row] = [{"metric": "accuracy"} | row for row in given]
     shots = dict.fromkeys(row["shots"] for row in rows if scored(row))
     if not shots:
         return Drawn([], ["The figures of a transfer: no cell has scores yet."])
