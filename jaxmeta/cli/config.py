@@ -200,6 +200,27 @@ class Adapt:
 
 
 @dataclasses.dataclass(frozen=True)
+class Report:
+    """Writes what runs and transfers say, also unfinished ones, as one page that needs no network, and its figures."""
+
+    folders: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Folders of `jaxmeta train` and `jaxmeta transfer`, side by side."""
+    out: str | None = None
+    """A folder for report.html and figures, or a file NAME.html; FOLDER/report is the default of one folder,
+    runs/report of several."""
+    markdown: bool = False
+    """Beside the page report.md, as for a pull request."""
+    latex: bool = False
+    """Beside the page report.tex, tables with booktabs, as for a paper."""
+    watch: bool = False
+    """Write it anew while a run goes on, until it ends or Ctrl-C."""
+    every: int = 20
+    """Seconds between two looks of --watch."""
+    force: bool = False
+    """Overwrite a report that is there."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Domains:
     """Lists the domains by field, with their classes and sizes: embedded, found on this disk, and others to get."""
 

@@ -8,7 +8,8 @@ import os
 import pathlib
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -48,6 +49,7 @@ class Work:
       results: of results.json all but the rows, empty if there is none; a stranger's.
       checksums: {file: sha256} of the data.
       command: that makes it, empty if it was made from Python.
+      seeds: {seed: its rows} of a run of several seeds, whose `rows` hold all tasks of all.
     """
 
     path: pathlib.Path
@@ -61,6 +63,7 @@ class Work:
     results: Mapping[str, Any]
     checksums: Mapping[str, str]
     command: str
+    seeds: Mapping[int, tuple[Row, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -102,14 +105,18 @@ def read_all(paths: Sequence[str | os.PathLike[str]]) -> tuple[list[Work], list[
       DataError: if none could.
     """
     works: list[Work] = []
-    refused: list[checks.DataError] = []
+    refused: list[str] = []
+    failed: checks.DataError | None = None
     for path in dict.fromkeys(os.fspath(path) for path in paths):
         try:
             works.append(read(path))
         except checks.DataError as error:
-            refused.append(error)
-    if not works and refused:
-        raise refused[0]
+            # A report goes to others, to whom the folders above are no concern.
+            name = os.path.basename(os.path.normpath(path))
+            refused.append(str(error).replace(path, name))
+            failed = failed or error
+    if not works and failed:
+        raise failed
     if not works:
         checks.fail("report", "at least one folder", "none")
     names = [work.name for work in works]
@@ -123,7 +130,23 @@ def read_all(paths: Sequence[str | os.PathLike[str]]) -> tuple[list[Work], list[
         work if named.index(work.name) == index else dataclasses.replace(work, name=f"{work.name} ({index + 1})")
         for index, work in enumerate(told)
     ]
-    return distinct, [str(error) for error in refused]
+    return distinct, refused
+
+
+def is_going_on(path: str | os.PathLike[str], patience: float = 60.0) -> bool:
+    """Whether more may come into a folder: a process holds it, or something in it was written a moment ago.
+
+    Args:
+      path: of a run or transfer, which need not be there yet.
+      patience: seconds; what follows a training, such as its evaluation, holds no folder.
+    """
+    folder = pathlib.Path(path)
+    files = [folder / name for name in (folders.CONFIG, folders.METRICS, folders.PARAMS, folders.RESULTS, "cells")]
+    times = [file.stat(follow_symlinks=False).st_mtime for file in files if file.exists()]
+    if is_held(folder):
+        return True
+    done = (folder / folders.RESULTS).exists()
+    return not done and time.time() - max(times, default=0.0) < patience
 
 
 def is_held(path: pathlib.Path) -> bool:
@@ -207,15 +230,16 @@ def _state(path: pathlib.Path, rows: Sequence[Row], results: Mapping[str, Any]) 
 
 
 def _run(found: RunFolder) -> Work:
-    path, missing = found.path, []
+    path, missing, by_seed = found.path, [], {}
     recipe, num_seeds = runs.read_all(found)
     rows, results = _results(path, missing)
     own = {"source": recipe.task.domain}
     if num_seeds > 1:
         rows = rows or list(_of_seeds(path, missing))
-        known = {each["seed"] for each in rows if "seed" in each}
-        if len(known) < num_seeds:
-            missing.append(f"scores of {num_seeds - len(known)} of its {num_seeds} seeds")
+        for seed in dict.fromkeys(each["seed"] for each in rows if "seed" in each):
+            by_seed[seed] = tuple(each for each in rows if each.get("seed") == seed)
+        if len(by_seed) < num_seeds:
+            missing.append(f"scores of {num_seeds - len(by_seed)} of its {num_seeds} seeds")
         rows = _pooled(rows)
     evaluation = path / "evaluation"
     check_plain(evaluation)
@@ -238,7 +262,7 @@ def _run(found: RunFolder) -> Work:
         missing.append("checksums of its data")
     preset = found.preset or ""
     return Work(path, _name(path), "run", preset, dict(found.config), tuple(rows), state, tuple(missing), results,
-                checksums or {}, _train_command(found.config, preset, num_seeds))  # fmt: skip
+                checksums or {}, _train_command(found.config, preset, num_seeds), by_seed)  # fmt: skip
 
 
 def _training(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,8 +271,9 @@ def _training(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _family(method: str, learner: str) -> str:
-    """Of a run's rows its own are of the learner's family, all others floors."""
-    own = method == learner or (method.startswith(f"{learner}, ") and method.endswith((" step", " steps")))
+    """Of a run's rows its own are of the learner's family, all others floors; so is what it does before it adapts."""
+    name, _, steps = method.partition(", ")
+    own = name == learner and steps != "0 steps" and (not steps or steps.endswith((" step", " steps")))
     return methods.family(learner) if own else "floor"
 
 
@@ -318,7 +343,7 @@ def _transfer(found: RunFolder) -> Work:
     config = _plan(found)
     rows, results = _results(path, missing)
     if not rows:
-        rows = list(_cells(path / "cells", missing))
+        rows = sorted(_cells(path / "cells", missing), key=_place(config))
     # A cell of a stranger may claim to be of any family.
     rows = [each for each in rows if each.get("family") in _FAMILIES and "source" in each]
     missing += _absent(config, rows)
@@ -335,6 +360,20 @@ def _transfer(found: RunFolder) -> Work:
     preset = found.preset or ""
     return Work(path, _name(path), "transfer", preset, config, tuple(rows), state, tuple(missing), results, checksums,
                 _transfer_command(config, preset))  # fmt: skip
+
+
+def _place(config: Mapping[str, Any]) -> Callable[[Row], tuple]:
+    """Where a row stands in a plan, as a finished transfer orders them: floors first, each learner after its own."""
+    of = {name: {value: index for index, value in enumerate(config[name])} for name in ("sources", "targets", "shots")}
+    learners = {name: index for index, name in enumerate(config["learners"])}
+
+    def place(row: Row) -> tuple:
+        method = row["method"].removesuffix(", untrained")
+        given = (("sources", row.get("source")), ("targets", row["domain"]), ("shots", row["shots"]))
+        cell = (of[name].get(value, MOST_ROWS) for name, value in given)
+        return (*cell, learners.get(method, -1), row["method"] == method)
+
+    return place
 
 
 def _plan(found: RunFolder) -> dict[str, Any]:
@@ -361,7 +400,7 @@ def _plan(found: RunFolder) -> dict[str, Any]:
 def _cells(folder: pathlib.Path, missing: list[str]) -> Iterator[Row]:
     """The rows of the cells that are done, where their common results are not there yet."""
     check_plain(folder)
-    files = sorted(folder.glob("*.json"), key=lambda file: file.stat(follow_symlinks=False).st_mtime_ns)
+    files = sorted(folder.glob("*.json"))
     broken, count = [], 0
     for file in files[:MOST_FILES]:
         try:

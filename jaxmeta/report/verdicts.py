@@ -104,7 +104,7 @@ def parts(works: Sequence[Work]) -> list[Part]:
 
 
 def _met(work: Work) -> dict[Any, list[Row]]:
-    """A run's rows by the tasks they are scores on: equal scores of raw inputs tell that tasks are equal."""
+    """A run's rows by the tasks they are scores on: equal scores of what nobody trains tell that tasks are equal."""
     groups: dict[Any, list[Row]] = {}
     for row in work.rows:
         names = ("domain", "split", "ways", "shots", "queries", "num_tasks", "metric")
@@ -117,7 +117,8 @@ def _met(work: Work) -> dict[Any, list[Row]]:
 
 
 def _is_raw(row: Row) -> bool:
-    return row["family"] == "floor" and row["method"].startswith("raw inputs")
+    """Whether it hangs on nothing but the tasks: neither on a network nor on its training."""
+    return row["family"] == "floor" and not row["method"].endswith((", untrained", " steps"))
 
 
 def _together(meeting: Sequence[tuple[Work, list[Row]]]) -> Part:

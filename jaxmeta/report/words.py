@@ -22,7 +22,8 @@ def summary(part: Part, found: Sequence[Verdict]) -> list[str]:
     return said
 
 
-def _listed(names: Iterable[object], most: int = 6) -> str:
+def listed(names: Iterable[object], most: int = 6) -> str:
+    """Names in a sentence: the first, and how many more there are."""
     names = [str(name) for name in dict.fromkeys(names)]
     shown = names[:most] + ([f"{len(names) - most} more"] if len(names) > most else [])
     return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
@@ -35,13 +36,13 @@ def _trained(part: Part) -> str:
         config = works[0].config
         own = config["sources"]
         each = ", each source by itself" if len(own) > 1 else ""
-        trained = f"Trained on {_listed(own)}{each}" if own else f"Runs {_listed(config['runs'])} as they are"
-        return f"{trained}; adapted to {_listed(config['targets'])}: {_task(part)}."
+        trained = f"Trained on {listed(own)}{each}" if own else f"Runs {listed(config['runs'])} as they are"
+        return f"{trained}; adapted to {listed(config['targets'])}: {_task(part)}."
     own = [[work.config.get(name, "?") for name in ("learner", "domain", "steps")] for work in works]
-    trained = _listed(f"{learner} on {domain} for {_count(steps)} steps" for learner, domain, steps in own)
+    trained = listed(f"{learner} on {domain} for {_count(steps)} steps" for learner, domain, steps in own)
     domains = [row["domain"] if row.get("split") in (None, "all") else f"{row['domain']} ({row['split']})"
                for row in part.rows]  # fmt: skip
-    tested = f"; adapted to {_listed(domains)}: {_task(part)}" if domains else ""
+    tested = f"; adapted to {listed(domains)}: {_task(part)}" if domains else ""
     return f"Trained {trained}{tested}."
 
 
@@ -54,32 +55,29 @@ def _task(part: Part) -> str:
     ways = list(dict.fromkeys(row["ways"] for row in rows if row["ways"]))
     shots = list(dict.fromkeys(row["shots"] for row in part.rows))
     tasks = list(dict.fromkeys(row["num_tasks"] for row in rows))
-    said = [f"{_listed(ways)}-way" if ways else "", f"{_listed(shots)} shot{'' if shots == [1] else 's'}"]
-    said += [f"{_listed(map(_count, tasks))} tasks {'each, ' if len(part.rows) > 3 else ''}the same for all methods"]
+    said = [f"{listed(ways)}-way" if ways else "", f"{listed(shots)} shot{'' if shots == [1] else 's'}"]
+    several = len({(row["source"], row["domain"], row["shots"]) for row in rows}) > 1
+    said += [f"{listed(map(_count, tasks))} tasks{' each' if several else ''}, the same for all methods"]
     return ", ".join(filter(None, said)) if rows else "no scores"
 
 
 def _winners(found: Sequence[Verdict]) -> str:
     if len(found) == 1:
         verdict = found[0]
-        tied = f" (tied by chance: {_listed(verdict.tied, 3)})" if verdict.tied else ""
+        tied = f" (tied by chance: {listed(verdict.tied, 3)})" if verdict.tied else ""
         return f"{verdict.winner['method']} is best: {score(verdict.winner)}{tied}."
     wins: dict[str, int] = {}
     for verdict in found:
         wins[verdict.winner["method"]] = wins.get(verdict.winner["method"], 0) + 1
     order = sorted(wins, key=lambda name: -wins[name])
     most = [f"{name} in {wins[name]}" for name in order]
-    return f"Best of {len(found)} cells: {_listed(most)}."
+    return f"Best of {len(found)} cells: {listed(most)}."
 
 
 def score(row: Row) -> str:
     """A row's score with its interval and unit."""
-    return f"{tables.interval(scored(row), row['metric'])}{unit(row['metric'])}"
-
-
-def unit(metric: str) -> str:
-    """What stands behind a score."""
-    return " % accuracy" if metric == "accuracy" else f" {metric.replace('_', ' ')}"
+    interval, metric = tables.interval(scored(row), row["metric"]), row["metric"]
+    return f"{interval} % accuracy" if metric == "accuracy" else f"{metric.replace('_', ' ')} {interval}"
 
 
 def shown(difference: Difference, metric: str) -> str:
@@ -127,7 +125,7 @@ def _floors(found: Sequence[Verdict]) -> list[str]:
     if not known:
         return ["There is no floor to hold it against: neither raw inputs nor an untrained network have scores."]
     chances = sorted({verdict.winner["chance"] for verdict in found if verdict.winner.get("chance")})
-    chance = f"; chance is {_listed(tables.number(each, 'accuracy') for each in chances)}" if chances else ""
+    chance = f"; chance is {listed(tables.number(each, 'accuracy') for each in chances)}" if chances else ""
     if len(found) == 1:
         verdict, floor, gain = known[0]
         return [
@@ -136,9 +134,10 @@ def _floors(found: Sequence[Verdict]) -> list[str]:
     certain = [each for each in known if each[2].certain > 0]
     least, most = (choose(known, key=lambda each: each[2].mean) for choose in (min, max))
     number = lambda each: tables.difference(dataclasses.asdict(each[2]), each[0].metric)  # noqa: E731
+    sure = f"for certain in {len(certain)} of {len(known)} cells"
     return [
-        f"Above the best floor (raw inputs or an untrained network) the winner is for certain in {len(certain)} of "
-        f"{len(known)} cells: between {number(least)} {_points(known[0][0].metric)} ({_where(least[0])}) and "
+        f"Above the best floor (raw inputs, nothing trained, no adaptation) the winner is {sure}: "
+        f"between {number(least)} {_points(known[0][0].metric)} ({_where(least[0])}) and "
         f"{number(most)} ({_where(most[0])}){chance}."
     ]
 
