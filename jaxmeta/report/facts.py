@@ -458,7 +458,7 @@ def _train_command(config: Mapping[str, Any], preset: str, num_seeds: int) -> st
     # The kind follows from the domain.
     words = _words({name: value for name, value in config.items() if name not in ("seeds", "kind")}, base)
     more = ["--seeds", str(num_seeds)] if num_seeds > 1 else []
-    return shlex.join(["jaxmeta", "train", preset, *words, *more])
+    return checks.line(shlex.join(["jaxmeta", "train", preset, *words, *more]))
 
 
 def _transfer_command(config: Mapping[str, Any], preset: str) -> str:
@@ -467,7 +467,7 @@ def _transfer_command(config: Mapping[str, Any], preset: str) -> str:
     base = transfer.PLANS[preset].recorded()
     words = _words({name: value for name, value in config.items() if name != "in_domain"}, base)
     flag = [] if config["in_domain"] == base["in_domain"] else [f"--{'' if config['in_domain'] else 'no-'}in-domain"]
-    return shlex.join(["jaxmeta", "transfer", preset, *words, *flag])
+    return checks.line(shlex.join(["jaxmeta", "transfer", preset, *words, *flag]))
 
 
 def data_read(work: Work) -> list[str]:

@@ -210,7 +210,14 @@ def _environment() -> Any:
         import jinja2
     except ImportError as error:
         raise ImportError("a page needs jinja2: pip install 'jaxmeta[report]'") from error
-    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=False)
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Anybody's text without what turns the direction of writing or is not seen; the package's own is Markup."""
+    if type(value) is not str:
+        return value
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in value)
 
 
 @functools.cache
@@ -337,7 +344,8 @@ def markdown(report: Report, figures: str) -> str:
     for work in report.works:
         told = "; ".join(f"{name}: {value}" for name, value in _made(work)["facts"])
         lines += [f"- {tables.escaped(work.name)}: {tables.escaped(told)}"]
-        lines += [f"  `{work.command.replace('`', '')}`"] if work.command else []
+        # In a fence no letter of a name means anything, and a line cannot end it.
+        lines += ["", "  ```bash", f"  {work.command}", "  ```", ""] if work.command else []
     return "\n".join(lines) + "\n"
 
 

@@ -86,4 +86,5 @@ def started(width=1280, height=900, dark=False):
         finally:
             process.terminate()
             process.wait(10)
+            process.stdout.close()
             time.sleep(0.2)  # the browser's last files
