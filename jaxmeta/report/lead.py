@@ -117,13 +117,16 @@ def _draw_cells(part: Part, found: Sequence[Verdict]) -> Any:
         for what, row in marks:
             _mark(panel, y, row, filled=what != "rival")
             families.add(row["family"])
-        if verdict.winner.get("chance"):
-            panel.plot(100 * verdict.winner["chance"], y, "|", color=style.SOFT, markersize=9)
         sure = "" if verdict.lead is None else " ✓" if verdict.lead.certain > 0 else " ≈"
         panel.annotate(
             f"{style.plain(verdict.winner['method'], 24)}{sure}", (1.01, y), xycoords=("axes fraction", "data"),
             fontsize=8.5, va="center", color=style.FAMILIES[verdict.winner["family"]][0],
         )  # fmt: skip
+    low, high = panel.get_xlim()
+    for y, verdict in enumerate(found):
+        if low < (chance := 100 * (verdict.winner.get("chance") or -1)) < high:
+            panel.plot(chance, y, "|", color=style.SOFT, markersize=9)
+    panel.set_xlim(low, high)
     labels = [_label(found, verdict).split("\n") for verdict in found]
     style.listed(panel, [f"{style.wrapped(name, 28, 1)}\n{shots}" for name, shots in labels])
     panel.tick_params(axis="y", labelsize=8)

@@ -163,7 +163,7 @@ def winners(found: Sequence[Verdict]) -> Table:
         cells = [
             Cell(verdict.domain),
             Cell(str(verdict.shots), value=verdict.shots),
-            Cell(verdict.winner["method"], more=f"≈ {', '.join(verdict.tied)}" if verdict.tied else ""),
+            Cell(verdict.winner["method"], more=f"≈ {words.listed(verdict.tied, 3)}" if verdict.tied else ""),
             _interval(_column(verdict.winner), verdict.metric),
             Cell(verdict.lead.second if verdict.lead else "-"),
             *_difference(verdict.lead, verdict.metric),
@@ -174,7 +174,7 @@ def winners(found: Sequence[Verdict]) -> Table:
     note = (
         "Paired differences on the same tasks, 95% bootstrap interval; p by Wilcoxon's signed ranks, adjusted for "
         "all pairs that were compared. A winner that is a learner is held against the best baseline, a baseline "
-        "against the best learner, one without the other against the second best. ≈: by chance as good."
+        "against the best learner, one without the other against the second best. ≈: may be as good, floors left out."
     )
     return Table("Who wins where", ("source", *header) if several else header, tuple(lines), note=note)
 

@@ -73,7 +73,7 @@ class Verdict:
       versus: the family of that other, empty without one.
       floor: the best of the floors; None if there is none.
       gain: the winner against that floor.
-      tied: methods whose scores may be the winner's, by chance.
+      tied: other methods, floors left out, that may be as good: the scores do not tell them apart.
     """
 
     source: str
@@ -210,7 +210,7 @@ def _verdict(about: tuple, cell: Sequence[Row], rivals: _Pairs, floors: _Pairs) 
     others = [row for row in rest if row["family"] != winner["family"]] or rest
     floor = max((row for row in cell if row["family"] == "floor"), key=worth, default=None)
     marked = marks(cell, "joint" if winner["metric"] == "return" else "single")
-    tied = tuple(method for method, mark in marked.items() if mark and method != winner["method"])
+    tied = tuple(row["method"] for row in rest if row["method"] in marked)
     lead = rivals.difference(about, winner, others[0] if others else None)
     versus = others[0]["family"] if lead else ""
     source, domain, shots = about

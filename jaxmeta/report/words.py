@@ -52,7 +52,7 @@ def _count(number: object) -> str:
 
 def _task(part: Part) -> str:
     rows = [row for row in part.rows if "num_tasks" in row]
-    ways = list(dict.fromkeys(row["ways"] for row in rows if row["ways"]))
+    ways = sorted({row["ways"] for row in rows if row["ways"]})
     shots = list(dict.fromkeys(row["shots"] for row in part.rows))
     tasks = list(dict.fromkeys(row["num_tasks"] for row in rows))
     said = [f"{listed(ways)}-way" if ways else "", f"{listed(shots)} shot{'' if shots == [1] else 's'}"]
@@ -64,7 +64,7 @@ def _task(part: Part) -> str:
 def _winners(found: Sequence[Verdict]) -> str:
     if len(found) == 1:
         verdict = found[0]
-        tied = f" (tied by chance: {listed(verdict.tied, 3)})" if verdict.tied else ""
+        tied = f", but {listed(verdict.tied, 3)} may be as good" if verdict.tied else ""
         return f"{verdict.winner['method']} is best: {score(verdict.winner)}{tied}."
     wins: dict[str, int] = {}
     for verdict in found:
@@ -128,9 +128,9 @@ def _floors(found: Sequence[Verdict]) -> list[str]:
     chance = f"; chance is {listed(tables.number(each, 'accuracy') for each in chances)}" if chances else ""
     if len(found) == 1:
         verdict, floor, gain = known[0]
-        return [
-            f"The floor, {floor['method']}, reaches {score(floor)}: {shown(gain, verdict.metric)} above it{chance}."
-        ]
+        sure = "" if gain.certain > 0 else ": it is worse" if gain.certain else ", which may be chance"
+        above = f"it is {shown(gain, verdict.metric)} above{sure}"
+        return [f"The floor, {floor['method']}, reaches {score(floor)}; {above}{chance}."]
     certain = [each for each in known if each[2].certain > 0]
     least, most = (choose(known, key=lambda each: each[2].mean) for choose in (min, max))
     number = lambda each: tables.difference(dataclasses.asdict(each[2]), each[0].metric)  # noqa: E731
