@@ -63,15 +63,24 @@ def _task(part: Part) -> str:
 
 def _winners(found: Sequence[Verdict]) -> str:
     if len(found) == 1:
-        verdict = found[0]
-        tied = f", but {listed(verdict.tied, 3)} may be as good" if verdict.tied else ""
-        return f"{verdict.winner['method']} is best: {score(verdict.winner)}{tied}."
+        return _winner(found[0])
     wins: dict[str, int] = {}
     for verdict in found:
         wins[verdict.winner["method"]] = wins.get(verdict.winner["method"], 0) + 1
     order = sorted(wins, key=lambda name: -wins[name])
     most = [f"{name} in {wins[name]}" for name in order]
     return f"Best of {len(found)} cells: {listed(most)}."
+
+
+def _winner(verdict: Verdict) -> str:
+    """What the best reaches, and whether that is worth anything."""
+    name, reached, gain = verdict.winner["method"], score(verdict.winner), verdict.gain
+    if gain and gain.certain < 0:
+        return f"{name} reaches {reached}, and stays below the floor."
+    if gain and not gain.certain:
+        return f"{name} reaches {reached}, and may be no better than the floor."
+    tied = f", but {listed(verdict.tied, 3)} may be as good" if verdict.tied else ""
+    return f"{name} is best: {reached}{tied}."
 
 
 def score(row: Row) -> str:
@@ -128,13 +137,14 @@ def _floors(found: Sequence[Verdict]) -> list[str]:
     chance = f"; chance is {listed(tables.number(each, 'accuracy') for each in chances)}" if chances else ""
     if len(found) == 1:
         verdict, floor, gain = known[0]
-        sure = "" if gain.certain > 0 else ": it is worse" if gain.certain else ", which may be chance"
-        above = f"it is {shown(gain, verdict.metric)} above{sure}"
-        return [f"The floor, {floor['method']}, reaches {score(floor)}; {above}{chance}."]
+        sure = "" if gain.certain else ", which may be chance"
+        apart = f"{verdict.winner['method']} differs from it by {shown(gain, verdict.metric)}"
+        return [f"The floor, {floor['method']}, reaches {score(floor)}; {apart}{sure}{chance}."]
     certain = [each for each in known if each[2].certain > 0]
     least, most = (choose(known, key=lambda each: each[2].mean) for choose in (min, max))
     number = lambda each: tables.difference(dataclasses.asdict(each[2]), each[0].metric)  # noqa: E731
-    sure = f"for certain in {len(certain)} of {len(known)} cells"
+    below = sum(each[2].certain < 0 for each in known)
+    sure = f"for certain in {len(certain)} of {len(known)} cells" + (f", below it in {below}" if below else "")
     return [
         f"Above the best floor (raw inputs, nothing trained, no adaptation) the winner is {sure}: "
         f"between {number(least)} {_points(known[0][0].metric)} ({_where(least[0])}) and "

@@ -99,6 +99,22 @@ def test_words(transferred):
     assert "chance is 20.0" in said[4]
 
 
+@pytest.mark.parametrize(
+    ("mean", "said", "more"),
+    [
+        (0.8, "protonet is best: ", "protonet differs from it by +"),
+        (0.505, "may be no better than the floor", "which may be chance"),
+        (0.3, "protonet reaches ", "differs from it by -"),
+    ],
+)
+def test_words_of_a_run_against_its_floor(tmp_path, mean, said, more):
+    part = part_of(folders.run_folder(tmp_path / "a", folders.run_rows(mean=mean)))
+    found = words.summary(part, verdicts.verdicts(part))
+    assert said in found[1]
+    assert ("below the floor" in found[1]) == (mean < 0.4)
+    assert more in found[2]
+
+
 def test_words_warn_of_scores_that_hang_on_the_other_queries(tmp_path):
     rows = [*folders.run_rows()[:2], folders.row("protonet", "strokes", 0.8, single=0.4)]
     part = part_of(folders.run_folder(tmp_path / "a", rows))
