@@ -212,7 +212,7 @@ def _training(
                 else:
                     panel.plot(steps, values, f"{marker}-", color=color, linewidth=1.8, markersize=3.5)
                     best = [value for step, value in points if step == kept.get(seed)]
-                    panel.plot([kept[seed]] * len(best[:1]), best[:1], "*", color=color, markersize=14,
+                    panel.plot([kept.get(seed)] * len(best[:1]), best[:1], "*", color=color, markersize=14,
                                markeredgecolor=style.INK, zorder=5)  # fmt: skip
             last = curves.get((name, seed, "train")) or curves.get((name, seed, "validation"))
             if seed in diverged and last:
