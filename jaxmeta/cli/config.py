@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jaxmeta import checks
+from jaxmeta import checks, report
 from jaxmeta.datasets import files
 from jaxmeta.recipes import Recipe
 from jaxmeta.recipes.recipe import NormName, PolarityName
@@ -216,6 +216,12 @@ class Report:
     """Write it anew while a run goes on, until it ends or Ctrl-C."""
     every: int = 20
     """Seconds between two looks of --watch."""
+    num_tasks: int = report.TASKS
+    """Tasks of each run that are scored anew for curves, calibration and pictures of episodes; 0: none."""
+    domain: str | None = None
+    """The path of a run's own data, if it was trained on files: no file records where they lie."""
+    data_dir: str | None = None
+    """Where the data sets lie; JAXMETA_DATA is the default."""
     force: bool = False
     """Overwrite a report that is there."""
 

@@ -11,11 +11,11 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from jaxmeta import checks, provenance, recipes, tables
-from jaxmeta.report import facts, lead, matrices, pictures, transfers, verdicts, words
+from jaxmeta.report import facts, lead, matrices, of_runs, pictures, probes, transfers, verdicts, words
 from jaxmeta.report.facts import Work
 from jaxmeta.report.figure import Figure
 from jaxmeta.report.matrices import Table
@@ -51,11 +51,13 @@ class Report:
       works: the runs and transfers.
       chapters: what is said of them.
       missing: what is not there, a sentence each.
+      num_tasks: how many tasks of each run were scored anew.
     """
 
     works: tuple[Work, ...]
     chapters: tuple[Chapter, ...]
     missing: tuple[str, ...]
+    num_tasks: int
 
     @property
     def title(self) -> str:
@@ -63,11 +65,20 @@ class Report:
         return words.listed((work.name for work in self.works), 4)
 
 
-def gather(paths: Sequence[str | os.PathLike[str]]) -> Report:
+def gather(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    num_tasks: int = probes.TASKS,
+    domain: str | None = None,
+    data_dir: str | None = None,
+) -> Report:
     """Reads folders of runs and transfers, and says what they allow one to say.
 
     Args:
       paths: of `jaxmeta train` and `jaxmeta transfer`, finished or not; what cannot be read is told in `missing`.
+      num_tasks: of each finished run, scored anew for curves, calibration and pictures of episodes; 0: none.
+      domain: the path of the data of runs that were trained on files.
+      data_dir: where data sets lie; JAXMETA_DATA is the default.
 
     Raises:
       DataError: if none of them can be read.
@@ -78,22 +89,35 @@ def gather(paths: Sequence[str | os.PathLike[str]]) -> Report:
     # A run without scores is still a chapter: what it is, and what it lacks.
     parts += [Part(work.name, (work,), ()) for work in works if id(work) not in known]
     told: set[int] = set()
-    chapters = [_chapter(part, index, told) for index, part in enumerate(parts)]
+    ask = functools.partial(_run_figures, num_tasks=num_tasks, domain=domain, data_dir=data_dir)
+    chapters = [_chapter(part, index, told, ask) for index, part in enumerate(parts)]
     missing = [f"{work.name}: {each}" for work in works for each in work.missing]
     missing += [f"not read: {each}" for each in refused]
     missing += [each for chapter, more in chapters for each in more]
-    return Report(tuple(works), tuple(chapter for chapter, _ in chapters), tuple(dict.fromkeys(missing)))
+    return Report(tuple(works), tuple(chapter for chapter, _ in chapters), tuple(dict.fromkeys(missing)), num_tasks)
 
 
-def _chapter(part: Part, index: int, told: set[int]) -> tuple[Chapter, list[str]]:
+Ask = Callable[[Work], transfers.Drawn]
+
+
+def _run_figures(work: Work, *, num_tasks: int, domain: str | None, data_dir: str | None) -> transfers.Drawn:
+    own = domain if domain and recipes.short(domain) == work.config.get("domain") else None
+    # What goes on is not asked: its parameters are not there, or not the last.
+    number = num_tasks if work.state == "finished" else 0
+    return of_runs.run_figures(work, domain=own, data_dir=data_dir, num_tasks=number)
+
+
+def _chapter(part: Part, index: int, told: set[int], ask: Ask) -> tuple[Chapter, list[str]]:
     """A chapter, and what its figures lack; `told` are works whose figures stand in a chapter before it."""
     found = verdicts.verdicts(part)
     fresh = [work for work in part.works if id(work) not in told]
     told.update(map(id, fresh))
-    figures, lacking = _figures(fresh)
+    figures, lacking = _figures(fresh, ask)
     top = lead.lead(part, found) if part.rows else None
     if top is None and figures:
         top, *figures = figures
+    elif len(found) == 1:  # which the first picture shows
+        figures = [figure for figure in figures if figure.name != "scores"]
     own: list[Table | None] = [matrices.winners(found)] if len(found) > 1 else []
     own += [*matrices.scores(part), matrices.sources(part)] if part.rows else []
     own += [matrices.spread(work) for work in fresh]
@@ -120,13 +144,13 @@ def _named(figures: Iterable[Figure], slug: str) -> list[Figure]:
     return made
 
 
-def _figures(works: Iterable[Work]) -> tuple[list[Figure], list[str]]:
+def _figures(works: Iterable[Work], ask: Ask) -> tuple[list[Figure], list[str]]:
     """The figures of each folder, and which could not be made."""
     figures: list[Figure] = []
     missing: list[str] = []
     for work in works:
         try:
-            found = _MAKERS[work.kind](work)
+            found = ask(work) if work.kind == "run" else transfers.transfer_figures(work)
         except Exception as error:  # a folder may be a stranger's, and a figure less is no reason for no report
             if os.environ.get("JAXMETA_DEBUG") == "1":
                 raise
@@ -138,18 +162,13 @@ def _figures(works: Iterable[Work]) -> tuple[list[Figure], list[str]]:
     return figures, missing
 
 
-_MAKERS: dict[str, Callable[[Work], Any]] = {
-    "transfer": transfers.transfer_figures,
-    "run": lambda work: transfers.Drawn([], []),
-}
-
-
 def write(
     paths: Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     *,
     forms: Sequence[Form] = ("html",),
     refresh: int = 0,
+    **options: Any,
 ) -> pathlib.Path:
     """Writes a report of runs and transfers: a page that needs no network, and its figures as PNG and SVG.
 
@@ -159,6 +178,7 @@ def write(
         NAME.md, NAME.tex and NAME-figures/. What is there is replaced.
       forms: "html", "markdown" and "latex", in any number.
       refresh: seconds after which a browser reads the page again, 0: never.
+      options: of `gather`: `num_tasks`, `domain`, `data_dir`.
 
     Returns:
       The path of the first form.
@@ -175,7 +195,7 @@ def write(
         checks.choice("`forms`", form, ENDINGS)
     if "html" in forms:
         _environment()  # what is missing is told before anything is drawn
-    report = gather(paths)
+    report = gather(paths, **options)
     page, figures = places(output)
     for folder in dict.fromkeys((page.parent, figures)):
         with folders.writing(folder, "a folder"):
@@ -186,11 +206,16 @@ def write(
         pictures.write(picture, figures, picture.figure.name)
     makers = {
         "html": lambda: html(report, made, refresh=refresh),
-        "markdown": lambda: markdown(report, figures.name),
-        "latex": lambda: latex(report, figures.name),
+        "markdown": lambda: markdown(report, _files(made, figures.name)),
+        "latex": lambda: latex(report, _files(made, figures.name)),
     }
     written = [write_text(page.with_suffix(f".{ENDINGS[form]}"), makers[form]()) for form in forms]
     return written[0] if written else page
+
+
+def _files(made: dict[str, Picture], folder: str) -> dict[str, str]:
+    """{name of a figure: its file beside the page}, of those that could be drawn."""
+    return {name: f"{folder}/{name}.png" for name, picture in made.items() if picture.png}
 
 
 def places(output: str | os.PathLike[str]) -> tuple[pathlib.Path, pathlib.Path]:
@@ -244,9 +269,15 @@ def html(report: Report, made: dict[str, Picture], *, refresh: int = 0) -> str:
     return _environment().from_string(_file("page.html")).render(
         title=report.title, subtitle=_subtitle(report), chapters=chapters, missing=report.missing,
         works=[_made(work) for work in report.works], bibtex=bibtex(version), papers=papers(report.works),
-        footer=f"Written by jaxmeta {version} from the folders alone: nothing was computed anew.", seconds=refresh,
+        footer=_footer(report, version), seconds=refresh,
         style=markupsafe.Markup(_file("page.css")), script=markupsafe.Markup(script), script_hash=f"sha256-{digest}",
     )  # fmt: skip
+
+
+def _footer(report: Report, version: str) -> str:
+    asked = report.num_tasks > 1 and any(work.kind == "run" and work.state == "finished" for work in report.works)
+    anew = f"; {report.num_tasks} tasks of each finished run were scored anew for its figures" if asked else ""
+    return f"Written by jaxmeta {version}. Scores are those of the folders{anew}."
 
 
 def _within(made: Iterable[Picture]) -> dict[str, dict[str, Any]]:
@@ -320,24 +351,23 @@ def papers(works: Iterable[Work]) -> list[tuple[str, str]]:
     return found
 
 
-def markdown(report: Report, figures: str) -> str:
+def markdown(report: Report, files: Mapping[str, str]) -> str:
     """The report for a pull request: words and tables; figures are named where they lie.
 
     Args:
       report: what it says.
-      figures: the folder of the figures, beside the file.
+      files: {name of a figure: its file}.
     """
     lines = [f"## {tables.escaped(report.title)}", ""]
     for chapter in report.chapters:
         lines += [f"### {tables.escaped(chapter.name)}", ""] if len(report.chapters) > 1 else []
         lines += [*(f"{tables.escaped(each)}\n" for each in chapter.words)]
-        if chapter.lead:
-            lines += [f"![{_alt(chapter.lead)}]({figures}/{chapter.lead.name}.png)", ""]
+        if chapter.lead and chapter.lead.name in files:
+            lines += [f"![{_alt(chapter.lead)}]({files[chapter.lead.name]})", ""]
         for table in chapter.tables:
             lines += [matrices.markdown(table), ""]
-        if chapter.figures:
-            shown = [f"[{_alt(each, each.title)}]({figures}/{each.name}.png)" for each in chapter.figures]
-            lines += [f"Figures: {', '.join(shown)}.", ""]
+        shown = [f"[{_alt(each, each.title)}]({files[each.name]})" for each in chapter.figures if each.name in files]
+        lines += [f"Figures: {', '.join(shown)}.", ""] if shown else []
     if report.missing:
         lines += ["### What is missing", "", *(f"- {tables.escaped(each)}" for each in report.missing), ""]
     lines += ["### How it was made", ""]
@@ -354,22 +384,23 @@ def _alt(figure: Figure, text: str = "") -> str:
     return re.sub(r"([\[\]\\])", r"\\\1", tables.escaped(text or figure.alt))
 
 
-def latex(report: Report, figures: str) -> str:
+def latex(report: Report, files: Mapping[str, str]) -> str:
     """The report's tables and figures for a paper.
 
     Args:
       report: what it says.
-      figures: the folder of the figures, beside the file.
+      files: {name of a figure: its file}.
     """
     lines = ["% needs \\usepackage{booktabs} and \\usepackage{graphicx}; characters beyond ASCII need a font with them"]
     for chapter in report.chapters:
         lines += ["", f"% {checks.line(chapter.name)}"]
         for table in chapter.tables:
             lines += [matrices.latex(table), ""]
-        for figure in filter(None, (chapter.lead, *chapter.figures)):
+        drawn = [figure for figure in (chapter.lead, *chapter.figures) if figure and figure.name in files]
+        for figure in drawn:
             caption = matrices.escaped(f"{figure.title}. {figure.alt}")
             lines += [
-                r"\begin{figure}", r"\centering", rf"\includegraphics[width=\linewidth]{{{figures}/{figure.name}.png}}",
+                r"\begin{figure}", r"\centering", rf"\includegraphics[width=\linewidth]{{{files[figure.name]}}}",
                 rf"\caption{{{caption}}}", r"\end{figure}", "",
             ]  # fmt: skip
     lines += [f"% {checks.line(work.name)}: {checks.line(work.command or work.made_by)}" for work in report.works]

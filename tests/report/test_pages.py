@@ -70,6 +70,7 @@ def test_figures_have_words_and_tables(written):
     page = Page(written)
     assert page.of("img")
     assert all(len(each["alt"]) > 30 for each in page.of("img"))
+    assert "could not be drawn" not in page.text
     assert page.text.count("The table behind it") == len(page.of("figure"))
     files = {path.name for path in (written.parent / "figures").iterdir()}
     assert len(files) == 2 * len(page.of("img"))
@@ -171,6 +172,14 @@ def test_figure_that_cannot_be_drawn_is_told():
     assert found.data == ""
     assert found.error == "A title could not be drawn: ZeroDivisionError: by nothing"
     assert [line.cells[0].text for line in found.table.lines] == ["1", "two"]
+
+
+def test_figure_that_cannot_be_drawn_is_in_no_form():
+    made = {
+        "a": pictures.Picture(tried(None), b"", b"", 0, 0, "why"),
+        "b": pictures.Picture(tried(None), b"1", b"1", 1, 1),
+    }
+    assert writing._files(made, "figures") == {"b": "figures/b.png"}
 
 
 def test_heavy_figure_is_a_png():
