@@ -25,7 +25,7 @@ def run(options: config.Report) -> int:
     output = pathlib.Path(options.out or _default(options.folders))
     _check_free(output, options)
     asked_for: dict[writing.Form, bool] = {"html": True, "markdown": options.markdown, "latex": options.latex}
-    forms = [form for form, wanted in asked_for.items() if wanted]
+    forms: list[writing.Form] = [form for form, wanted in asked_for.items() if wanted]
     checks.integer("`num_tasks`", options.num_tasks, 0)
     asked = {"num_tasks": options.num_tasks, "domain": options.domain, "data_dir": options.data_dir}
     write = functools.partial(report.write, options.folders, output, forms=forms)
