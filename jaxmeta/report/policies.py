@@ -131,6 +131,7 @@ def rewards(tasks: Sequence[tuple[control.Environment, Rollouts]]) -> Any:
     return figure
 
 
+@style.styled
 def learning_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: str = "return") -> Any:
     """A metric over the steps of trainings, in training and on validation tasks.
 
@@ -141,22 +142,20 @@ def learning_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: str
     Returns:
       A matplotlib Figure.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    figure = style.sheet(3.4)
     panel = figure.subplots()
     for index, (label, lines) in enumerate(runs.items()):
+        color, _ = style.place(index)
         for split, line in (("train", ":"), ("validation", "-")):
             own = [each for each in lines if each["split"] == split and each.get(metric) is not None]
-            color = f"C{index}"
             panel.plot([each["step"] for each in own], [each[metric] for each in own], line, color=color)
         panel.plot([], [], "-", color=f"C{index}", label=label)
     panel.set_xlabel("step; dotted: training, line: validation after adaptation")
     panel.set_ylabel(metric)
     if metric == "return":
         panel.set_yscale("symlog", linthresh=1.0)
-    panel.legend(fontsize="small", frameon=False)
-    panel.grid(color="#E5E5E5")
+    panel.legend()
+    style.ruled(panel, "both")
     return figure
 
 
