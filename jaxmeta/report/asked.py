@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxmeta import recipes, tables
-from jaxmeta.report import probes, style
+from jaxmeta.report import episodes, probes, style
 from jaxmeta.report.figure import Figure
 from jaxmeta.report.probes import Probe
 from jaxmeta.report.transfers import scale, unit
@@ -217,8 +217,9 @@ def confusion(probe: Probe) -> Figure | str:
     accuracy = probe.right.mean(axis=1)
     places = probes.hardest(accuracy, _HARDEST)
     targets, said = np.asarray(probe.episodes.query.targets), probe.outputs.argmax(-1)
-    found = [(place, probe.class_names(place), counted(targets[place], said[place], probe.sizes.ways))
-             for place in places]  # fmt: skip
+    found = [
+        (place, probe.class_names(place), counted(targets[place], said[place], probe.sizes.ways)) for place in places
+    ]
     header = ["task", "accuracy in %", "is", "taken for", "queries"]
     table = [
         [place + 1, round(100 * float(accuracy[place]), 1), names[row], names[column], int(counts[row, column])]
@@ -235,7 +236,7 @@ def confusion(probe: Probe) -> Figure | str:
         f"The {len(found)} of {_about(probe)} with the lowest accuracy, each query alone. Rows: what it is; columns: "
     )
     note += "what it was taken for; framed: right."
-    draw = functools.partial(_confusion, found, accuracy)
+    draw = functools.partial(_confusion, found, accuracy, {place: episodes.faces(probe, place) for place in places})
     return Figure("confusion", "The hardest tasks", draw, " ".join(told), header, table, note)
 
 
@@ -247,7 +248,10 @@ def counted(targets: np.ndarray, said: np.ndarray, ways: int) -> np.ndarray:
 
 
 @style.styled
-def _confusion(found: Sequence[tuple[int, Sequence[str], np.ndarray]], accuracy: np.ndarray) -> Any:
+def _confusion(
+    found: Sequence[tuple[int, Sequence[str], np.ndarray]], accuracy: np.ndarray,
+    faces: Mapping[int, Sequence[np.ndarray]],
+) -> Any:  # fmt: skip
     import matplotlib
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Rectangle
@@ -272,5 +276,11 @@ def _confusion(found: Sequence[tuple[int, Sequence[str], np.ndarray]], accuracy:
         if len(names) > 6:
             panel.set_xticks(range(len(names)), [style.plain(name, 12) for name in names], rotation=45, ha="left")
         panel.spines[:].set_visible(False)
+        for row, picture in enumerate(faces[place]):
+            inset = panel.inset_axes((-0.1, 1 - (row + 0.94) / len(names), 0.09, 0.88 / len(names)))
+            inset.set_axis_off()
+            episodes.pixels(inset, picture)
+        if faces[place]:
+            panel.tick_params(axis="y", pad=26)
         panel.set_title(f"task {place + 1}: {100 * accuracy[place]:.0f}% right")
     return figure

@@ -78,6 +78,15 @@ def raw_pictures(probe: Probe, task: int) -> tuple[np.ndarray, np.ndarray]:
     return inputs[np.asarray(probe.numbers.support.inputs[task])], inputs[np.asarray(probe.numbers.query.inputs[task])]
 
 
+def faces(probe: Probe, task: int) -> list[np.ndarray]:
+    """A support picture of each class of a task; none where the kind has no pictures."""
+    if probe.shown.form != "pictures":
+        return []
+    support, _ = raw_pictures(probe, task)
+    owners = np.asarray(probe.episodes.support.targets[task])[: len(support)]
+    return [support[int((owners == way).argmax())] for way in range(probe.sizes.ways)]
+
+
 def pictures(probe: Probe) -> list[Figure]:
     """Support, queries, and what they are taken for."""
     made = []
@@ -139,11 +148,11 @@ def drawn_pictures(sheet: Sheet) -> Any:
         for panel in line:
             panel.set_axis_off()
         for panel, index in zip(line[:shown], np.flatnonzero(sheet.owners == way), strict=False):
-            _pixels(panel, sheet.support[index])
+            pixels(panel, sheet.support[index])
         line[0].set_title(style.plain(sheet.names[way], 18), fontsize=8.5, pad=3)
         line[shown].axvline(0.5, color=style.SOFT, linewidth=1)
         for panel, index in zip(line[shown + 1 :], np.flatnonzero(sheet.targets == way), strict=False):
-            _pixels(panel, sheet.queries[index])
+            pixels(panel, sheet.queries[index])
             share, own = f"{100 * sheet.shares[index]:.0f}%", sheet.said[index]
             if own == way:
                 panel.set_title(f"✓ {share}", fontsize=8, color=style.RIGHT, loc="center", pad=2)
@@ -158,7 +167,7 @@ def drawn_pictures(sheet: Sheet) -> Any:
     return figure
 
 
-def _pixels(panel: Any, picture: np.ndarray) -> None:
+def pixels(panel: Any, picture: np.ndarray) -> None:
     """A picture in [0, 1] or of uint8, grey or in colors."""
     scaled = np.clip(picture / 255 if picture.dtype == np.uint8 else picture, 0, 1)
     panel.imshow(scaled.squeeze(-1) if scaled.shape[-1] == 1 else scaled, cmap="gray", vmin=0, vmax=1)

@@ -143,7 +143,7 @@ def opened(
       work: what the folder says.
       domain: another, or the path of the one that the run was trained on; None: that of the results.
       data_dir: where data sets lie.
-      num_tasks: how many tasks.
+      num_tasks: how many tasks at most; no more than the recipe has in its evaluation, which knows what they cost.
     """
     try:
         seeds = sorted(work.path.glob("seed-*/config.json"))
@@ -157,7 +157,8 @@ def opened(
             return f"{recipes.short(task.domain)} is a file of somebody's: give its path as the domain"
         row = next((row for row in known if row["domain"] == recipes.short(chosen)), {})
         sizes = Sizes(row.get("ways") or task.ways, row.get("shots") or task.shots, row.get("queries") or task.queries)
-        probe = Probe(run, chosen, sizes, num_tasks, TEST_SEED + run.recipe.seed, data_dir)
+        count = min(num_tasks, run.recipe.budget.num_tasks)
+        probe = Probe(run, chosen, sizes, count, TEST_SEED + run.recipe.seed, data_dir)
         probe.test  # noqa: B018  # drawn once, here, where it may fail
     except FAILURES as error:
         return reason(error)

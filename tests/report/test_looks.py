@@ -127,7 +127,7 @@ FIGURES = {
     "calibration": lambda: asked._calibration(*asked.reliability(
         np.stack([np.linspace(0.5, 1, 200), np.linspace(0.5, 0, 200)], 1), (np.arange(200) % 4 == 0).astype(int))),
     "confusion": lambda: asked._confusion([(3, ["a", "b", "c"], np.array([[9, 1, 0], [0, 4, 6], [2, 0, 8]]))],
-                                          np.full(4, 0.7)),
+                                          np.full(4, 0.7), {3: []}),
     "pictures": lambda: episodes.drawn_pictures(sheet()),
     "texts": lambda: episodes.drawn_texts(["travel", "bank"], SENTENCES),
     "row": lambda: episodes.drawn_row(episodes.Explained(
