@@ -621,7 +621,7 @@ def drawn_words(lines: Sequence[Sequence[Any]], shown: Sequence[str]) -> Any:
     parts: list[tuple[str, dict[str, Any]]] = []
     for word, said, true, _, answer in lines:
         is_right = answer == "right"
-        text = f"{'✓' if is_right else '✗'} {word} → {said}" + ("" if is_right else f"   is {true}")
+        text = f"{'✓' if is_right else '✗'} {word} → {said}" + ("" if is_right else f"  (is {true})")
         parts.append((style.wrapped(text, 58), {"color": style.RIGHT if is_right else style.WRONG}))
     parts += [("", {}), ("shown:", {"color": style.SOFT})]
     return _lines_of([*parts, *((style.plain(text, 58), {"color": style.SOFT}) for text in shown)])
