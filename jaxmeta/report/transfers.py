@@ -21,6 +21,7 @@ from jaxmeta.transfer.summary import scored, sign
 
 LEVEL = verdicts.LEVEL
 _RESAMPLES = 2_000
+_BESIDE = 4  # targets
 _COLUMNS = {"single": "each query alone", "joint": "all queries of a task together"}
 
 
@@ -197,24 +198,26 @@ def _matrix(
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Rectangle
 
-    width = max(style.WIDTH, 1.75 + 0.62 * len(domains))
-    figure = style.sheet((0.75 + (0.46 if several else 0.42) * len(lines)) * len(cells) + 0.5, width)
-    panels = figure.subplots(len(cells), 1, squeeze=False)[:, 0]
+    # Beside one another only as many columns as a phone shows legibly; the others stand below.
+    parts = [list(part) for part in np.array_split(np.array(domains, object), math.ceil(len(domains) / _BESIDE))]
+    shown = [(name, part) for name in cells for part in parts]
+    figure = style.sheet((0.75 + (0.46 if several else 0.42) * len(lines)) * len(shown) + 0.4)
+    panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
     values = [scale(metric) * cell.row[name]["mean"] for name, own in cells.items() for cell in own.values()]
     low, high = min(values), max(values)
     ramp = matplotlib.colormaps["Blues" if metric in ("accuracy", "return") else "Blues_r"](
         np.linspace(0.04, 0.78, 256)
     )
-    image = None
-    for panel, (name, own) in zip(panels, cells.items(), strict=True):
-        grid = np.full((len(lines), len(domains)), np.nan)
+    for panel, (name, part) in zip(panels, shown, strict=True):
+        own = cells[name]
+        grid = np.full((len(lines), len(part)), np.nan)
         for y, (_, method, source) in enumerate(lines):
-            for x, domain in enumerate(domains):
+            for x, domain in enumerate(part):
                 if cell := own.get(((method, source), domain)):
                     grid[y, x] = scale(metric) * cell.row[name]["mean"]
         image = panel.imshow(grid, cmap=ListedColormap(ramp), vmin=low, vmax=max(high, low + 1e-9), aspect="auto")
         for y, (_, method, source) in enumerate(lines):
-            for x, domain in enumerate(domains):
+            for x, domain in enumerate(part):
                 if (cell := own.get(((method, source), domain))) is None:
                     panel.text(x, y, "–", ha="center", va="center", color=style.SOFT)
                     continue
@@ -239,11 +242,7 @@ def _matrix(
         panel.set_yticks(range(len(lines)), labels)
         for tick, (family, *_) in zip(panel.get_yticklabels(), lines, strict=True):
             tick.set_color(style.FAMILIES[family][0])
-        panel.set_xticks(range(len(domains)), [style.wrapped(each, 11) for each in domains])
-        if len(domains) > 4:
-            panel.tick_params(axis="x", rotation=35)
-            for tick in panel.get_xticklabels():
-                tick.set_ha("left")
+        panel.set_xticks(range(len(part)), [style.wrapped(each, 11) for each in part])
         panel.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
         panel.spines[:].set_visible(False)
         for y in range(1, len(lines)):

@@ -8,8 +8,8 @@ import types
 import numpy as np
 import pytest
 
-from jaxmeta import statistics
-from jaxmeta.report import asked, episodes, probes, ran, style, transfers
+from jaxmeta import recipes, report, runs, statistics
+from jaxmeta.report import asked, episodes, facts, probes, ran, style, transfers
 from jaxmeta.report.figure import Figure
 
 RNG = np.random.default_rng(0)
@@ -238,8 +238,6 @@ def test_drawing_leaves_the_callers_settings_alone():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    from jaxmeta import recipes, runs
-
     path = tmp_path_factory.mktemp("run")
     recipe = recipes.get("protonet-tabular").replace(
         steps=2, hidden=(8,), tasks_per_step=2, num_tasks=4, validation_tasks=2, shots=3, train_shots=3, queries=4,
@@ -252,8 +250,6 @@ def folder(tmp_path_factory):
 
 
 def test_a_finished_run_is_asked_again(folder):
-    from jaxmeta import report
-
     drawn = report.run_figures(folder, num_tasks=4)
     names = [figure.name for figure in drawn.figures]
     assert names == [
@@ -277,9 +273,6 @@ def test_a_finished_run_is_asked_again(folder):
 
 
 def test_what_was_asked_is_kept(folder, monkeypatch):
-    from jaxmeta import report
-    from jaxmeta.report import facts
-
     probe = probes.opened(facts.read(folder), num_tasks=4)
     first = probes.by_shots(probe)
     assert (folder / "probes" / "shots.json").exists()
@@ -292,8 +285,6 @@ def test_what_was_asked_is_kept(folder, monkeypatch):
 
 
 def test_missing_cells_move_the_answer_only_where_they_stand(folder):
-    from jaxmeta.report import facts
-
     probe = probes.opened(facts.read(folder), num_tasks=4)
     found = episodes.explained(probe, 0, 0)
     assert len(found.columns) == 30
@@ -309,8 +300,6 @@ def test_missing_cells_move_the_answer_only_where_they_stand(folder):
 
 
 def test_a_run_without_its_data_makes_a_part_of_the_figures(folder, tmp_path):
-    from jaxmeta import report
-
     other = tmp_path / "run"
     shutil.copytree(folder, other)
     content = json.loads((other / "config.json").read_text())
@@ -323,3 +312,69 @@ def test_a_run_without_its_data_makes_a_part_of_the_figures(folder, tmp_path):
     drawn = report.run_figures(other)
     assert [figure.name for figure in drawn.figures] == ["scores", "training", "task-spread"]
     assert any("give its path" in reason for reason in drawn.missing)
+
+
+TINY = {"steps": 1, "hidden": (8,), "tasks_per_step": 2, "num_tasks": 3, "validation_tasks": 2, "inner_steps_test": 1}
+KINDS = {
+    "maml-strokes": ({"num_filters": 4, "train_queries": 1}, {"episode-typical", "episode-hardest"}),
+    "maml-sinusoid": ({}, {"episode-functions"}),
+    "maml-tabular": ({"inner_steps": 1}, {"episode-typical", "episode-hardest"}),
+    "maml-tabular-regression": ({"inner_steps": 1}, {"episode-typical", "episode-hardest"}),
+    "tables": ({"width": 8, "train_ways": 2}, {"episode-typical", "episode-hardest"}),
+    "maml-navigation": ({"shots": 2, "queries": 2, "train_queries": 2}, {"episode-trajectories"}),
+    "maml-grid": ({"shots": 2, "queries": 2, "train_queries": 2}, {"episode-trajectories"}),
+    "maml-pendulum": ({"shots": 2, "queries": 2, "train_queries": 2}, {"episode-trajectories"}),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("preset", KINDS)
+def test_every_kind_has_pictures_of_episodes(preset, tmp_path):
+    changes, expected = KINDS[preset]
+    run = runs.train(recipes.get(preset).replace(**TINY | changes), folder=tmp_path)
+    run.write(run.score(num_tasks=3))
+    probe = probes.opened(facts.read(tmp_path), num_tasks=3)
+    found = [figure for make in episodes.makers(probe) for figure in make()]
+    assert {figure.name for figure in found} == expected
+    for figure in found:
+        assert {len(line) for line in figure.rows} == {len(figure.header)}
+        figure.draw().canvas.draw()
+
+
+WORDS = {"fruit": "apple pear plum fig", "tools": "hammer saw drill file", "birds": "crow robin wren owl"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("knowledge", ("none", "names"))
+def test_texts_are_shown_as_they_were_written(knowledge, tmp_path):
+    lines = [f"{name},give me a {word} {place}" for name, own in WORDS.items() for word in own.split()
+             for place in ("now", "please", "there")]  # fmt: skip
+    path = tmp_path / "words.csv"
+    path.write_text("\n".join(["label,text", *lines]))
+    learner = "named_protonet" if knowledge == "names" else "protonet"
+    recipe = recipes.get("protonet-ngrams").replace(
+        **TINY, domain=str(path), knowledge=knowledge, learner=learner, ways=2, train_ways=2, shots=2, queries=2,
+        train_queries=2, train_classes=("all",), test_classes=("all",),
+    )  # fmt: skip
+    run = runs.train(recipe, folder=tmp_path / "run")
+    run.write(run.score(str(path), num_tasks=3))
+    probe = probes.opened(facts.read(tmp_path / "run"), domain=str(path), num_tasks=3)
+    found = episodes.texts(probe)
+    for line in found[0].rows:
+        assert line[1] in WORDS
+        assert f"{line[1]},{line[5]}" in lines  # the sentence is of the class that the task says
+        assert f"{line[7]},{line[6]}" in lines
+
+
+@pytest.mark.long
+def test_the_table_network_shows_a_patients_row(tmp_path):
+    lines = [f"{'ill' if index % 2 else 'well'},{index % 7},{'' if index % 5 == 0 else 'red' if index % 3 else 'blue'}"
+             for index in range(60)]  # fmt: skip
+    path = tmp_path / "patients.csv"
+    path.write_text("\n".join(["outcome,age,colour", *lines]))
+    run = runs.train(recipes.get("tables").replace(**TINY, width=8, train_ways=2), folder=tmp_path / "run")
+    run.write(run.score(str(path), num_tasks=3, target_column="outcome", shots=4, queries=4))
+    probe = probes.opened(facts.read(tmp_path / "run"), domain=str(path), num_tasks=3)
+    made = episodes.rows(probe)[0]
+    assert {line[0] for line in made.rows} == {"age", "colour"}
+    assert {line[1] for line in made.rows if line[0] == "colour"} <= {"red", "blue", "missing"}
