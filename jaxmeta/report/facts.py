@@ -23,13 +23,14 @@ from jaxmeta.statistics import mean_interval
 from jaxmeta.transfer import kept, methods
 from jaxmeta.transfer.summary import Row, scored
 
-MOST_ROWS, MOST_FILES = 5_000, 20_000
+MOST_ROWS, MOST_FILES = 3_000, 20_000
 """Rows and files of cells that are read of one folder; a stranger's may have any number."""
 _TEXTS = ("source", "domain", "method", "family", "split", "norm", "metric", "note", "error")
-_NUMBERS = (
-    "ways", "shots", "queries", "num_tasks", "inner_steps_train", "inner_steps_test", "inner_learning_rate", "chance",
-    "distance_untrained", "distance_trained", "seed",
-)  # fmt: skip
+_NUMBERS = ("inner_learning_rate", "chance", "distance_untrained", "distance_trained")
+_COUNTS = ("ways", "shots", "queries", "num_tasks", "inner_steps_train", "inner_steps_test", "seed")
+_LARGEST = 2**53
+_MOST_SCORE = 1e100
+"""Beyond it differences and squares of scores are none any more."""
 _FAMILIES = ("learner", "baseline", "floor")
 
 
@@ -170,12 +171,12 @@ def row(given: Any) -> Row | None:
     """A row of results.json with the fields that are known, each of its type; None if it is none."""
     if not isinstance(given, dict):
         return None
-    found: Row = {name: given[name] for name in _TEXTS if isinstance(given.get(name), str)}
+    found: Row = {name: checks.shown(given[name]) for name in _TEXTS if isinstance(given.get(name), str)}
     found |= {name: given[name] for name in _NUMBERS if kept.is_number(given.get(name))}
+    found |= {name: given[name] for name in _COUNTS if type(given.get(name)) is int and 0 <= given[name] < _LARGEST}
     columns = {name: _column(given.get(name), found.get("num_tasks")) for name in ("joint", "single")}
     found |= columns
-    whole = all(isinstance(found.get(name), int) and found[name] >= 0 for name in ("shots",))
-    if not (whole and {"domain", "method"} <= set(found)):
+    if not {"domain", "method", "shots"} <= set(found):
         return None
     if not any(columns.values()):
         return found | {"note": found.get("note", "no score")}
@@ -183,7 +184,7 @@ def row(given: Any) -> Row | None:
         return None
     beside = given.get("beside")
     told = {
-        str(name): _column(each.get("single") or each.get("joint"), found["num_tasks"])
+        checks.shown(name): _column(each.get("single") or each.get("joint"), found["num_tasks"])
         for name, each in (beside.items() if isinstance(beside, dict) else ())
         if isinstance(each, dict)
     }
@@ -191,13 +192,17 @@ def row(given: Any) -> Row | None:
 
 
 def _column(given: Any, num_tasks: Any) -> dict[str, Any] | None:
-    if not isinstance(num_tasks, int) or not kept.is_column(given, num_tasks):
+    """A mean over at least two tasks, with its interval."""
+    if not isinstance(num_tasks, int) or num_tasks < 2 or not kept.is_column(given, num_tasks):
+        return None
+    if max(map(abs, (given["low"], given["mean"], given["high"], *given["per_task"]))) > _MOST_SCORE:
         return None
     return {name: given[name] for name in ("mean", "low", "high", "per_task")}
 
 
-def _texts(given: Any) -> dict[str, str]:
-    return {str(name): str(value) for name, value in given.items()} if isinstance(given, dict) else {}
+def _texts(given: Any, most: int = 300) -> dict[str, str]:
+    items = list(given.items()) if isinstance(given, dict) else []
+    return {checks.shown(name): checks.shown(value) for name, value in items[:most]}
 
 
 def _results(path: pathlib.Path, missing: list[str]) -> tuple[list[Row], dict[str, Any]]:
@@ -344,8 +349,14 @@ def _transfer(found: RunFolder) -> Work:
     rows, results = _results(path, missing)
     if not rows:
         rows = sorted(_cells(path / "cells", missing), key=_place(config))
-    # A cell of a stranger may claim to be of any family.
-    rows = [each for each in rows if each.get("family") in _FAMILIES and "source" in each]
+    # A cell of a stranger may claim to be of any family, or be there twice.
+    distinct: dict[tuple, Row] = {}
+    for each in rows:
+        if each.get("family") in _FAMILIES and "source" in each:
+            distinct.setdefault((each["source"], each["domain"], each["shots"], each["method"]), each)
+    if len(distinct) < len(rows):
+        missing.append(f"{len(rows) - len(distinct)} rows that are of no source or family, or there twice")
+    rows = list(distinct.values())
     missing += _absent(config, rows)
     missing += _without_score(rows)
     state = _state(path, rows, results)
@@ -427,6 +438,10 @@ def _absent(config: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
         name: tuple(config[name]) for name in ("sources", "targets", "learners", "shots")
     }, in_domain=config["in_domain"] is not False)  # fmt: skip
     known = {(each["source"], each["domain"], each["shots"], each["method"]) for each in rows}
+    # All that there could be: a stranger's plan may have any number.
+    count = len(plan.sources) * len(plan.targets) * len(plan.shots) * len(plan.learners)
+    if count > MOST_FILES:
+        return [f"{count - len(known):,} of about {count:,} scores"]
     asked = [
         (source, target, shots, learner)
         for source, targets in plan.met().items()

@@ -28,6 +28,8 @@ Form = Literal["html", "markdown", "latex"]
 ENDINGS: dict[Form, str] = {"html": "html", "markdown": "md", "latex": "tex"}
 MOST_BYTES = 9_500_000
 """Of a page, beyond which figures are left to their files."""
+MOST_FILES = 300
+"""Whose checksums stand in a page."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,13 +252,22 @@ def _file(name: str) -> str:
     return importlib.resources.files("jaxmeta.report").joinpath(name).read_text("utf-8")
 
 
-def html(report: Report, made: dict[str, Picture], *, refresh: int = 0) -> str:
-    """The page, whose only script is the package's own: browsers are told its checksum, and run no other."""
+def html(report: Report, made: Mapping[str, Picture], *, refresh: int = 0, most_bytes: int | None = None) -> str:
+    """The page, whose only script is the package's own: browsers are told its checksum, and run no other.
+
+    Args:
+      report: what it says.
+      made: {name of a figure: its picture}.
+      refresh: seconds after which a browser reads it again, 0: never.
+      most_bytes: of all pictures; None: what the words leave of 10 MB.
+    """
     import markupsafe
 
+    text = html(report, made, refresh=refresh, most_bytes=0) if most_bytes is None else ""
+    most_bytes = MOST_BYTES - len(text.encode()) if most_bytes is None else most_bytes
     script = _file("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    shown = _within(made.values())
+    shown = _within(made.values(), most_bytes)
     chapters = [
         {
             "name": chapter.name, "slug": chapter.slug, "words": chapter.words, "missing": chapter.missing,
@@ -280,13 +291,13 @@ def _footer(report: Report, version: str) -> str:
     return f"Written by jaxmeta {version}. Scores are those of the folders{anew}."
 
 
-def _within(made: Iterable[Picture]) -> dict[str, dict[str, Any]]:
+def _within(made: Iterable[Picture], most_bytes: int) -> dict[str, dict[str, Any]]:
     """What a page shows of pictures, as long as they fit."""
     shown, used = {}, 0
     for picture in made:
         data = picture.data
         used += len(data)
-        fits = used <= MOST_BYTES
+        fits = used <= most_bytes
         error = picture.error or f"Too large for this page: it is the file {picture.figure.name}.png beside it."
         shown[picture.figure.name] = {
             "figure": picture.figure, "data": data if fits else "", "error": error, "table": picture.table,
@@ -308,12 +319,11 @@ def _made(work: Work) -> dict[str, Any]:
         ("what", f"{work.kind}{f' of the preset {work.preset}' if work.preset else ''}, {work.state}"),
         ("made by", work.made_by),
         ("seed", work.config.get("seed")),
-        ("tested with seed", work.results.get("seed") if work.kind == "run" else None),
         ("training", training(work)),
     ]
     shown = [(name, str(value)) for name, value in known if value not in (None, "")]
     return {
-        "name": work.name, "facts": shown, "command": work.command, "data": sorted(work.checksums.items()),
+        "name": work.name, "facts": shown, "command": work.command, "data": sorted(work.checksums.items())[:MOST_FILES],
         "read": facts.data_read(work), "config": json.dumps(dict(work.config), indent=1),
     }  # fmt: skip
 

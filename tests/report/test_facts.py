@@ -2,13 +2,15 @@
 
 import json
 import os
+import random
 import sys
 
 import folders
+import mutations
 import pytest
 
 from jaxmeta import checks, recipes, runs
-from jaxmeta.report import facts
+from jaxmeta.report import facts, writing
 from jaxmeta.runs import results, training
 
 
@@ -177,3 +179,45 @@ def test_every_preset_has_a_command_that_names_it():
     for name, recipe in recipes.PRESETS.items():
         config = training.recorded(recipe.replace(seed=5))
         assert facts._train_command(config, name, 1) == f"jaxmeta train {name} --seed 5"
+
+
+def test_scores_of_an_evaluation_beside_the_run(tmp_path):
+    path = folders.run_folder(tmp_path / "a")
+    (path / "evaluation").mkdir()
+    rows = folders.run_rows(domain="digits")
+    folders.write(path / "evaluation" / "results.json", results.document(rows, seed=1, checksums={}))
+    assert [row["domain"] for row in facts.read(path).rows] == ["strokes"] * 3 + ["digits"] * 3
+
+
+def test_a_wide_plan_is_counted_and_not_listed(tmp_path):
+    names = [f"d{index}" for index in range(300)]
+    made = folders.cells(names[:1], names[:1])
+    work = facts.read(folders.transfer_folder(tmp_path / "a", names, names, made=made))
+    assert work.missing == ("179,996 of about 180,000 scores",)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_folders_are_told_or_refused(tmp_path, monkeypatch, seed):
+    """Whatever a file holds: words, or one error of one line."""
+    monkeypatch.setattr(writing, "_figures", lambda *given: ([], []))
+    draw = random.Random(seed)
+    run = folders.run_folder(tmp_path / "run")
+    whole = folders.transfer_folder(tmp_path / "whole")
+    part = folders.transfer_folder(tmp_path / "part", finished=False)
+    files = [run / "config.json", run / "results.json", whole / "config.json", whole / "results.json",
+             part / "cells" / "0.json"]  # fmt: skip
+    ends = set()
+    for _ in range(20):
+        file = draw.choice(files)
+        content = file.read_bytes()
+        file.write_bytes(mutations.mutated(file.name, content, draw))
+        folder = next(each for each in (run, whole, part) if each in file.parents)
+        try:
+            told = writing.gather([folder], num_tasks=0)
+            assert writing.markdown(told, {})
+            assert writing.latex(told, {})
+            ends.add("told")
+        except checks.DataError as error:
+            ends.add("refused" if "\n" not in str(error) else "in lines")
+        file.write_bytes(content)
+    assert ends == {"told", "refused"}

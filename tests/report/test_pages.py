@@ -195,9 +195,8 @@ def test_heavy_figure_is_a_png():
     )
 
 
-def test_figures_beyond_the_size_of_a_page_are_left_to_their_files(monkeypatch):
-    monkeypatch.setattr(writing, "MOST_BYTES", 100)
-    shown = writing._within([pictures.Picture(tried(None), b"x" * 100, b"x" * 100, 1, 1)])
+def test_figures_beyond_the_size_of_a_page_are_left_to_their_files():
+    shown = writing._within([pictures.Picture(tried(None), b"x" * 100, b"x" * 100, 1, 1)], 100)
     assert shown["a"]["data"] == ""
     assert "a.png beside it" in shown["a"]["error"]
 
