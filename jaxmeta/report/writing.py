@@ -271,7 +271,8 @@ def html(report: Report, made: Mapping[str, Picture], *, refresh: int = 0, most_
     chapters = [
         {
             "name": chapter.name, "slug": chapter.slug, "words": chapter.words, "missing": chapter.missing,
-            "tables": chapter.tables, "lead": chapter.lead and shown[chapter.lead.name],
+            "tables": chapter.tables, "kinds": {line.kind for table in chapter.tables for line in table.lines} - {""},
+            "lead": chapter.lead and shown[chapter.lead.name],
             "figures": [shown[figure.name] for figure in chapter.figures],
         }
         for chapter in report.chapters
