@@ -19,7 +19,7 @@ from typing import Any
 
 from jaxmeta import checks
 
-COMMANDS = ("train", "transfer", "evaluate", "adapt", "domains", "audit")
+COMMANDS = ("train", "transfer", "evaluate", "adapt", "report", "domains", "audit")
 USAGE = f"usage: jaxmeta {{{','.join(COMMANDS)}}} ...; jaxmeta COMMAND --help says more"
 
 

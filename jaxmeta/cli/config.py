@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jaxmeta import checks
+from jaxmeta import checks, report
 from jaxmeta.datasets import files
 from jaxmeta.recipes import Recipe
 from jaxmeta.recipes.recipe import NormName, PolarityName
@@ -197,6 +197,33 @@ class Adapt:
     """Where prepared tensorflow-datasets lie; JAXMETA_DATA is the default."""
     force: bool = False
     """Overwrite the files."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Writes what runs and transfers say, also unfinished ones, as one page that needs no network, and its figures."""
+
+    folders: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Folders of `jaxmeta train` and `jaxmeta transfer`, side by side."""
+    out: str | None = None
+    """A folder for report.html and figures, or a file NAME.html; FOLDER/report is the default of one folder,
+    runs/report of several."""
+    markdown: bool = False
+    """Beside the page report.md, as for a pull request."""
+    latex: bool = False
+    """Beside the page report.tex, tables with booktabs, as for a paper."""
+    watch: bool = False
+    """Write it anew while a run goes on, until it ends or Ctrl-C."""
+    every: int = 20
+    """Seconds between two looks of --watch."""
+    num_tasks: int = report.TASKS
+    """Tasks of each run that are scored anew for curves, calibration and pictures of episodes; 0: none."""
+    domain: str | None = None
+    """The path of a run's own data, if it was trained on files: no file records where they lie."""
+    data_dir: str | None = None
+    """Where the data sets lie; JAXMETA_DATA is the default."""
+    force: bool = False
+    """Overwrite a report that is there."""
 
 
 @dataclasses.dataclass(frozen=True)

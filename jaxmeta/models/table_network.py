@@ -85,7 +85,9 @@ class TableNetwork(nn.Module):
         even = self._even(units)
         penalties = jnp.split(self.log_penalties, [len(_EVEN)])
         first = table_kernels.fit(self._kernels(0, pairs, even), classes, real, penalties[0])
-        read = Read(units, rows, real, classes, shares, (first.weights, first.weights), (even, even), shares, shares, ())
+        read = Read(
+            units, rows, real, classes, shares, (first.weights, first.weights), (even, even), shares, shares, ()
+        )
         # A row is not told of its own class by itself.
         others = 1 - jnp.eye(len(keep), dtype=cells.dtype)
         tokens, evidence = self._tokens(read, rows, pairs, first.left_out, others)

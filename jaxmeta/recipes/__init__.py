@@ -15,7 +15,7 @@ from jaxmeta.recipes.building import (
     training_learner,
 )
 from jaxmeta.recipes.domains import complete, kind
-from jaxmeta.recipes.kinds import KINDS, Domain, Frame, Given, Kind, Own, Place, Seen, Shape, Sizes, encoder
+from jaxmeta.recipes.kinds import KINDS, Domain, Frame, Given, Kind, Own, Place, Seen, Shape, Shown, Sizes, encoder
 from jaxmeta.recipes.kinds.facts import Facts, line
 from jaxmeta.recipes.learners import ENTRIES, Entry
 from jaxmeta.recipes.names import CONTROL, is_builtin, parts, short
@@ -25,7 +25,8 @@ from jaxmeta.recipes.scoring import SCORINGS, Scoring
 
 __all__ = [
     "CONTROL", "ENTRIES", "KINDS", "PRESETS", "SCORINGS", "Adaptation", "Budget", "Domain", "Entry", "Facts", "Frame",
-    "Given", "Kind", "Network", "Outer", "Own", "Place", "Recipe", "Scoring", "Seen", "Shape", "Sizes", "Task", "check",
+    "Given", "Kind", "Network", "Outer", "Own", "Place", "Recipe", "Scoring", "Seen", "Shape", "Shown", "Sizes", "Task",
+    "check",
     "complete", "domains", "encoder", "floors", "get", "initial", "inner_optimizer", "is_builtin", "kind", "learner",
     "learner_at", "line", "network", "outer_optimizer", "parts", "shape", "short", "steps", "training_learner",
 ]  # fmt: skip

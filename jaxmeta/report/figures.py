@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from jaxmeta.report import style
 from jaxmeta.transfer import Row
 from jaxmeta.transfer.summary import scored
 
-# Told apart by every kind of colour vision (Okabe and Ito), and by their markers in print.
-_FAMILIES = {"learner": ("#0072B2", "o"), "baseline": ("#D55E00", "s"), "floor": ("#767676", "d")}
 
-
+@style.styled
 def transfer(rows: Sequence[Row]) -> Any:
     """The matrix as a figure: a column of panels for each domain, a line of them for each number of shots.
 
@@ -38,14 +37,16 @@ def transfer(rows: Sequence[Row]) -> Any:
     for line, number in zip(panels, shots, strict=True):
         for panel, domain in zip(line, domains, strict=True):
             _panel(panel, cells[domain, number], [*cells[domain, number]] if several else methods)
-        line[0].set_ylabel(f"{number}-shot" if several else f"from {rows[0]['source']}\n{number}-shot")
+        line[0].set_ylabel(
+            f"{number}-shot" if several else f"{style.wrapped('from ' + rows[0]['source'], 26, 3)}\n{number}-shot"
+        )
     for panel, domain in zip(panels[0], domains, strict=True):
-        panel.set_title(domain, fontsize="medium")
+        panel.set_title(domain, fontsize="medium", loc="center")
     accuracy = all(row.get("metric") in (None, "accuracy") for row in rows)
     unit, chance = ("accuracy in %", "; dotted: chance") if accuracy else (rows[0]["metric"], "")
     figure.supxlabel(f"{unit}, mean and 95% interval over tasks{chance}", fontsize="medium")
     handles = {
-        family: panels[0][0].plot([], [], marker, color=color)[0] for family, (color, marker) in _FAMILIES.items()
+        family: panels[0][0].plot([], [], marker, color=color)[0] for family, (color, marker) in style.FAMILIES.items()
     }
     figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=len(handles), frameon=False)
     return figure
@@ -56,7 +57,7 @@ def _panel(panel: Any, rows: dict[str, Row], labels: Sequence[str]) -> None:
         if column := scored(row):
             scale = 100 if row["metric"] == "accuracy" else 1
             mean, low, high = (scale * column[part] for part in ("mean", "low", "high"))
-            color, marker = _FAMILIES[row["family"]]
+            color, marker = style.FAMILIES[row["family"]]
             panel.errorbar(
                 mean,
                 labels.index(label),
@@ -67,10 +68,7 @@ def _panel(panel: Any, rows: dict[str, Row], labels: Sequence[str]) -> None:
                 capsize=2,
             )
             if row.get("chance"):
-                panel.axvline(100 * row["chance"], color="#767676", linestyle=":", linewidth=1)
+                panel.axvline(100 * row["chance"], color=style.SOFT, linestyle=":", linewidth=1)
     panel.set_yticks(range(len(labels)), labels, fontsize="small")
     panel.set_ylim(len(labels) - 0.5, -0.5)
-    panel.grid(axis="x", color="#E5E5E5")
-    panel.set_axisbelow(True)
-    for side in ("top", "right"):
-        panel.spines[side].set_visible(False)
+    style.ruled(panel)

@@ -5,6 +5,7 @@ Made with matplotlib (extra `plots`) and pillow (extra `data`), which are import
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,11 +14,12 @@ import jax
 import numpy as np
 
 from jaxmeta import checks, control, tree
+from jaxmeta.report import style
 from jaxmeta.types import Array, Episode, MetaLearner, PyTree, adapted_predictor
 
 Rollouts = Mapping[int, control.Trajectories]
 """{inner steps: the trajectories of the policy after so many}"""
-_COLORS = ("#767676", "#E69F00", "#56B4E9", "#0072B2", "#009E73")
+_COLORS = (style.SOFT, style.ORANGE, style.SKY, style.BLUE, style.GREEN)
 
 
 def rollouts(
@@ -66,6 +68,7 @@ def _target(env: control.Environment) -> np.ndarray:
     return np.asarray(env.parameters if env.rules.name == "navigation" else env.parameters.target)
 
 
+@style.styled
 def trajectories(tasks: Sequence[tuple[control.Environment, Rollouts]]) -> Any:
     """Where a point or a hand goes in each task before and after each number of inner steps, and where it should.
 
@@ -78,31 +81,57 @@ def trajectories(tasks: Sequence[tuple[control.Environment, Rollouts]]) -> Any:
     Raises:
       ValueError: if there are no tasks, or their environment has no places to draw.
     """
-    from matplotlib.figure import Figure
-
     names = {env.rules.name for env, _ in tasks}
     if not names or names - {"navigation", "arm"}:
         checks.fail("trajectories", "tasks of navigation or arm", ", ".join(sorted(names)) or "none")
-    figure = Figure(figsize=(3.2 * len(tasks), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(tasks), squeeze=False)[0]
-    for panel, (env, found) in zip(panels, tasks, strict=True):
+    lines = math.ceil(len(tasks) / 2)
+    figure = style.sheet(0.5 + 2.9 * lines)
+    panels = figure.subplots(lines, 2, squeeze=False).reshape(-1)
+    for panel in panels[len(tasks) :]:
+        panel.set_axis_off()
+    for panel, (env, found) in zip(panels, tasks, strict=False):
         for color, (steps, own) in zip(_COLORS, found.items(), strict=False):
             weights = np.asarray(own.weights)
             for path, counts in zip(_hands(env, own)[:5], weights[:5], strict=True):
                 path = path[: max(2, int((counts > 0).sum()))]
-                panel.plot(path[:, 0], path[:, 1], color=color, linewidth=1, alpha=0.7)
+                panel.plot(path[:, 0], path[:, 1], color=color, linewidth=1, alpha=0.8)
             label = f"{steps} step{'' if steps == 1 else 's'}: {float(control.episode_return(own)):.1f}"
-            panel.plot([], [], color=color, label=label)
-        panel.plot(*_target(env), marker="*", color="#D55E00", markersize=12, linestyle="")
+            panel.plot([], [], color=color, linewidth=2, label=label)
+        panel.plot(*_target(env), marker="*", color=style.RED, markersize=14, linestyle="", markeredgecolor=style.INK)
         panel.set_aspect("equal", adjustable="datalim")
-        panel.legend(fontsize="x-small", loc="best")
-        panel.tick_params(labelsize="x-small")
-    figure.suptitle(
-        "five trajectories after each number of steps, with the mean return; the star is not told", fontsize=9
-    )
+        panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=1.2, borderpad=0.2)
+        style.ruled(panel, "both")
+    figure.supxlabel("returns after so many steps; the star is not told", fontsize=9)
     return figure
 
 
+@style.styled
+def rewards(tasks: Sequence[tuple[control.Environment, Rollouts]]) -> Any:
+    """The mean reward at each time after each number of inner steps, a panel for each task.
+
+    Args:
+      tasks: of any environment.
+
+    Returns:
+      A matplotlib Figure.
+    """
+    figure = style.sheet(0.6 + 1.7 * len(tasks))
+    panels = figure.subplots(len(tasks), 1, sharex=True, squeeze=False)[:, 0]
+    for index, (panel, (_, found)) in enumerate(zip(panels, tasks, strict=True)):
+        for color, line, (steps, own) in zip(_COLORS, ("-", "--", "-.", ":", "-"), found.items(), strict=False):
+            weights = np.asarray(own.weights)
+            mean = (np.asarray(own.rewards) * weights).sum(axis=0) / np.maximum(weights.sum(axis=0), 1e-9)
+            label = f"{steps} step{'' if steps == 1 else 's'}: {float(control.episode_return(own)):.1f}"
+            panel.plot(mean, line, color=color, label=label)
+        panel.set_title(f"task {index + 1}")
+        panel.legend(loc="best")
+        style.ruled(panel, "y")
+    figure.supylabel("mean reward", fontsize=9)
+    panels[-1].set_xlabel("time; returns after so many inner steps")
+    return figure
+
+
+@style.styled
 def learning_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: str = "return") -> Any:
     """A metric over the steps of trainings, in training and on validation tasks.
 
@@ -113,22 +142,20 @@ def learning_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: str
     Returns:
       A matplotlib Figure.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    figure = style.sheet(3.4)
     panel = figure.subplots()
     for index, (label, lines) in enumerate(runs.items()):
-        for split, style in (("train", ":"), ("validation", "-")):
-            own = [line for line in lines if line["split"] == split and line.get(metric) is not None]
-            color = f"C{index}"
-            panel.plot([line["step"] for line in own], [line[metric] for line in own], style, color=color)
+        color, _ = style.place(index)
+        for split, line in (("train", ":"), ("validation", "-")):
+            own = [each for each in lines if each["split"] == split and each.get(metric) is not None]
+            panel.plot([each["step"] for each in own], [each[metric] for each in own], line, color=color)
         panel.plot([], [], "-", color=f"C{index}", label=label)
     panel.set_xlabel("step; dotted: training, line: validation after adaptation")
     panel.set_ylabel(metric)
     if metric == "return":
         panel.set_yscale("symlog", linthresh=1.0)
-    panel.legend(fontsize="small", frameon=False)
-    panel.grid(color="#E5E5E5")
+    panel.legend()
+    style.ruled(panel, "both")
     return figure
 
 

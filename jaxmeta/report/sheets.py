@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxmeta.report import style
+
 COLUMNS, MOST = 8, 200  # pictures across, and on a sheet
-RIGHT, WRONG, UNKNOWN = "#0072B2", "#D55E00", "#404040"
+RIGHT, WRONG, UNKNOWN = style.RIGHT, style.WRONG, style.INK
 
 
 def truth(name: str, classes: Sequence[str]) -> str | None:
@@ -18,6 +20,7 @@ def truth(name: str, classes: Sequence[str]) -> str | None:
     return known[-1] if known else None
 
 
+@style.styled
 def contact_sheet(
     names: Sequence[str], pictures: np.ndarray, predictions: Sequence[str], probabilities: Sequence[float],
     classes: Sequence[str],
@@ -49,13 +52,15 @@ def contact_sheet(
         own, said = truths[index], predictions[index]
         color = UNKNOWN if own is None else RIGHT if own == said else WRONG
         text = f"{_short(said)} {100 * probabilities[index]:.0f}%"
-        panel.set_title(text if color != WRONG else f"✗ {text}\nis {_short(own or '')}", fontsize=7, color=color)
+        panel.set_title(
+            text if color != WRONG else f"✗ {text}\nis {_short(own or '')}", fontsize=8, color=color, loc="center"
+        )
         if color == WRONG:
             panel.set_axis_on()
             panel.set_xticks([])
             panel.set_yticks([])
             for side in panel.spines.values():
-                side.set(color=WRONG, linewidth=2)
+                side.set(visible=True, color=WRONG, linewidth=2)
     known = [own == said for own, said in zip(truths, predictions, strict=True) if own is not None]
     told = f"{sum(known)} of {len(known)} right" if known else f"{len(names)} predicted"
     rest = f", the first {shown} shown" if shown < len(names) else ""

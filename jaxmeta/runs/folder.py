@@ -29,6 +29,8 @@ SCHEMA = 1
 CONFIG, PARAMS, RESULTS = "config.json", "meta_params.msgpack", "results.json"
 SEEN = "seen.npz"
 LOCK, METRICS, CHECKPOINTS, TENSORBOARD = ".lock", "metrics.jsonl", "checkpoints", "tensorboard"
+PROBES = "probes"
+"""What a report scored anew, so that the next one need not."""
 MOST_CONFIG, MOST_RESULTS = 100_000, 100_000_000  # bytes that are read
 FREE = "choose another folder"
 
@@ -117,7 +119,7 @@ def clear(folder: pathlib.Path) -> None:
             clear(seed.parent)
         for name in (RESULTS, PARAMS, METRICS, SEEN, CONFIG):
             (folder / name).unlink(missing_ok=True)
-        for path in (folder / CHECKPOINTS, folder / TENSORBOARD):
+        for path in (folder / CHECKPOINTS, folder / TENSORBOARD, folder / PROBES):
             if path.is_symlink():
                 path.unlink()
             elif path.exists():
@@ -271,7 +273,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
-        for name in (CONFIG, PARAMS, RESULTS, METRICS, SEEN, CHECKPOINTS, TENSORBOARD, LOCK):
+        for name in (CONFIG, PARAMS, RESULTS, METRICS, SEEN, CHECKPOINTS, TENSORBOARD, LOCK, PROBES):
             check_plain(self.path / name)
         content = self._config()
         self.config: dict[str, Any] = content["config"]

@@ -51,25 +51,40 @@ def paired(first: Any, second: Any, *, level: float = 0.95, num_resamples: int =
       >>> print(f"{result.difference.mean:.2f}, p = {result.p_value:.2f}", result.won, result.lost, result.tied)
       0.06, p = 0.50 3 1 1
     """
-    from scipy import stats
+    differences, steps = _steps(first, second)
+    return Paired(
+        difference=bootstrap_interval(differences, level=level, num_resamples=num_resamples, seed=seed),
+        p_value=_signed_rank(steps),
+        won=int(np.sum(steps > 0)),
+        lost=int(np.sum(steps < 0)),
+        tied=int(np.sum(steps == 0)),
+    )
 
+
+def signed_rank(first: Any, second: Any) -> float:
+    """The p-value of `paired` alone, at a hundredth of the time: no interval is drawn."""
+    return _signed_rank(_steps(first, second)[1])
+
+
+def _steps(first: Any, second: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The differences, and their order with signs."""
     first = arrays.finite("paired: first", first, tasks=2)
     second = arrays.finite("paired: second", second, tasks=2)
     if first.shape != second.shape:
         checks.fail("paired: second", f"{first.size} scores, as many as first has", second.size)
     differences = first - second
-    steps = _signed_levels(differences, 1e-5 * float(np.median(np.maximum(np.abs(first), np.abs(second)))))
+    near = 1e-5 * float(np.median(np.maximum(np.abs(first), np.abs(second))))
+    return differences, _signed_levels(differences, near)
+
+
+def _signed_rank(steps: np.ndarray) -> float:
+    from scipy import stats
+
     # scipy 1.14 would fall back to the normal approximation here: all signs of up to 13 ranks are few enough to try.
     every_sign = steps.size <= 13 and (0 in steps or np.unique(np.abs(steps)).size < steps.size)
     method: Any = stats.PermutationMethod() if every_sign else "auto"
     outcome: Any = stats.wilcoxon(steps, zero_method="zsplit", method=method)
-    return Paired(
-        difference=bootstrap_interval(differences, level=level, num_resamples=num_resamples, seed=seed),
-        p_value=float(outcome.pvalue),
-        won=int(np.sum(steps > 0)),
-        lost=int(np.sum(steps < 0)),
-        tied=int(np.sum(steps == 0)),
-    )
+    return float(outcome.pvalue)
 
 
 def _signed_levels(differences: np.ndarray, tolerance: float) -> np.ndarray:

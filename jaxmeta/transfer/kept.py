@@ -61,11 +61,11 @@ def _is_row(row: Any, facts: Mapping[str, Any], num_tasks: int) -> bool:
         return False
     return (
         all(
-            value is None or (isinstance(value, str) if name in _TEXTS else _is_number(value))
+            value is None or (isinstance(value, str) if name in _TEXTS else is_number(value))
             for name, value in rest.items()
         )
-        and _is_number(rest.get("ways"))
-        and all(column is None or _is_column(column, num_tasks) for column in columns)
+        and is_number(rest.get("ways"))
+        and all(column is None or is_column(column, num_tasks) for column in columns)
         and (scored(row) is not None or isinstance(rest.get("note"), str))
     )
 
@@ -73,15 +73,17 @@ def _is_row(row: Any, facts: Mapping[str, Any], num_tasks: int) -> bool:
 def _is_chance(row: Mapping[str, Any]) -> bool:
     """Values have no chance level, classes have one."""
     known = row.get("chance")
-    return _is_number(known) if row.get("metric") == "accuracy" else known is None or _is_number(known)
+    return is_number(known) if row.get("metric") == "accuracy" else known is None or is_number(known)
 
 
-def _is_column(column: Any, num_tasks: int) -> bool:
+def is_column(column: Any, num_tasks: int) -> bool:
+    """Whether this is the mean of scores with its interval, and every task's score."""
     if not isinstance(column, dict) or not isinstance(column.get("per_task"), list):
         return False
     values = [*column["per_task"], *(column.get(name) for name in ("mean", "low", "high"))]
-    return len(column["per_task"]) == num_tasks and all(map(_is_number, values))
+    return len(column["per_task"]) == num_tasks and all(map(is_number, values))
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether this is a finite number as results have it."""
     return (type(value) is int and abs(value) < 2**53) or (type(value) is float and math.isfinite(value))

@@ -37,8 +37,9 @@ def sign(row: Row) -> int:
     return metric_sign(row["metric"])
 
 
-def _paired(first: Row, second: Row) -> dict[str, Any]:
-    result = statistics.paired(scored(first)["per_task"], scored(second)["per_task"])
+def _paired(first: Row, second: Row, num_resamples: int = 10_000) -> dict[str, Any]:
+    scores = (scored(row)["per_task"] for row in (first, second))
+    result = statistics.paired(*scores, num_resamples=num_resamples)
     return {**result.difference._asdict(), "p_value": result.p_value, "won": result.won, "lost": result.lost}
 
 
@@ -110,13 +111,14 @@ def rankings(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return found
 
 
-def multi_source(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def multi_source(rows: Sequence[Row], *, num_resamples: int = 10_000) -> list[dict[str, Any]]:
     """Training on several domains against training on the best one of them, for each method and target.
 
     The best one is chosen by the scores that it is then compared on, which favours it.
 
     Args:
       rows: of one transfer; a source of several domains is written with commas.
+      num_resamples: of the bootstrap.
 
     Returns:
       One entry a comparison: domain, shots, method, first (the sources together), second (the best one), and the
@@ -132,5 +134,7 @@ def multi_source(rows: Sequence[Row]) -> list[dict[str, Any]]:
             if alone:
                 best = max(alone, key=lambda other: sign(other) * scored(other)["mean"])
                 about = {"domain": domain, "shots": shots, "method": method, "metric": row["metric"]}
-                found.append({**about, "first": row["source"], "second": best["source"], **_paired(row, best)})
+                found.append(
+                    {**about, "first": row["source"], "second": best["source"], **_paired(row, best, num_resamples)}
+                )
     return _adjusted(found)

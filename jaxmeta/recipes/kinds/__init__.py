@@ -9,11 +9,12 @@ from jaxmeta.recipes.kinds.functions import FUNCTIONS
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.kinds.pictures import PICTURES
 from jaxmeta.recipes.kinds.seen import Seen
+from jaxmeta.recipes.kinds.shown import Shown
 from jaxmeta.recipes.kinds.strings import STRINGS
 from jaxmeta.recipes.kinds.tables import TABLES
 from jaxmeta.recipes.kinds.texts import TEXTS
 
-__all__ = ["KINDS", "Domain", "Frame", "Given", "Kind", "Own", "Place", "Seen", "Shape", "Sizes", "encoder"]
+__all__ = ["KINDS", "Domain", "Frame", "Given", "Kind", "Own", "Place", "Seen", "Shape", "Shown", "Sizes", "encoder"]
 
 # The first one that fits a domain is its kind.
 KINDS: dict[str, Kind] = {

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import baselines, checks, datasets, models, tasks
-from jaxmeta.recipes.kinds import facts, frames, labelled, tables, vectors
+from jaxmeta.recipes.kinds import facts, frames, labelled, shown, tables, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Own, Place, Shape, Sizes
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -171,6 +171,22 @@ def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], 
     return given, _brought(task, table, inputs)[1]
 
 
+def _missing(inputs: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
+    """Tokens [n, columns, 3] of which some say that nothing is there."""
+    changed = inputs.copy()
+    changed[:, list(places), :2] = 0
+    return changed
+
+
+def _shown(task: Task, place: Place, sizes: Sizes) -> shown.Shown:
+    if place.part == PRIOR:
+        made = shown.Shown("rows", columns=tuple(f"column {index + 1}" for index in range(task.num_features)))
+    else:
+        loaded = _examples(task, place)
+        made = shown.of_examples("rows", loaded, **sizes._asdict())._replace(columns=tables.column_names(loaded))
+    return made._replace(places=tuple((index,) for index in range(len(made.columns))), missing=_missing)
+
+
 CELLS = tables.TABLES._replace(
     name="cells",
     fits=_fits,
@@ -185,4 +201,5 @@ CELLS = tables.TABLES._replace(
     floors=_floors,
     read=_read,
     read_inputs=_read_inputs,
+    shown=_shown,
 )

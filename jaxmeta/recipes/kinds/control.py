@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmeta import checks, control, evaluation, models, tasks
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import vectors
+from jaxmeta.recipes.kinds import shown, vectors
 from jaxmeta.recipes.kinds.frames import Frame
 from jaxmeta.recipes.kinds.kind import Domain, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.recipe import Network, Task
@@ -124,6 +124,7 @@ CONTROL = Kind(
     floors=_floors,
     read=_read,
     read_inputs=_read_inputs,
+    shown=lambda task, place, sizes: shown.Shown("policies"),
     drawn_shape=_drawn_shape,
     columns={"joint": evaluation.as_is},
     tested_steps=lambda fewest, steps: range(fewest, steps + 1),

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmeta import baselines, checks, datasets, encoders, memory, models, tasks
 from jaxmeta.encoders import features
-from jaxmeta.recipes.kinds import frames, labelled, pictures, vectors
+from jaxmeta.recipes.kinds import frames, labelled, pictures, shown, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Own, Place, Shape, Sizes
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -176,6 +176,10 @@ def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], 
     return given, _encoded(task, np.asarray(inputs))
 
 
+def _shown(task: Task, place: Place, sizes: Sizes) -> shown.Shown:
+    return shown.of_examples("pictures", _pictures(task, place), **sizes._asdict())
+
+
 FEATURES = pictures.PICTURES._replace(
     name="features",
     fits=_fits,
@@ -195,4 +199,5 @@ FEATURES = pictures.PICTURES._replace(
     floors=_floors,
     read=_read,
     read_inputs=_read_inputs,
+    shown=_shown,
 )

@@ -12,7 +12,7 @@ import numpy as np
 from jaxmeta import checks, datasets, models, tasks
 from jaxmeta.datasets import files, npz
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import facts, frames, vectors
+from jaxmeta.recipes.kinds import facts, frames, shown, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.recipe import Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -112,4 +112,5 @@ FUNCTIONS = Kind(
     floors=vectors.floors,
     read=_read,
     read_inputs=_read_inputs,
+    shown=lambda task, place, sizes: shown.Shown("functions"),
 )

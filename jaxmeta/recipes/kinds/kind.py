@@ -12,6 +12,7 @@ from jaxmeta.models import FrozenModel
 from jaxmeta.recipes.kinds.facts import Facts
 from jaxmeta.recipes.kinds.frames import Frame
 from jaxmeta.recipes.kinds.seen import Seen
+from jaxmeta.recipes.kinds.shown import Shown
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
 from jaxmeta.types import Batch, MetaLearner, Model, PyTree
@@ -155,6 +156,8 @@ class Kind(NamedTuple):
     """(task, files, ways of the head or 0 for any) -> what is adapted to and predicted."""
     read_inputs: Callable[[Task, Own, Frame], tuple[list[str], np.ndarray]]
     """(task, files, frame of a support set) -> the names of inputs, and these as `read` would have given them."""
+    shown: Callable[[Task, Place, Sizes], Shown]
+    """How the episodes of `open` look to people; raises as `open` does."""
     frozen: Callable[[Task, int | None], FrozenModel] | None = None
     """(task, outputs or None for features) -> a network of which a part is given, instead of `network`."""
     drawn_shape: Callable[[Task, PyTree], Shape] = batch_shape

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmeta import baselines, checks, datasets, memory, models, tasks
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import facts, frames, labelled, vectors
+from jaxmeta.recipes.kinds import facts, frames, labelled, shown, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -211,6 +211,12 @@ def _check_own(path: str, inputs: np.ndarray) -> None:
         checks.fail(path, "pictures, as the run was trained on", got, error=checks.DataError)
 
 
+def _shown(task: Task, place: Place, sizes: Sizes) -> shown.Shown:
+    if place.part == "strokes":  # drawn anew in every task
+        return shown.Shown("pictures")
+    return shown.of_examples("pictures", examples(task, place), **sizes._asdict())
+
+
 PICTURES = Kind(
     name="pictures",
     fits=_fits,
@@ -232,4 +238,5 @@ PICTURES = Kind(
     floors=_floors,
     read=_read,
     read_inputs=_read_inputs,
+    shown=_shown,
 )

@@ -13,6 +13,7 @@ from jaxmeta.recipes import names
 from jaxmeta.recipes.kinds.facts import Facts
 from jaxmeta.recipes.kinds.frames import Frame
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
+from jaxmeta.recipes.kinds.shown import Shown
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.types import Batch, MetaLearner, Model
 
@@ -140,6 +141,13 @@ def _written(frame: Frame, outputs: np.ndarray) -> tuple[list[str], str]:
     return said, f"{len(said)} predicted"
 
 
+def _shown(task: Task, place: Place, sizes: Sizes) -> Shown:
+    del sizes
+    loaded = _pairs(task, place.part, place.data_dir)
+    loaded = loaded.rows((loaded.parts == "train") | (loaded.parts == place.split))
+    return Shown("strings", alphabet=symbols.alphabet(loaded.sources, loaded.targets))
+
+
 STRINGS = Kind(
     name="strings",
     fits=_fits,
@@ -161,5 +169,6 @@ STRINGS = Kind(
     floors=_floors,
     read=_read,
     read_inputs=_read_inputs,
+    shown=_shown,
     written=_written,
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmeta import checks, datasets, tasks
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import facts, frames, functions, labelled, seen, vectors
+from jaxmeta.recipes.kinds import facts, frames, functions, labelled, seen, shown, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Own, Place, Shape, Sizes
 from jaxmeta.recipes.learners import ENTRIES
 from jaxmeta.recipes.recipe import Task
@@ -229,6 +229,27 @@ def _brought(
     return np.asarray(made.support.inputs), np.asarray(made.query.inputs)
 
 
+def _shown(task: Task, place: Place, sizes: Sizes) -> shown.Shown:
+    if not _has_classes(task) or place.part in names.PROCEDURAL:
+        if functions.FUNCTIONS.fits(task, place):
+            return functions.FUNCTIONS.shown(task, place, sizes)
+        width = range(task.num_features)
+        named = tuple(f"column {index + 1}" for index in width)
+        return shown.Shown("rows", columns=named, places=tuple((index,) for index in width))
+    loaded = _examples(task, place)
+    widths = [tasks.width([size]) for size in num_categories(loaded)]
+    ends = np.cumsum(widths).tolist()
+    places = tuple(tuple(range(end - width, end)) for end, width in zip(ends, widths, strict=True))
+    made = shown.of_examples("rows", loaded, **sizes._asdict())
+    return made._replace(columns=column_names(loaded), places=places)
+
+
+def column_names(table: datasets.Examples) -> tuple[str, ...]:
+    """What columns are called, by their number where nothing says it."""
+    told = tuple(column.name for column in table.columns)
+    return told or tuple(f"column {index + 1}" for index in range(table.inputs.shape[1]))
+
+
 TABLES = functions.FUNCTIONS._replace(  # the same networks and floors
     name="tables",
     fits=_fits,
@@ -240,4 +261,5 @@ TABLES = functions.FUNCTIONS._replace(  # the same networks and floors
     base=_base,
     read=_read,
     read_inputs=_read_inputs,
+    shown=_shown,
 )

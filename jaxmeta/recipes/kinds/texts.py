@@ -12,7 +12,7 @@ import numpy as np
 from jaxmeta import baselines, checks, datasets, encoders, models, tasks
 from jaxmeta.encoders.ngrams import WIDTH
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import facts, features, frames, functions, labelled, seen, vectors
+from jaxmeta.recipes.kinds import facts, features, frames, functions, labelled, seen, shown, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Own, Place, Shape, Sizes
 from jaxmeta.recipes.learners import ENTRIES
 from jaxmeta.recipes.recipe import Network, Task
@@ -238,6 +238,10 @@ def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], 
     return given, _rows(task, inputs)
 
 
+def _shown(task: Task, place: Place, sizes: Sizes) -> shown.Shown:
+    return shown.of_examples("texts", _texts(task, place), **sizes._asdict())
+
+
 TEXTS = functions.FUNCTIONS._replace(  # the same relation module, which there is none of
     name="texts",
     fits=_fits,
@@ -254,5 +258,6 @@ TEXTS = functions.FUNCTIONS._replace(  # the same relation module, which there i
     floors=_floors,
     read=_read,
     read_inputs=_read_inputs,
+    shown=_shown,
     is_name=is_name,
 )

@@ -1,0 +1,70 @@
+"""`jaxmeta report RUN_OR_TRANSFER...`: what runs and transfers say, as a page."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jaxmeta import checks, report, runs
+from jaxmeta.cli import config, signals
+from jaxmeta.report import facts, writing
+
+GRACE = 60.0
+"""Seconds that a last report may take once a signal came; a second one ends it at once."""
+
+
+def run(options: config.Report) -> int:
+    if not options.folders:
+        checks.fail("report", "folders of `jaxmeta train` or `jaxmeta transfer`", "none")
+    checks.integer("`every`", options.every, 1)
+    output = pathlib.Path(options.out or _default(options.folders))
+    _check_free(output, options)
+    asked_for: dict[writing.Form, bool] = {"html": True, "markdown": options.markdown, "latex": options.latex}
+    forms: list[writing.Form] = [form for form, wanted in asked_for.items() if wanted]
+    checks.integer("`num_tasks`", options.num_tasks, 0)
+    asked = {"num_tasks": options.num_tasks, "domain": options.domain, "data_dir": options.data_dir}
+    write = functools.partial(report.write, options.folders, output, forms=forms)
+    page = _watched(options, write, asked) if options.watch else write(**asked)
+    print(f"results: {page}")
+    return 0
+
+
+def _default(given: Sequence[str]) -> str:
+    first, *others = given
+    if others:
+        return os.path.join("runs", "report")
+    facts.read(first)  # nothing is written into what is no run
+    return os.path.join(first, "report")
+
+
+def _check_free(output: pathlib.Path, options: config.Report) -> None:
+    page, figures = writing.places(output)
+    for path in (output, figures):
+        runs.check_plain(path)
+    if options.force:
+        return
+    if page.name == "report.html":
+        runs.check_empty(output, config.FREE)
+    elif page.exists():
+        checks.fail(str(page), "a new file", "one that exists", config.FREE)
+
+
+def _watched(options: config.Report, write: Callable[..., pathlib.Path], asked: dict[str, Any]) -> pathlib.Path:
+    """Writes the report again and again, for the last time once nothing goes on any more."""
+    with signals.watched("the report is as it was written last") as stop:
+        stop.grace = GRACE
+        while any(facts.is_going_on(path) for path in options.folders) and not stop():
+            page = write(**asked | {"num_tasks": 0}, refresh=options.every)
+            print(f"{time.strftime('%H:%M:%S')} {page}", file=sys.stderr, flush=True)
+            end = time.monotonic() + options.every
+            while time.monotonic() < end and not stop():
+                time.sleep(0.2)
+        page = write(**asked | ({"num_tasks": 0} if stop() else {}))
+        if stop():
+            raise signals.Interrupted(f"interrupted; the report is {page}", 128 + stop())
+        return page
