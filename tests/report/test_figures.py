@@ -345,7 +345,7 @@ WORDS = {"fruit": "apple pear plum fig", "tools": "hammer saw drill file", "bird
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("knowledge", ("none", "names"))
+@pytest.mark.parametrize("knowledge", ["none", "names"])
 def test_texts_are_shown_as_they_were_written(knowledge, tmp_path):
     lines = [f"{name},give me a {word} {place}" for name, own in WORDS.items() for word in own.split()
              for place in ("now", "please", "there")]  # fmt: skip
