@@ -180,8 +180,8 @@ def _table(key: Array, num_rows: int, num_features: int) -> tuple[Array, Array, 
     graph_key, order_key, target_key, count_key, stray_key, share_key, cell_key = jax.random.split(key, 7)
     num_nodes = num_features + _HIDDEN
     nodes = _graph(graph_key, num_rows, num_nodes)
-    # A late node has causes to be foretold from.
-    target = jax.random.randint(target_key, (), num_nodes // 2, num_nodes)
+    # A late node has causes to be foretold from, as a prognosis is; an early one has signs, as a diagnosis has.
+    target = jax.random.randint(target_key, (), num_nodes // 4, num_nodes)
     order = jax.random.uniform(order_key, (num_nodes,)) + (jnp.arange(num_nodes) == target)
     shown = jnp.argsort(order)[:num_features]
     real = jnp.arange(num_features) < jax.random.randint(count_key, (), 2, num_features + 1)
@@ -247,7 +247,8 @@ def _scores(key: Array, columns: Array, real: Array, number: int) -> Array:
 
 def _noisy(key: Array, scores: Array) -> Array:
     level_key, noise_key = jax.random.split(key)
-    return scores + _log_between(level_key, 0.03, 1.0) * jax.random.logistic(noise_key, scores.shape) / 1.8
+    # What is to come hangs mostly on what no column shows: at the upper end a hundredth of it can be foretold.
+    return scores + _log_between(level_key, 0.05, 5.0) * jax.random.logistic(noise_key, scores.shape) / 1.8
 
 
 def _labels(key: Array, columns: Array, real: Array, num_ways: int) -> Array:
