@@ -6,6 +6,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxmeta import tables
 from jaxmeta.report import style, words
 from jaxmeta.report.figure import Figure
@@ -13,11 +15,13 @@ from jaxmeta.report.verdicts import Part, Verdict
 from jaxmeta.transfer.summary import Row, scored
 
 MOST = 36
-"""Lines of the picture; of more cells a heat map shows more."""
+"""Lines of the picture; more cells stand in a map of sources and domains."""
+MOST_CELLS = 600
 
 
 def lead(part: Part, found: Sequence[Verdict]) -> Figure | None:
-    """A line for each cell with its winner, its rival and its floor; of a single cell one for each method.
+    """A line for each cell with its winner, its rival and its floor; of a single cell one for each method, and of very
+    many a map.
 
     Args:
       part: what is compared.
@@ -26,8 +30,10 @@ def lead(part: Part, found: Sequence[Verdict]) -> Figure | None:
     Returns:
       None where there is nothing to show, or more than fits one screen.
     """
-    if not found or len(found) > MOST or len({verdict.metric for verdict in found}) > 1:
+    if not found or len(found) > MOST_CELLS or len({verdict.metric for verdict in found}) > 1:
         return None
+    if len(found) > MOST:
+        return _map(found)
     return _methods(part, found[0]) if len(found) == 1 else _cells(part, found)
 
 
@@ -60,9 +66,64 @@ def _cells(part: Part, found: Sequence[Verdict]) -> Figure:
     return Figure("lead", "Who wins where", draw, alt, header, table)
 
 
+def _map(found: Sequence[Verdict]) -> Figure:
+    header = ("source", "domain", "shots", "best", "kind", "mean", "low", "high", "above the floor by", "certain lead")
+    table = [
+        (each.source, each.domain, each.shots, each.winner["method"], each.winner["family"], *_shown(each.winner),
+         "-" if each.gain is None else round(_scale(each.metric) * each.gain.mean, 3),
+         "-" if each.lead is None else "yes" if each.lead.certain > 0 else "no")
+        for each in found
+    ]  # fmt: skip
+    scores = [_shown(each.winner)[0] for each in found]
+    learners = sum(each.winner["family"] == "learner" for each in found)
+    alt = (
+        f"The best score of each of {len(found)} cells, from {min(scores):.1f} to {max(scores):.1f}; a meta-learner is "
+        f"best in {learners}. The darker, the further above the best floor."
+    )
+    return Figure("lead", "The best of each cell", functools.partial(_draw_map, found), alt, header, table)
+
+
+@style.styled
+def _draw_map(found: Sequence[Verdict]) -> Any:
+    from matplotlib.patches import Rectangle
+
+    names = {name: list(dict.fromkeys(getattr(each, name) for each in found)) for name in ("source", "domain", "shots")}
+    sources, domains, shots = names["source"], names["domain"], names["shots"]
+    figure = style.sheet(1.2 + len(shots) * (0.5 + 0.34 * len(sources)), max(6.0, 1.8 + 0.52 * len(domains)))
+    panels = figure.subplots(len(shots), 1, squeeze=False)[:, 0]
+    gains = [_scale(each.metric) * each.gain.mean for each in found if each.gain]
+    top = max([*gains, 1e-9])
+    for panel, number in zip(panels, shots, strict=True):
+        grid = np.full((len(sources), len(domains)), np.nan)
+        for each in (verdict for verdict in found if verdict.shots == number):
+            y, x = sources.index(each.source), domains.index(each.domain)
+            grid[y, x] = max(0.0, _scale(each.metric) * each.gain.mean) if each.gain else 0.0
+            sure = "" if each.lead is None else "✓" if each.lead.certain > 0 else "≈"
+            color = style.PANEL if grid[y, x] > 0.55 * top else style.INK
+            shown = tables.number(scored(each.winner)["mean"], each.metric)
+            panel.text(x, y, f"{shown}{sure}", ha="center", va="center", fontsize=7.5, color=color)
+            if each.winner["family"] == "baseline":
+                frame = {"facecolor": "none", "edgecolor": style.FAMILIES["baseline"][0], "linewidth": 2}
+                panel.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, **frame))
+        image = panel.imshow(grid, cmap="Blues", vmin=0.0, vmax=top, aspect="auto")
+        panel.set_xticks(range(len(domains)), [style.wrapped(name, 10) for name in domains], fontsize=7.5, rotation=45)
+        panel.set_yticks(range(len(sources)), [style.wrapped(name, 24, 1) for name in sources], fontsize=7.5)
+        panel.tick_params(length=0)
+        panel.set_title(f"{number}-shot")
+        for side in panel.spines.values():
+            side.set_visible(False)
+    figure.colorbar(image, ax=list(panels), shrink=0.6, label="above the best floor by")
+    said = "the best score; framed: a baseline's; ✓ the lead is certain, ≈ it is not"
+    figure.supxlabel(said, fontsize=7.5, color=style.SOFT)
+    return figure
+
+
+def _scale(metric: str) -> int:
+    return 100 if metric == "accuracy" else 1
+
+
 def _shown(row: Row) -> list[float]:
-    scale = 100 if row["metric"] == "accuracy" else 1
-    return [round(scale * scored(row)[name], 3) for name in ("mean", "low", "high")]
+    return [round(_scale(row["metric"]) * scored(row)[name], 3) for name in ("mean", "low", "high")]
 
 
 def _marks(part: Part, verdict: Verdict) -> list[tuple[str, Row]]:

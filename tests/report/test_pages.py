@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import checks, cli, report, runs
-from jaxmeta.report import figure, matrices, pictures, writing
+from jaxmeta.report import facts, figure, lead, matrices, pictures, verdicts, writing
 from jaxmeta.runs import results
 
 pytest.importorskip("jinja2")
@@ -267,14 +267,36 @@ def test_hundred_cells(tmp_path):
     titles = [f"From {source}, 1-shot" for source in sources]
     assert all(title in found.text for title in titles)
     assert len(found.of("table")) >= 11
-    assert found.of("img")
+    assert "The best score of each of 100 cells" in found.of("img")[0]["alt"]
 
 
 def test_bibtex_and_papers(tmp_path):
-    from jaxmeta.report import facts
-
     work = facts.read(folders.transfer_folder(tmp_path / "a"))
     assert [name for name, _ in writing.papers([work])] == ["protonet", "fine_tune"]
     assert "version = {1.2}" in writing.bibtex("1.2")
     assert json.loads(json.dumps(writing._made(work)["config"]))
     assert matrices.escaped("a_b") == r"a\_b"
+
+
+@pytest.mark.parametrize(("sources", "targets", "title", "lines"), [
+    (["strokes"], ["digits"], "Scores on digits, 1-shot", 4),
+    (["strokes"], ["digits", NAME], "Who wins where", 6),
+    ([f"s{index}" for index in range(8)], ["a", "b", "c", "d", NAME], "The best of each cell", 40),
+])  # fmt: skip
+def test_first_picture(tmp_path, sources, targets, title, lines):
+    work = facts.read(folders.transfer_folder(tmp_path / "a", sources, targets))
+    (part,) = verdicts.parts([work])
+    found = lead.lead(part, verdicts.verdicts(part))
+    assert found.title == title
+    assert len(found.rows) == lines
+    assert {len(row) for row in found.rows} == {len(found.header)}
+    assert pictures.drawn(found).error == ""
+
+
+def test_first_picture_leaves_out_what_would_hide_the_rest():
+    shown = [folders.row("a", "d", mean, metric="return") for mean in (-6000.0, -30.0, -20.0, -10.0)]
+    low, high = lead._bounds(shown)
+    assert -40 < low < -30
+    assert high > -10
+    low, _ = lead._bounds(shown[1:])
+    assert low < -30
