@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import shlex
@@ -29,6 +30,8 @@ _TEXTS = ("source", "domain", "method", "family", "split", "norm", "metric", "no
 _NUMBERS = ("inner_learning_rate", "chance", "distance_untrained", "distance_trained")
 _COUNTS = ("ways", "shots", "queries", "num_tasks", "inner_steps_train", "inner_steps_test", "seed")
 _LARGEST = 2**53
+_TAIL = 10_000
+"""Bytes at the end of metrics.jsonl that hold its last line."""
 _MOST_SCORE = 1e100
 """Beyond it differences and squares of scores are none any more."""
 _FAMILIES = ("learner", "baseline", "floor")
@@ -254,7 +257,9 @@ def _run(found: RunFolder) -> Work:
     state = _state(path, rows, results)
     told = _training(results)
     if not rows:
-        missing.append("scores: " + ("it is running" if state == "running" else "results.json is not there"))
+        step = _last_step(path)
+        reached = f", at step {step:,} of {recipe.budget.steps:,}" if step else ""
+        missing.append("scores: " + (f"it is running{reached}" if state == "running" else "results.json is not there"))
     if diverged := told.get("diverged"):
         missing.append(f"the training ended early: it {diverged}")
     if not (path / folders.PARAMS).exists() and num_seeds == 1 and recipe.budget.steps:
@@ -268,6 +273,18 @@ def _run(found: RunFolder) -> Work:
     preset = found.preset or ""
     return Work(path, _name(path), "run", preset, dict(found.config), tuple(rows), state, tuple(missing), results,
                 checksums or {}, _train_command(found.config, preset, num_seeds), by_seed)  # fmt: skip
+
+
+def _last_step(path: pathlib.Path) -> int:
+    """The step of the last line of metrics.jsonl, the furthest of several seeds; 0 if there is none."""
+    steps = [0]
+    for file in [path / folders.METRICS, *sorted(path.glob(f"seed-*/{folders.METRICS}"))[:100]]:
+        check_plain(file)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError), file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - _TAIL))
+            step = json.loads(stream.read().splitlines()[-1])["step"]
+            steps += [step] if type(step) is int and 0 <= step < _LARGEST else []
+    return max(steps)
 
 
 def _training(results: Mapping[str, Any]) -> dict[str, Any]:

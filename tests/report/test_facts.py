@@ -75,7 +75,7 @@ def test_running(tmp_path):
         assert facts.is_going_on(path)
         work = facts.read(path)
     assert work.state == "running"
-    assert "it is running" in work.missing[0]
+    assert "it is running, at step 4 of 3,000" in work.missing[0]
     assert not facts.is_held(path)
     assert facts.is_going_on(path)
     assert not facts.is_going_on(path, patience=0.0)
