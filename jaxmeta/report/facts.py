@@ -7,33 +7,21 @@ import dataclasses
 import json
 import os
 import pathlib
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-
 from jaxmeta import checks, provenance, recipes, transfer
-from jaxmeta.runs import RunFolder, check_plain, read_json
+from jaxmeta.report import making, rowed
+from jaxmeta.runs import RunFolder, check_plain
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs import run as runs
-from jaxmeta.runs import training as trainings
-from jaxmeta.statistics import mean_interval
 from jaxmeta.transfer import kept, methods
-from jaxmeta.transfer.summary import Row, scored
+from jaxmeta.transfer.summary import Row
 
-MOST_ROWS, MOST_FILES = 3_000, 20_000
-"""Rows and files of cells that are read of one folder; a stranger's may have any number."""
-_TEXTS = ("source", "domain", "method", "family", "split", "norm", "metric", "note", "error")
-_NUMBERS = ("inner_learning_rate", "chance", "distance_untrained", "distance_trained")
-_COUNTS = ("ways", "shots", "queries", "num_tasks", "inner_steps_train", "inner_steps_test", "seed")
-_LARGEST = 2**53
 _TAIL = 10_000
 """Bytes at the end of metrics.jsonl that hold its last line."""
-_MOST_SCORE = 1e100
-"""Beyond it differences and squares of scores are none any more."""
 _FAMILIES = ("learner", "baseline", "floor")
 
 
@@ -72,7 +60,7 @@ class Work:
     @property
     def versions(self) -> dict[str, str]:
         """Those of the packages that made it."""
-        return _texts(self.results.get("versions"))
+        return rowed.texts(self.results.get("versions"))
 
     @property
     def made_by(self) -> str:
@@ -170,67 +158,6 @@ def is_held(path: pathlib.Path) -> bool:
     return False
 
 
-def row(given: Any) -> Row | None:
-    """A row of results.json with the fields that are known, each of its type; None if it is none."""
-    if not isinstance(given, dict):
-        return None
-    found: Row = {name: checks.shown(given[name]) for name in _TEXTS if isinstance(given.get(name), str)}
-    found |= {name: given[name] for name in _NUMBERS if kept.is_number(given.get(name))}
-    found |= {name: given[name] for name in _COUNTS if type(given.get(name)) is int and 0 <= given[name] < _LARGEST}
-    columns = {name: _column(given.get(name), found.get("num_tasks")) for name in ("joint", "single")}
-    found |= columns
-    if not {"domain", "method", "shots"} <= set(found):
-        return None
-    if not any(columns.values()):
-        return found | {"note": found.get("note", "no score")}
-    if not {"metric", "num_tasks", "ways"} <= set(found):
-        return None
-    beside = given.get("beside")
-    told = {
-        checks.shown(name): _column(each.get("single") or each.get("joint"), found["num_tasks"])
-        for name, each in (beside.items() if isinstance(beside, dict) else ())
-        if isinstance(each, dict)
-    }
-    return found | ({"beside": told} if told else {})
-
-
-def _column(given: Any, num_tasks: Any) -> dict[str, Any] | None:
-    """A mean over at least two tasks, with its interval."""
-    if not isinstance(num_tasks, int) or num_tasks < 2 or not kept.is_column(given, num_tasks):
-        return None
-    if max(map(abs, (given["low"], given["mean"], given["high"], *given["per_task"]))) > _MOST_SCORE:
-        return None
-    return {name: given[name] for name in ("mean", "low", "high", "per_task")}
-
-
-def _texts(given: Any, most: int = 300) -> dict[str, str]:
-    items = list(given.items()) if isinstance(given, dict) else []
-    return {checks.shown(name): checks.shown(value) for name, value in items[:most]}
-
-
-def _results(path: pathlib.Path, missing: list[str]) -> tuple[list[Row], dict[str, Any]]:
-    """The rows of a results.json and the rest of it; what cannot be read is told."""
-    file = path / folders.RESULTS
-    check_plain(file)
-    if not file.exists():
-        return [], {}
-    try:
-        content = read_json(file, folders.MOST_RESULTS)
-    except (OSError, ValueError) as error:
-        missing.append(f"{file.name} cannot be read: {getattr(error, 'strerror', None) or error}")
-        return [], {}
-    if not isinstance(content, dict) or content.get("schema") != folders.SCHEMA:
-        schema = content.get("schema") if isinstance(content, dict) else None
-        wanted = f"results of schema {folders.SCHEMA}"
-        checks.fail(str(file), wanted, f"schema {schema!r}", "it is of another version of jaxmeta", checks.DataError)
-    given = content.pop("rows", None)
-    given = given if isinstance(given, list) else []
-    rows = [found for each in given[:MOST_ROWS] if (found := row(each))]
-    if len(rows) < len(given):
-        missing.append(f"{len(given) - len(rows)} of the {len(given)} rows of {file.name} are not read")
-    return rows, content
-
-
 def _state(path: pathlib.Path, rows: Sequence[Row], results: Mapping[str, Any]) -> Any:
     if is_held(path):
         return "running"
@@ -240,7 +167,7 @@ def _state(path: pathlib.Path, rows: Sequence[Row], results: Mapping[str, Any]) 
 def _run(found: RunFolder) -> Work:
     path, missing, by_seed = found.path, [], {}
     recipe, num_seeds = runs.read_all(found)
-    rows, results = _results(path, missing)
+    rows, results = rowed.results_of(path, missing)
     own = {"source": recipe.task.domain}
     if num_seeds > 1:
         rows = rows or list(_of_seeds(path, missing))
@@ -248,11 +175,11 @@ def _run(found: RunFolder) -> Work:
             by_seed[seed] = tuple(each for each in rows if each.get("seed") == seed)
         if len(by_seed) < num_seeds:
             missing.append(f"scores of {num_seeds - len(by_seed)} of its {num_seeds} seeds")
-        rows = _pooled(rows)
+        rows = rowed.pooled(rows)
     evaluation = path / "evaluation"
     check_plain(evaluation)
     if evaluation.is_dir():
-        rows += [each for each in _results(evaluation, missing)[0] if each not in rows]
+        rows += [each for each in rowed.results_of(evaluation, missing)[0] if each not in rows]
     rows = [own | each | {"family": _family(each["method"], recipe.adaptation.learner)} for each in rows]
     state = _state(path, rows, results)
     told = _training(results)
@@ -266,13 +193,13 @@ def _run(found: RunFolder) -> Work:
         missing.append(f"parameters: {folders.PARAMS} is not there")
     if not (path / folders.METRICS).exists() and num_seeds == 1 and recipe.budget.steps:
         missing.append(f"the curves of training: {folders.METRICS} is not there")
-    missing += _without_score(rows)
+    missing += rowed.without_score(rows)
     checksums = found.checksums()
     if checksums is None:
         missing.append("checksums of its data")
     preset = found.preset or ""
     return Work(path, _name(path), "run", preset, dict(found.config), tuple(rows), state, tuple(missing), results,
-                checksums or {}, _train_command(found.config, preset, num_seeds), by_seed)  # fmt: skip
+                checksums or {}, making.train_command(found.config, preset, num_seeds), by_seed)  # fmt: skip
 
 
 def _last_step(path: pathlib.Path) -> int:
@@ -283,7 +210,7 @@ def _last_step(path: pathlib.Path) -> int:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError), file.open("rb") as stream:
             stream.seek(max(0, file.stat().st_size - _TAIL))
             step = json.loads(stream.read().splitlines()[-1])["step"]
-            steps += [step] if type(step) is int and 0 <= step < _LARGEST else []
+            steps += [step] if type(step) is int and 0 <= step < rowed.LARGEST else []
     return max(steps)
 
 
@@ -303,57 +230,9 @@ def _of_seeds(path: pathlib.Path, missing: list[str]) -> Iterator[Row]:
     """The rows of the seeds that are done, where their common results are not there yet."""
     for folder in sorted(path.glob("seed-*"))[:100]:
         check_plain(folder)
-        rows, results = _results(folder, missing)
+        rows, results = rowed.results_of(folder, missing)
         seed = results.get("seed")
         yield from ({"seed": seed} | each for each in rows if isinstance(seed, int))
-
-
-def _pooled(rows: Sequence[Row]) -> list[Row]:
-    """One row a method of several seeds: its mean over all tasks, with the interval of trained models at hand."""
-    groups: dict[tuple, list[Row]] = {}
-    for each in rows:
-        key = tuple(each.get(name) for name in ("method", "domain", "split", "shots", "ways", "queries", "metric"))
-        groups.setdefault(key, []).append(each)
-    return [_pool(own) for own in groups.values()]
-
-
-def _pool(rows: Sequence[Row]) -> Row:
-    first = dict(rows[0])
-    for name in ("joint", "single"):
-        columns = [each.get(name) for each in rows]
-        first[name] = _joined(columns) if all(columns) else None
-    if beside := first.get("beside"):
-        told = {name: [each.get("beside", {}).get(name) for each in rows] for name in beside}
-        first["beside"] = {name: _joined(columns) if all(columns) else None for name, columns in told.items()}
-    if "num_tasks" in first:
-        first["num_tasks"] = sum(each.get("num_tasks", 0) for each in rows)
-    if not (first["joint"] or first["single"]):
-        first["note"] = next((each["note"] for each in rows if "note" in each), "no score")
-    first.pop("seed", None)
-    return first
-
-
-def _joined(columns: Sequence[Any]) -> dict[str, Any]:
-    """All tasks of all seeds; each seed has as many."""
-    per_task = [score for column in columns for score in column["per_task"]]
-    return {**mean_interval(np.array(per_task))._asdict(), "per_task": per_task}
-
-
-def _without_score(rows: Sequence[Row]) -> list[str]:
-    """Why rows have no score, each reason once with the rows it holds for."""
-    reasons: dict[str, list[str]] = {}
-    for each in rows:
-        if scored(each) is None:
-            reason = each.get("error") or each.get("note") or "no score"
-            shown = f"{each['method']} on {each['domain']}, {each['shots']}-shot"
-            reasons.setdefault(reason, []).append(shown)
-    return [f"{_some(shown)}: {reason}" for reason, shown in reasons.items()]
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    """The first names of a list, and how many others there are."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return "; ".join(names[:most]) + rest
 
 
 def _name(path: pathlib.Path) -> str:
@@ -363,7 +242,7 @@ def _name(path: pathlib.Path) -> str:
 def _transfer(found: RunFolder) -> Work:
     path, missing = found.path, []
     config = _plan(found)
-    rows, results = _results(path, missing)
+    rows, results = rowed.results_of(path, missing)
     if not rows:
         rows = sorted(_cells(path / "cells", missing), key=_place(config))
     # A cell of a stranger may claim to be of any family, or be there twice.
@@ -375,19 +254,19 @@ def _transfer(found: RunFolder) -> Work:
         missing.append(f"{len(rows) - len(distinct)} rows that are of no source or family, or there twice")
     rows = list(distinct.values())
     missing += _absent(config, rows)
-    missing += _without_score(rows)
+    missing += rowed.without_score(rows)
     state = _state(path, rows, results)
     if not results:
         missing.append(
             "versions and device: results.json is not there" + (", it is running" if state == "running" else "")
         )
-    checksums = _texts(results.get("data")) or {
+    checksums = rowed.texts(results.get("data")) or {
         name: value for each in rows for name, value in each.get("checksums", {}).items()
     }
     rows = [{name: value for name, value in each.items() if name != "checksums"} for each in rows]
     preset = found.preset or ""
     return Work(path, _name(path), "transfer", preset, config, tuple(rows), state, tuple(missing), results, checksums,
-                _transfer_command(config, preset))  # fmt: skip
+                making.transfer_command(config, preset))  # fmt: skip
 
 
 def _place(config: Mapping[str, Any]) -> Callable[[Row], tuple]:
@@ -398,7 +277,7 @@ def _place(config: Mapping[str, Any]) -> Callable[[Row], tuple]:
     def place(row: Row) -> tuple:
         method = row["method"].removesuffix(", untrained")
         given = (("sources", row.get("source")), ("targets", row["domain"]), ("shots", row["shots"]))
-        cell = (of[name].get(value, MOST_ROWS) for name, value in given)
+        cell = (of[name].get(value, rowed.MOST_ROWS) for name, value in given)
         return (*cell, learners.get(method, -1), row["method"] == method)
 
     return place
@@ -430,23 +309,23 @@ def _cells(folder: pathlib.Path, missing: list[str]) -> Iterator[Row]:
     check_plain(folder)
     files = sorted(folder.glob("*.json"))
     broken, count = [], 0
-    for file in files[:MOST_FILES]:
+    for file in files[: rowed.MOST_FILES]:
         try:
             content = kept.read(file)
-            rows = [row(each) for each in content] if isinstance(content, list) else [None]
+            rows = [rowed.row(each) for each in content] if isinstance(content, list) else [None]
         except checks.DataError:
             rows, content = [None], []
-        if None in rows or count + len(rows) > MOST_ROWS:
+        if None in rows or count + len(rows) > rowed.MOST_ROWS:
             broken.append(file.name)
             continue
         count += len(rows)
         yield from (
-            found | {"checksums": _texts(given.get("checksums"))}
+            found | {"checksums": rowed.texts(given.get("checksums"))}
             for found, given in zip(rows, content, strict=True)
             if found
         )
     if broken:
-        missing.append(f"what stands in {len(broken)} files of cells, which cannot be read: {_some(broken)}")
+        missing.append(f"what stands in {len(broken)} files of cells, which cannot be read: {rowed.some(broken)}")
 
 
 def _absent(config: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
@@ -457,7 +336,7 @@ def _absent(config: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
     known = {(each["source"], each["domain"], each["shots"], each["method"]) for each in rows}
     # All that there could be: a stranger's plan may have any number.
     count = len(plan.sources) * len(plan.targets) * len(plan.shots) * len(plan.learners)
-    if count > MOST_FILES:
+    if count > rowed.MOST_FILES:
         return [f"{count - len(known):,} of about {count:,} scores"]
     asked = [
         (source, target, shots, learner)
@@ -469,37 +348,7 @@ def _absent(config: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
     absent = [f"{learner} from {source} to {target}, {shots}-shot"
               for source, target, shots, learner in asked
               if (source, target, shots, learner) not in known]  # fmt: skip
-    return [f"{len(absent)} of {len(asked)} scores: {_some(absent)}"] if absent else []
-
-
-def _words(config: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
-    """The flags by which a config differs from what it began with."""
-    words = []
-    for name, value in config.items():
-        if name in base and base[name] == value:
-            continue
-        values = value if isinstance(value, list) else [value]
-        words += [f"--{name.replace('_', '-')}", *map(str, values)]
-    return words
-
-
-def _train_command(config: Mapping[str, Any], preset: str, num_seeds: int) -> str:
-    if preset not in recipes.PRESETS:
-        return ""
-    base = trainings.recorded(recipes.get(preset), num_seeds)
-    # The kind follows from the domain.
-    words = _words({name: value for name, value in config.items() if name not in ("seeds", "kind")}, base)
-    more = ["--seeds", str(num_seeds)] if num_seeds > 1 else []
-    return checks.line(shlex.join(["jaxmeta", "train", preset, *words, *more]))
-
-
-def _transfer_command(config: Mapping[str, Any], preset: str) -> str:
-    if preset not in transfer.PLANS:
-        return ""
-    base = transfer.PLANS[preset].recorded()
-    words = _words({name: value for name, value in config.items() if name != "in_domain"}, base)
-    flag = [] if config["in_domain"] == base["in_domain"] else [f"--{'' if config['in_domain'] else 'no-'}in-domain"]
-    return checks.line(shlex.join(["jaxmeta", "transfer", preset, *words, *flag]))
+    return [f"{len(absent)} of {len(asked)} scores: {rowed.some(absent)}"] if absent else []
 
 
 def data_read(work: Work) -> list[str]:

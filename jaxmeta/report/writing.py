@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from jaxmeta import checks, provenance, recipes, tables
-from jaxmeta.report import facts, lead, matrices, of_runs, pictures, probes, transfers, verdicts, words
+from jaxmeta.report import facts, lead, making, matrices, of_runs, pictures, probes, transfers, verdicts, words
 from jaxmeta.report.facts import Work
 from jaxmeta.report.figure import Figure
 from jaxmeta.report.matrices import Table
@@ -278,9 +278,10 @@ def html(report: Report, made: Mapping[str, Picture], *, refresh: int = 0, most_
         for chapter in report.chapters
     ]  # fmt: skip
     version = provenance.versions()["jaxmeta"]
+    papers = making.papers(work.config for work in report.works)
     return _environment().from_string(_file("page.html")).render(
         title=report.title, subtitle=_subtitle(report), chapters=chapters, missing=report.missing,
-        works=[_made(work) for work in report.works], bibtex=bibtex(version), papers=papers(report.works),
+        works=[_made(work) for work in report.works], bibtex=making.bibtex(version), papers=papers,
         footer=_footer(report, version), seconds=refresh,
         style=markupsafe.Markup(_file("page.css")), script=markupsafe.Markup(script), script_hash=f"sha256-{digest}",
     )  # fmt: skip
@@ -320,46 +321,13 @@ def _made(work: Work) -> dict[str, Any]:
         ("what", f"{work.kind}{f' of the preset {work.preset}' if work.preset else ''}, {work.state}"),
         ("made by", work.made_by),
         ("seed", work.config.get("seed")),
-        ("training", training(work)),
+        ("training", making.training(work.results)),
     ]
     shown = [(name, str(value)) for name, value in known if value not in (None, "")]
     return {
         "name": work.name, "facts": shown, "command": work.command, "data": sorted(work.checksums.items())[:MOST_FILES],
         "read": facts.data_read(work), "config": json.dumps(dict(work.config), indent=1),
     }  # fmt: skip
-
-
-def training(work: Work) -> str:
-    """How long a run was trained and what was kept of it, as far as its results say."""
-    told = work.results.get("training")
-    told = told if isinstance(told, dict) else {}
-    steps, kept = told.get("steps"), told.get("kept_step")
-    if not (isinstance(steps, int) and isinstance(kept, int)):
-        return ""
-    said = f"{steps:,} steps, kept: the parameters of step {kept:,}"
-    ends = [f"it {word} ({told[word]})" for word in ("collapsed", "diverged") if told.get(word)]
-    return "; ".join([said, *ends])
-
-
-def bibtex(version: str) -> str:
-    """How jaxmeta is cited."""
-    return (
-        f"@software{{jaxmeta,\n  title = {{jaxmeta: few-shot and cross-domain meta-learning in JAX}},\n"
-        f"  version = {{{version}}},\n  license = {{Apache-2.0}}\n}}"
-    )
-
-
-def papers(works: Iterable[Work]) -> list[tuple[str, str]]:
-    """The papers behind the methods of works, as the docstrings of their learners name them."""
-    names = [name for work in works for name in (*work.config.get("learners", ()), work.config.get("learner"))]
-    found = []
-    for name in dict.fromkeys(filter(None, names)):
-        entry = recipes.ENTRIES.get(name)
-        _, _, told = (entry.learner.__doc__ or "").partition("References:\n") if entry else ("", "", "")
-        paper = re.split(r"\n\s*\n", told)[0]
-        if paper.strip():
-            found.append((name, " ".join(paper.split())))
-    return found
 
 
 def markdown(report: Report, files: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ import mutations
 import pytest
 
 from jaxmeta import checks, recipes, runs
-from jaxmeta.report import facts, writing
+from jaxmeta.report import facts, making, writing
 from jaxmeta.runs import results, training
 
 
@@ -178,7 +178,7 @@ def test_several_folders_have_names_of_their_own(tmp_path):
 def test_every_preset_has_a_command_that_names_it():
     for name, recipe in recipes.PRESETS.items():
         config = training.recorded(recipe.replace(seed=5))
-        assert facts._train_command(config, name, 1) == f"jaxmeta train {name} --seed 5"
+        assert making.train_command(config, name, 1) == f"jaxmeta train {name} --seed 5"
 
 
 def test_scores_of_an_evaluation_beside_the_run(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import checks, cli, report, runs
-from jaxmeta.report import facts, figure, lead, matrices, pictures, verdicts, writing
+from jaxmeta.report import facts, figure, lead, making, matrices, pictures, verdicts, writing
 from jaxmeta.runs import results
 
 pytest.importorskip("jinja2")
@@ -272,8 +272,8 @@ def test_hundred_cells(tmp_path):
 
 def test_bibtex_and_papers(tmp_path):
     work = facts.read(folders.transfer_folder(tmp_path / "a"))
-    assert [name for name, _ in writing.papers([work])] == ["protonet", "fine_tune"]
-    assert "version = {1.2}" in writing.bibtex("1.2")
+    assert [name for name, _ in making.papers([work.config])] == ["protonet", "fine_tune"]
+    assert "version = {1.2}" in making.bibtex("1.2")
     assert json.loads(json.dumps(writing._made(work)["config"]))
     assert matrices.escaped("a_b") == r"a\_b"
 
