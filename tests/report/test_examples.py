@@ -1,0 +1,25 @@
+"""The examples, in a short form."""
+
+import importlib.util
+import pathlib
+
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "experiments" / "examples"
+TINY = {"picture": (8, 8, 1), "num_filters": 4, "effort": 0.002, "num_tasks": 4, "tune_tasks": 2,
+        "fine_tune_steps": 2, "queries": 3}  # fmt: skip
+
+
+@pytest.mark.long
+def test_compare(tmp_path, capsys):
+    pytest.importorskip("jinja2")
+    spec = importlib.util.spec_from_file_location("compare", EXAMPLES / "compare.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    page = example.compare(tmp_path / "out", **TINY)
+    assert "| protonet |" in capsys.readouterr().out
+    words = page.read_text()
+    for said in ("Trained on strokes; adapted to digits: 5-way, 1 and 5 shots, 4 tasks each", "raw inputs, nearest",
+                 "protonet, untrained", "linear_probe", "data:image/"):  # fmt: skip
+        assert said in words
+    assert "could not be drawn" not in words
