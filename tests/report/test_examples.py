@@ -10,13 +10,27 @@ TINY = {"picture": (8, 8, 1), "num_filters": 4, "effort": 0.002, "num_tasks": 4,
         "fine_tune_steps": 2, "queries": 3}  # fmt: skip
 
 
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+@pytest.mark.long
+def test_own_learner(tmp_path, capsys):
+    picture = example("own_learner")(tmp_path / "out", num_steps=4, num_tasks=4)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    said = capsys.readouterr().out
+    assert "exact" in said
+    assert "broken" not in said
+    assert "squared error of waves never seen: Interval(mean=" in said
+
+
 @pytest.mark.long
 def test_compare(tmp_path, capsys):
     pytest.importorskip("jinja2")
-    spec = importlib.util.spec_from_file_location("compare", EXAMPLES / "compare.py")
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    page = example.compare(tmp_path / "out", **TINY)
+    page = example("compare")(tmp_path / "out", **TINY)
     assert "| protonet |" in capsys.readouterr().out
     words = page.read_text()
     for said in ("Trained on strokes; adapted to digits: 5-way, 1 and 5 shots, 4 tasks each", "raw inputs, nearest",
