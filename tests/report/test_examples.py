@@ -37,3 +37,11 @@ def test_compare(tmp_path, capsys):
                  "protonet, untrained", "linear_probe", "data:image/"):  # fmt: skip
         assert said in words
     assert "could not be drawn" not in words
+
+
+@pytest.mark.long
+def test_own_pictures(tmp_path):
+    sheet = example("own_pictures")(tmp_path, num_steps=2)
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert len(list((tmp_path / "support").rglob("*.png"))) == 25
+    assert len(list((tmp_path / "inputs").rglob("*.png"))) == 40
