@@ -353,8 +353,8 @@ def test_texts_are_shown_as_they_were_written(knowledge, tmp_path):
     path.write_text("\n".join(["label,text", *lines]))
     learner = "named_protonet" if knowledge == "names" else "protonet"
     recipe = recipes.get("protonet-ngrams").replace(
-        **TINY, domain=str(path), knowledge=knowledge, learner=learner, ways=2, train_ways=2, shots=2, queries=2,
-        train_queries=2, train_classes=("all",), test_classes=("all",),
+        **TINY, domain=str(path), knowledge=knowledge, learner=learner, ways=2, train_ways=2, shots=1, queries=2,
+        train_queries=1, train_classes=("all",), test_classes=("all",),
     )  # fmt: skip
     run = runs.train(recipe, folder=tmp_path / "run")
     run.write(run.score(str(path), num_tasks=3))
