@@ -23,7 +23,7 @@ _HARDEST = 3
 def makers(probe: Probe) -> list[Callable[[], Figure | list[Figure] | str]]:
     """What draws a run whose data are at hand."""
     own = functools.partial
-    return [own(by_steps, probe), own(by_shots, probe), own(calibration, probe), own(confusion, probe)]
+    return [own(score_by_steps, probe), own(score_by_shots, probe), own(calibration, probe), own(confusion, probe)]
 
 
 def _about(probe: Probe) -> str:
@@ -34,7 +34,7 @@ def _about(probe: Probe) -> str:
 # Adaptation curves
 
 
-def by_steps(probe: Probe) -> Figure | str:
+def score_by_steps(probe: Probe) -> Figure | str:
     """Scores by inner steps, past those of training."""
     own = probe.run.recipe
     name = own.adaptation.learner
@@ -51,7 +51,7 @@ def by_steps(probe: Probe) -> Figure | str:
     return _curve(rows, "inner_steps_test", "adaptation-steps", "Score by inner steps", "inner steps", marked, note)
 
 
-def by_shots(probe: Probe) -> Figure | str:
+def score_by_shots(probe: Probe) -> Figure | str:
     """Scores by shots."""
     rows = [row for row in probes.by_shots(probe) if scored(row)]
     if len(rows) < 2:

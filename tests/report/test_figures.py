@@ -281,7 +281,7 @@ def test_what_was_asked_is_kept(folder, monkeypatch):
     (folder / "probes" / "shots.json").write_text('{"key": 1}')
     with pytest.raises(TypeError):
         probes.by_shots(probe)
-    assert any("By shots" in reason for reason in report.run_figures(folder, num_tasks=4).missing)
+    assert any("Score by shots" in reason for reason in report.run_figures(folder, num_tasks=4).missing)
 
 
 def test_missing_cells_move_the_answer_only_where_they_stand(folder):
