@@ -23,18 +23,18 @@ _HARDEST = 3
 def makers(probe: Probe) -> list[Callable[[], Figure | list[Figure] | str]]:
     """What draws a run whose data are at hand."""
     own = functools.partial
-    return [own(by_steps, probe), own(by_shots, probe), own(calibration, probe), own(confusion, probe)]
+    return [own(score_by_steps, probe), own(score_by_shots, probe), own(calibration, probe), own(confusion, probe)]
 
 
 def _about(probe: Probe) -> str:
     size = f"{probe.sizes.ways}-way {probe.sizes.shots}-shot" if probe.has_classes else f"{probe.sizes.shots}-shot"
-    return f"{probe.num_tasks} {size} tasks of {recipes.short(probe.domain)}"
+    return f"{probe.num_tasks} tasks of {recipes.short(probe.domain)}, {size}"
 
 
 # Adaptation curves
 
 
-def by_steps(probe: Probe) -> Figure | str:
+def score_by_steps(probe: Probe) -> Figure | str:
     """Scores by inner steps, past those of training."""
     own = probe.run.recipe
     name = own.adaptation.learner
@@ -45,13 +45,13 @@ def by_steps(probe: Probe) -> Figure | str:
         return "Scores by inner steps: there are fewer than two numbers of steps with finite scores."
     marked = {"training": own.adaptation.inner_steps, "test": own.adaptation.inner_steps_test}
     note = (
-        f"{_about(probe)}, the same for all; band: 95% interval of the mean over tasks. Beyond the steps of training "
+        f"{_about(probe)}, the same for all. Band: 95% interval of the mean over tasks. Beyond the steps of training "
         "nothing was optimised."
     )
     return _curve(rows, "inner_steps_test", "adaptation-steps", "Score by inner steps", "inner steps", marked, note)
 
 
-def by_shots(probe: Probe) -> Figure | str:
+def score_by_shots(probe: Probe) -> Figure | str:
     """Scores by shots."""
     rows = [row for row in probes.by_shots(probe) if scored(row)]
     if len(rows) < 2:
@@ -60,7 +60,7 @@ def by_shots(probe: Probe) -> Figure | str:
     per = " of a class" if probe.has_classes else ""
     marked = {"training": own.train_shots or own.shots, "test": probe.sizes.shots}
     note = (
-        f"{_about(probe)}; other numbers of shots are other tasks of the same kind. Band: 95% interval of the mean "
+        f"{_about(probe)}. Other numbers of shots are other tasks of the same kind. Band: 95% interval of the mean "
         "over tasks."
     )
     label = "trajectories to adapt to" if rows[0]["metric"] == "return" else f"support examples{per}"
@@ -233,11 +233,11 @@ def confusion(probe: Probe) -> Figure | str:
         most = f"most often {names[row]} taken for {names[column]}, {wrong[row, column]} times" if wrong.any() else ""
         told.append(f"Task {place + 1}: {100 * accuracy[place]:.0f}% right{', ' + most if most else ''}.")
     note = (
-        f"The {len(found)} of {_about(probe)} with the lowest accuracy, each query alone. Rows: what it is; columns: "
+        f"The {len(found)} with the lowest accuracy of {_about(probe)}, each query alone. Rows: what it is; columns: "
     )
     note += "what it was taken for; framed: right."
     draw = functools.partial(_confusion, found, accuracy, {place: episodes.faces(probe, place) for place in places})
-    return Figure("confusion", "The hardest tasks", draw, " ".join(told), header, table, note)
+    return Figure("confusion", "What is taken for what", draw, " ".join(told), header, table, note)
 
 
 def counted(targets: np.ndarray, said: np.ndarray, ways: int) -> np.ndarray:

@@ -27,10 +27,10 @@ def makers(probe: Probe) -> list[Callable[[], Figure | list[Figure] | str]]:
     draw = {
         "pictures": pictures, "texts": texts, "rows": rows, "functions": curves, "policies": walks, "strings": words,
     }  # fmt: skip
-    return [functools.partial(episodes, draw, probe)]
+    return [functools.partial(pictures_of_episodes, draw, probe)]
 
 
-def episodes(draw: dict[str, Callable[[Probe], list[Figure] | str]], probe: Probe) -> list[Figure] | str:
+def pictures_of_episodes(draw: dict[str, Callable[[Probe], list[Figure] | str]], probe: Probe) -> list[Figure] | str:
     """The tasks in the middle and at the lower end of the scores."""
     return draw[probe.shown.form](probe)
 
@@ -218,7 +218,7 @@ def mingled(table: Sequence[list[Any]]) -> list[list[Any]]:
         key = line[1], line[4]
         places.append(seen.get(key, 0))
         seen[key] = places[-1] + 1
-    return [table[index] for index in np.argsort(places, kind="stable")]
+    return [table[int(index)] for index in np.argsort(places, kind="stable")]
 
 
 def nearest(queries: np.ndarray, support: np.ndarray) -> np.ndarray:

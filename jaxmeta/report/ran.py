@@ -150,7 +150,7 @@ def training(work: Work, lines: Mapping[str, Sequence[Line]], metric: str) -> Fi
         points = curves.get((metric, seed, "validation")) or curves.get((metric, seed, "train"))
         if not points:
             continue
-        which = "validation" if (metric, seed, "validation") in curves else "training"
+        which = "Validation" if (metric, seed, "validation") in curves else "Training"
         said = (
             f"{seed + ': ' if seed else ''}{which} {unit(metric)} from {points[0][1]:.4g} at step {points[0][0]:,} to "
         )

@@ -281,7 +281,7 @@ def test_what_was_asked_is_kept(folder, monkeypatch):
     (folder / "probes" / "shots.json").write_text('{"key": 1}')
     with pytest.raises(TypeError):
         probes.by_shots(probe)
-    assert any("By shots" in reason for reason in report.run_figures(folder, num_tasks=4).missing)
+    assert any("Score by shots" in reason for reason in report.run_figures(folder, num_tasks=4).missing)
 
 
 def test_missing_cells_move_the_answer_only_where_they_stand(folder):
@@ -353,8 +353,8 @@ def test_texts_are_shown_as_they_were_written(knowledge, tmp_path):
     path.write_text("\n".join(["label,text", *lines]))
     learner = "named_protonet" if knowledge == "names" else "protonet"
     recipe = recipes.get("protonet-ngrams").replace(
-        **TINY, domain=str(path), knowledge=knowledge, learner=learner, ways=2, train_ways=2, shots=2, queries=2,
-        train_queries=2, train_classes=("all",), test_classes=("all",),
+        **TINY, domain=str(path), knowledge=knowledge, learner=learner, ways=2, train_ways=2, shots=1, queries=2,
+        train_queries=1, train_classes=("all",), test_classes=("all",),
     )  # fmt: skip
     run = runs.train(recipe, folder=tmp_path / "run")
     run.write(run.score(str(path), num_tasks=3))
