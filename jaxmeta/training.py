@@ -271,6 +271,8 @@ def sum_over_chunks(function: Callable[[PyTree], PyTree], arguments: PyTree, tas
     chunks = _in_chunks(arguments, tasks_per_chunk)
     if tree.leading_axis(chunks) == 1:
         return function(arguments)
+    # Jitted, so that asking for the shapes does not trace it a second time: half of what tracing an update takes.
+    function = jax.jit(function, inline=True)
     zeros = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
         jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], chunks)),

@@ -80,6 +80,10 @@ def test_networks_take_the_form_that_they_are_given(form):
 def test_a_cpu_needs_no_measurement(monkeypatch):
     monkeypatch.setattr(forms, "measure", lambda: pytest.fail("measured"))
     assert forms.choice() == ("patches", True)
+    # Nor is the other form traced, which would be differentiated and thrown away.
+    program = jax.make_jaxpr(models.convolve)(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)))
+    assert "platform_index" not in str(program)
+    assert "conv_general_dilated" not in str(program)
 
 
 def test_elsewhere_the_choice_is_measured_once_and_kept(accelerator, tmp_path):

@@ -8,7 +8,7 @@ import optax
 import pytest
 import registry
 
-from jaxmeta import criteria, evaluate, imaml, maml, meta_trainer, models, reptile, tasks, training
+from jaxmeta import MetaLearner, criteria, evaluate, imaml, maml, meta_trainer, models, reptile, tasks, training
 
 KEY = jax.random.key(0)
 
@@ -276,3 +276,18 @@ def test_the_registry_names_every_learner():
     # the others are of values, and have tests of their own.
     others = {"partial_maml", "annealed_step_weights", "over_frozen", "tuned", "whole", "cnp", "anp", "tnp", "dkt"}
     assert set(registry.LEARNERS | registry.ACTING) == set(learners.__all__) - others
+
+
+def test_an_update_in_chunks_traces_a_task_once():
+    traced = []
+
+    def loss(params, episode, key):
+        traced.append(1)
+        return jnp.square(params - episode).sum(), {}
+
+    learner = MetaLearner(lambda key: jnp.zeros(()), None, None, loss)
+    trainer = meta_trainer(learner, optax.sgd(0.25), tasks_per_chunk=2)
+    state, metrics = jax.jit(trainer.update)(trainer.init(KEY), jnp.array([1.0, 2.0, 3.0, 6.0]), KEY)
+    assert len(traced) == 1
+    np.testing.assert_allclose(state.meta_params, 1.5)  # half of the way to the mean
+    np.testing.assert_allclose(metrics["gradient_norm"], 6.0)

@@ -25,8 +25,7 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, form: str = "automatic
       x: [n, height, width, channels].
       kernel: [k, k, channels, features].
       stride: step in both directions.
-      form: "plain", "patches", or "automatic": patches on a CPU, elsewhere what `forms.choice` measures and keeps. The
-        choice is made when the program is lowered.
+      form: "plain", "patches", or "automatic": patches on a CPU, elsewhere what `forms.choice` measures and keeps.
 
     Returns:
       [n, ceil(height / stride), ceil(width / stride), features].
@@ -36,9 +35,18 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, form: str = "automatic
     if form != "automatic":
         checks.choice("convolve: form", form, tuple(_CONVOLUTIONS))
         return _CONVOLUTIONS[form](x, kernel, stride)
-    elsewhere = "plain" if memory.on_cpu() else forms.choice().form
-    ours, theirs = (functools.partial(_CONVOLUTIONS[each], stride=stride) for each in ("patches", elsewhere))
-    return jax.lax.platform_dependent(x, kernel, cpu=ours, default=theirs)
+    chosen = functools.partial(_CONVOLUTIONS[forms.choice().form], stride=stride)
+    return _by_platform(x, kernel, cpu=functools.partial(_by_patches, stride=stride), default=chosen)
+
+
+def _by_platform(x: Array, kernel: Array, *, cpu: Callable[..., Array], default: Callable[..., Array]) -> Array:
+    """The platform's form, chosen when the program is lowered; where there is only a CPU, when it is traced.
+
+    To trace and differentiate both takes a sixth more tracing than one.
+    """
+    if memory.on_cpu():
+        return cpu(x, kernel)
+    return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=default)
 
 
 def _plain(x: Array, kernel: Array, stride: int) -> Array:
@@ -88,8 +96,7 @@ def convolve_shared(x: Array, kernel: Array, *, stride: int = 1, padding: tuple[
 def depthwise(x: Array, kernel: Array, *, stride: int = 1, padding: tuple[int, int] = (0, 0)) -> Array:
     """A convolution of every channel by itself.
 
-    On CPU it is a sum of shifted products: XLA's grouped convolution is 14 to 40 times slower there. The choice is made
-    when the program is lowered.
+    On CPU it is a sum of shifted products: XLA's grouped convolution is 14 to 40 times slower there.
 
     Args:
       x: [n, height, width, channels].
@@ -109,7 +116,7 @@ def depthwise(x: Array, kernel: Array, *, stride: int = 1, padding: tuple[int, i
             x, kernel[:, :, None], (stride, stride), (padding, padding), None, None, numbers, groups
         )
 
-    return jax.lax.platform_dependent(x, kernel, cpu=functools.partial(_shifted, stride, padding), default=grouped)
+    return _by_platform(x, kernel, cpu=functools.partial(_shifted, stride, padding), default=grouped)
 
 
 def _sum_of_shifts(stride: int, padding: tuple[int, int], x: Array, kernel: Array) -> Array:
