@@ -249,6 +249,7 @@ def folder(tmp_path_factory):
     return path
 
 
+@pytest.mark.long
 def test_a_finished_run_is_asked_again(folder):
     drawn = report.run_figures(folder, num_tasks=4)
     names = [figure.name for figure in drawn.figures]
