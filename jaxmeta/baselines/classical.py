@@ -192,7 +192,13 @@ def _asked(model: Any, rows: np.ndarray, labels: np.ndarray, categorical: np.nda
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # few rows: fits that are perfect
         model.fit(columns(rows), labels)
-    return lambda rows: model.predict_proba(columns(rows))
+
+    def shares(rows: np.ndarray) -> np.ndarray:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of scikit-learn's own threads, in a thread that jax started
+            return model.predict_proba(columns(rows))
+
+    return shares
 
 
 def _logistic(rows: np.ndarray, labels: np.ndarray, categorical: np.ndarray) -> Any:

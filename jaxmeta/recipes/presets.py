@@ -236,6 +236,7 @@ PRESETS: dict[str, Recipe] = {
         clip_norm=1.0,
         tasks_per_step=16,
         tasks_per_chunk=16,
+        validation_tasks=1000,
         steps=8000,
     ),
     # Nothing is trained: a ridge regression reads the features, as those of photos.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from jaxmeta import criteria
@@ -26,6 +27,8 @@ class Scoring(NamedTuple):
     """What scores the query set in training, if another."""
     asks: Criterion | None = None
     """What validation and test ask instead of the criterion, such as for what is said where none of it is shown."""
+    chooses: str = ""
+    """The metric that says which parameters of a training are kept, if another."""
 
     @property
     def judge(self) -> Criterion:
@@ -37,6 +40,11 @@ class Scoring(NamedTuple):
         """1 where a higher metric is better, else -1."""
         return metric_sign(self.metric)
 
+    def better(self, new: Mapping[str, float], best: Mapping[str, float]) -> bool:
+        """Whether the metrics of a validation are better than the best before."""
+        metric = self.chooses or self.metric
+        return metric_sign(metric) * new[metric] > metric_sign(metric) * best[metric]
+
     @property
     def acts(self) -> bool:
         """Whether it rolls policies out, in control."""
@@ -47,7 +55,9 @@ _OUTER = criteria.policy_gradient(scale=criteria.normalised)
 
 SCORINGS = {
     "cross_entropy": Scoring(criteria.cross_entropy, "accuracy", True),
-    "prognosis": Scoring(criteria.prognosis, "accuracy", True, ("area_under_curve", "calibration_error")),
+    "prognosis": Scoring(
+        criteria.prognosis, "accuracy", True, ("area_under_curve", "calibration_error"), chooses="loss"
+    ),
     "relation_score": Scoring(criteria.relation_score, "accuracy", True),
     "squared_error": Scoring(criteria.squared_error, "loss", False),
     "policy_gradient": Scoring(criteria.policy_gradient(), "return", False, outer=_OUTER),

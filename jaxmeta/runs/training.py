@@ -150,7 +150,7 @@ def fitted(
         stop=stop,
         mesh=mesh,
         on_divergence=ON_DIVERGENCE[recipe.outer.on_divergence],
-        better=lambda new, best: scoring.sign * new[scoring.metric] > scoring.sign * best[scoring.metric],
+        better=scoring.better,
         far=lambda last, best: _far(scoring, last[scoring.metric], best[scoring.metric]),
     )
     return {

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import checks, cli, datasets, recipes, runs, tasks
+from jaxmeta.recipes.scoring import SCORINGS
 from jaxmeta.runs import training
 
 TINY = {"width": 8, "num_layers": 1, "steps": 0, "num_features": 8, "validation_tasks": 2}
@@ -160,3 +161,10 @@ def test_area_and_calibration_are_told_beside_accuracy():
     shown = runs.table(rows).splitlines()
     assert "area under curve" in shown[0]
     assert all(line.count("[") == 4 for line in shown[2 : 2 + len(rows)])
+
+
+def test_the_parameters_are_kept_whose_probabilities_are_truest():
+    known, flattering = {"accuracy": 0.8, "loss": 0.4}, {"accuracy": 0.9, "loss": 0.5}
+    assert SCORINGS["prognosis"].better(known, flattering)
+    assert not SCORINGS["prognosis"].better(flattering, known)
+    assert SCORINGS["cross_entropy"].better(flattering, known)
