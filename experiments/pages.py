@@ -23,6 +23,7 @@ EXPERIMENTS = (
     "learners",
     "meta_sgd",
     "omniglot",
+    "patients",
     "presets",
 )
 
