@@ -40,11 +40,14 @@ def test_values_hang_on_the_columns():
     sample = tasks.causal_regression(num_features=4, num_support=60, num_queries=60)
     episodes = jax.jit(lambda: tasks.episodes(sample, jax.random.key(0), jnp.arange(60)))()
     support, query = (jax.tree.map(np.asarray, part) for part in episodes)
-    explained = []
+    explained, by_chance = [], []
     for known, asked, shown, mask, targets in zip(
         support.inputs, query.inputs, support.targets, support.mask, query.targets, strict=True
     ):
         columns = lambda cells: np.concatenate([np.tanh(cells[..., 0]), np.ones((len(cells), 1))], axis=1)  # noqa: E731
         weights = np.linalg.lstsq(columns(known[mask]), shown[mask], rcond=1e-3)[0]
-        explained.append(1 - np.square(targets - columns(asked) @ weights).mean() / targets.var())
-    assert np.mean(np.asarray(explained) > 0.1) > 0.25
+        for found, values in ((explained, targets), (by_chance, targets[::-1])):
+            found.append(1 - np.square(values - columns(asked) @ weights).mean() / values.var())
+    # Of many tables little can be foretold, as of many patients.
+    assert np.mean(np.asarray(explained) > 0.1) > 0.15
+    assert np.mean(np.asarray(by_chance) > 0.1) < 0.05
