@@ -96,7 +96,16 @@ def test_memory_does_not_grow_with_the_steps():
     # The trace of the losses before each step is all that may.
     assert many <= few + 50 * 4 * 4
     few, many = (
-        temporary(maml(network(), criteria.cross_entropy, optax.sgd(0.3), num_steps=steps, gradient=inner.nested))
+        temporary(
+            maml(
+                network(),
+                criteria.cross_entropy,
+                optax.sgd(0.3),
+                num_steps=steps,
+                gradient=inner.nested,
+                scan=jax.lax.scan,
+            )
+        )
         for steps in (5, 50)
     )
     assert many > 3 * few
