@@ -1,6 +1,6 @@
 """Pages and figures from run folders."""
 
-from jaxmeta.report.episodes import Curve, functions
+from jaxmeta.report.curves import Curve, functions
 from jaxmeta.report.figures import transfer
 from jaxmeta.report.of_runs import run_figures
 from jaxmeta.report.policies import animation, learning_curves, rollouts, trajectories

@@ -12,7 +12,6 @@ from jaxmeta import recipes, tables
 from jaxmeta.report import episodes, probes, style
 from jaxmeta.report.figure import Figure
 from jaxmeta.report.probes import Probe
-from jaxmeta.report.transfers import scale, unit
 from jaxmeta.runs.scores import Row
 from jaxmeta.transfer.summary import scored
 
@@ -73,13 +72,13 @@ def _curve(
     metric = rows[0]["metric"]
     header = [label, "column", "mean", "low", "high", "tasks"]
     table = [
-        [row[by], column, *(round(scale(metric) * row[column][part], 4) for part in ("mean", "low", "high")),
+        [row[by], column, *(round(style.scale(metric) * row[column][part], 4) for part in ("mean", "low", "high")),
          row["num_tasks"]]
         for row in rows for column in ("single", "joint") if row.get(column)
     ]  # fmt: skip
     values = "; ".join(f"{row[by]}: {tables.interval(scored(row), metric)}" for row in rows)
     told = ", ".join(f"{place} took {number}" for place, number in marked.items())
-    alt = f"{unit(metric).capitalize()} by {label} ({told}): {values}."
+    alt = f"{style.unit(metric).capitalize()} by {label} ({told}): {values}."
     draw = functools.partial(_drawn_curve, rows, by, label, marked)
     return Figure(name, title, draw, alt, header, table, note)
 
@@ -98,11 +97,11 @@ def _drawn_curve(rows: Sequence[Row], by: str, label: str, marked: dict[str, int
     told = {"single": "each query alone", "joint": "all queries together"}
     for index, column in enumerate(columns):
         color, marker = style.place(index)
-        mean, low, high = (np.array([scale(metric) * row[column][part] for row in rows])
+        mean, low, high = (np.array([style.scale(metric) * row[column][part] for row in rows])
                            for part in ("mean", "low", "high"))  # fmt: skip
         panel.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
         panel.plot(places, mean, f"{marker}-", color=color, label=told[column])
-    means = np.array([scale(metric) * row[column][part] for row in rows for column in columns for part in
+    means = np.array([style.scale(metric) * row[column][part] for row in rows for column in columns for part in
                       ("mean", "low", "high")])  # fmt: skip
     if metric != "accuracy" and np.ptp(means) > 30 * abs(float(np.median(means))):
         panel.set_yscale("symlog", linthresh=max(1e-3, abs(float(np.median(means)))))
@@ -115,7 +114,7 @@ def _drawn_curve(rows: Sequence[Row], by: str, label: str, marked: dict[str, int
             panel.axvline(number, color=style.SOFT, linestyle="--" if place == "training" else ":", linewidth=1.2,
                           label=f"as in {place}")  # fmt: skip
     panel.set_xlabel(label)
-    panel.set_ylabel(unit(metric))
+    panel.set_ylabel(style.unit(metric))
     style.ruled(panel, "y")
     figure.legend(loc="outside lower left", ncols=2)
     return figure

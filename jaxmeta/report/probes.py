@@ -28,6 +28,14 @@ TASKS = 60
 FAILURES = (ValueError, TypeError, KeyError, IndexError, MemoryError, ArithmeticError, ImportError, OSError)
 """What data, programs and folders that are not as expected raise."""
 
+WHICH = {"typical": "A typical", "hardest": "The hardest"}
+
+
+def chosen(scores: np.ndarray) -> dict[str, int]:
+    """{"typical": the task in the middle, "hardest": that with the lowest score}; more is better."""
+    order = np.argsort(scores, kind="stable")
+    return {"typical": int(order[len(order) // 2]), "hardest": int(order[0])}
+
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
@@ -56,6 +64,16 @@ class Probe:
     def drawn(self, sizes: Sizes) -> scores.Test:
         """As many tasks of another size."""
         return self.run.test(self.domain, num_tasks=self.num_tasks, seed=self.seed, **sizes._asdict())
+
+    @property
+    def name(self) -> str:
+        """The domain's."""
+        return recipes.short(self.domain)
+
+    def errors(self) -> np.ndarray:
+        """[num_tasks] mean squared errors of values."""
+        gaps = np.asarray(self.outputs) - np.asarray(self.episodes.query.targets)
+        return np.square(gaps).reshape(len(gaps), -1).mean(axis=1)
 
     @property
     def has_classes(self) -> bool:

@@ -14,7 +14,7 @@ from jaxmeta import checks, statistics, tables
 from jaxmeta.report import style
 from jaxmeta.report.facts import Work
 from jaxmeta.report.figure import Figure
-from jaxmeta.report.transfers import boxes, scale, unit
+from jaxmeta.report.transfers import boxes
 from jaxmeta.runs import check_plain
 from jaxmeta.runs.folder import METRICS, MOST_RESULTS
 from jaxmeta.transfer.summary import scored, sign
@@ -71,14 +71,15 @@ def scores(work: Work) -> Figure | str:
     header = ["domain", "ways", "shots", "method", "metric", "column", "mean", "low", "high", "tasks"]
     table = [
         [row["domain"], row["ways"] or "-", row["shots"], row["method"], row["metric"], name,
-         *(round(scale(row["metric"]) * row[name][part], 4) for part in ("mean", "low", "high")), row["num_tasks"]]
+         *(round(style.scale(row["metric"]) * row[name][part], 4) for part in ("mean", "low", "high")),
+         row["num_tasks"]]
         for row in rows for name in ("single", "joint") if row.get(name)
     ]  # fmt: skip
     told = []
     for (domain, metric, *_), own in groups.items():
         best = max(own, key=lambda row: sign(row) * scored(row)["mean"])
         shown = "; ".join(f"{row['method']} {tables.interval(scored(row), metric)}" for row in own)
-        told.append(f"{domain}, {unit(metric)}: {shown}. Best: {best['method']}.")
+        told.append(f"{domain}, {style.unit(metric)}: {shown}. Best: {best['method']}.")
     note = (
         "Mean over tasks and its 95% interval. Filled: each query alone; hollow: all queries of a task together, shown "
         "where it differs. Dotted: chance."
@@ -100,7 +101,7 @@ def _scores(groups: Mapping[tuple, Sequence[Any]]) -> Any:
             if len(shown) == 2 and tables.interval(row["single"], metric) == tables.interval(row["joint"], metric):
                 shown = ["single"]
             for name in shown:
-                mean, low, high = (scale(metric) * row[name][part] for part in ("mean", "low", "high"))
+                mean, low, high = (style.scale(metric) * row[name][part] for part in ("mean", "low", "high"))
                 hollow = name == "joint" and len(shown) == 2
                 place = y + (0.18 if hollow else 0)
                 panel.plot([low, high], [place, place], color=color, linewidth=1.8)
@@ -108,10 +109,10 @@ def _scores(groups: Mapping[tuple, Sequence[Any]]) -> Any:
                 panel.plot(mean, place, marker, color=color, markerfacecolor=fill, markersize=6)
         chance = own[0].get("chance") or (1 / ways if metric == "accuracy" and ways else None)
         if chance:
-            panel.axvline(scale(metric) * chance, color=style.SOFT, linestyle=":", linewidth=1.2)
+            panel.axvline(style.scale(metric) * chance, color=style.SOFT, linestyle=":", linewidth=1.2)
         style.listed(panel, [style.wrapped(row["method"], 22) for row in own])
         style.ruled(panel)
-        panel.set_xlabel(unit(metric))
+        panel.set_xlabel(style.unit(metric))
         sized = f"{ways}-way {shots}-shot" if ways else f"{shots}-shot"
         panel.set_title(f"{style.plain(domain, 30)}, {sized}")
     return figure
@@ -142,7 +143,7 @@ def training(work: Work, lines: Mapping[str, Sequence[Line]], metric: str) -> Fi
             inside = [line for line in own if line["split"] == split]
             for line in _thinned(inside):
                 values = [_number(line.get(name)) for name in names]
-                shown = ["-" if value is None else round(scale(name) * value, 5)
+                shown = ["-" if value is None else round(style.scale(name) * value, 5)
                          for name, value in zip(names, values, strict=True)]  # fmt: skip
                 table.append([seed or "-", split, line["step"], *shown])
     told = []
@@ -151,10 +152,8 @@ def training(work: Work, lines: Mapping[str, Sequence[Line]], metric: str) -> Fi
         if not points:
             continue
         which = "Validation" if (metric, seed, "validation") in curves else "Training"
-        said = (
-            f"{seed + ': ' if seed else ''}{which} {unit(metric)} from {points[0][1]:.4g} at step {points[0][0]:,} to "
-        )
-        said += f"{points[-1][1]:.4g} at step {points[-1][0]:,}"
+        said = f"{seed + ': ' if seed else ''}{which} {style.unit(metric)} "
+        said += f"from {points[0][1]:.4g} at step {points[0][0]:,} to {points[-1][1]:.4g} at step {points[-1][0]:,}"
         said += f", kept: step {kept[seed]:,}" if seed in kept else ""
         said += f", diverged: {diverged[seed]}" if seed in diverged else ""
         told.append(said + (f", {skipped[seed]} updates skipped." if skipped[seed] else "."))
@@ -167,7 +166,7 @@ def training(work: Work, lines: Mapping[str, Sequence[Line]], metric: str) -> Fi
 
 def _points(lines: Sequence[Line], split: str, name: str) -> list[tuple[int, float]]:
     values = [(line["step"], _number(line.get(name))) for line in lines if line["split"] == split]
-    return [(step, scale(name) * value) for step, value in values if value is not None]
+    return [(step, style.scale(name) * value) for step, value in values if value is not None]
 
 
 def _number(value: Any) -> float | None:
@@ -217,7 +216,7 @@ def _training(
             last = curves.get((name, seed, "train")) or curves.get((name, seed, "validation"))
             if seed in diverged and last:
                 panel.plot(*last[-1], "X", color=style.RED, markersize=10, markeredgecolor=style.INK, zorder=6)
-        panel.set_ylabel(unit(name))
+        panel.set_ylabel(style.unit(name))
         values = [value for (own, *_), points in curves.items() if own == name for _, value in points]
         if name == "return" or max(values) > 50 * max(1e-12, abs(float(np.median(values)))):
             panel.set_yscale("symlog", linthresh=max(1e-3, abs(float(np.median(values)))))
@@ -249,14 +248,14 @@ def tasks(work: Work) -> Figure | str:
     groups: dict[str, list[Any]] = {}
     table = []
     for row in rows:
-        values = scale(metric) * np.array(scored(row)["per_task"])
+        values = style.scale(metric) * np.array(scored(row)["per_task"])
         cuts = [round(float(cut), 4) for cut in np.quantile(values, (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1))]
         table.append([row["domain"], row["shots"], row["method"], len(values), *cuts])
         box = (row["method"], scored(row)["per_task"], style.FAMILIES[row["family"]][0])
         groups.setdefault(f"{row['domain']}, {row['shots']}-shot", []).append(box)
     own = next((line for row, line in zip(rows, table, strict=True) if row["family"] == "learner"), table[-1])
     alt = (
-        f"{unit(metric).capitalize()} of single tasks: nine of ten of {own[2]} score from {own[5]:.4g} to "
+        f"{style.unit(metric).capitalize()} of single tasks: nine of ten of {own[2]} score from {own[5]:.4g} to "
         f"{own[9]:.4g}, the middle half from {own[6]:.4g} to {own[8]:.4g}."
     )
     note = "Box: the middle half of the tasks; line in it: the median; whiskers: nine tasks of ten; dots: tasks."
@@ -289,7 +288,7 @@ def seeds(work: Work) -> Figure | str:
               "interval, these models", "interval, models trained anew"]  # fmt: skip
     spreads = {method: statistics.nested_seeds(np.array(list(own.values()))) for method, own in known.items()}
     table = [
-        [method, len(known[method]), *(round(scale(metric) * each, 4) for each in
+        [method, len(known[method]), *(round(style.scale(metric) * each, 4) for each in
          (found.mean, found.seed_std, found.seed_effect, found.task_std)),
          tables.interval(found.these_seeds._asdict(), metric), tables.interval(found.new_seeds._asdict(), metric)]
         for method, found in spreads.items()
@@ -297,11 +296,11 @@ def seeds(work: Work) -> Figure | str:
     own = work.config.get("learner")
     main = own if own in spreads else list(spreads)[-1]
     found = spreads[main]
-    values = [scale(metric) * each for each in (found.seed_std, found.seed_effect, found.task_std)]
+    values = [style.scale(metric) * each for each in (found.seed_std, found.seed_effect, found.task_std)]
     alt = (
         f"{main}: over {len(known[main])} seeds the means have a standard deviation of {values[0]:.3g} "
-        f"{unit(metric).removesuffix(' in %')}{' points' if metric == 'accuracy' else ''}, of which {values[1]:.3g} is "
-        f"not the draw of tasks; the tasks of one seed have {values[2]:.3g}."
+        f"{style.unit(metric).removesuffix(' in %')}{' points' if metric == 'accuracy' else ''}, "
+        f"of which {values[1]:.3g} is not the draw of tasks; the tasks of one seed have {values[2]:.3g}."
     )
     note = (
         "Each mark: one trained model, its mean over tasks and the 95% interval over them. Grey band: the mean for "
@@ -314,7 +313,7 @@ def seeds(work: Work) -> Figure | str:
 
 @style.styled
 def _seeds(known: Mapping[int, Sequence[float]], found: statistics.SeedSpread, metric: str, method: str) -> Any:
-    factor = scale(metric)
+    factor = style.scale(metric)
     figure = style.sheet(2.2 + 0.3 * len(known))
     top, low = figure.subplots(2, 1, height_ratios=[0.6 + 0.5 * len(known), 1.6])
     top.axvspan(factor * found.new_seeds.low, factor * found.new_seeds.high, color=style.RULE)
@@ -326,7 +325,7 @@ def _seeds(known: Mapping[int, Sequence[float]], found: statistics.SeedSpread, m
     style.listed(top, [f"seed {seed}" for seed in known])
     style.ruled(top)
     top.set_title(style.plain(method, 40))
-    top.set_xlabel(unit(metric))
+    top.set_xlabel(style.unit(metric))
     spreads = {"over seeds": (found.seed_std, style.BLUE, ""), "of it not tasks": (found.seed_effect, style.SKY, "//"),
                "over tasks": (found.task_std, style.ORANGE, "")}  # fmt: skip
     for y, (value, color, hatch) in enumerate(spreads.values()):

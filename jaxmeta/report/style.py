@@ -91,3 +91,13 @@ def listed(panel: Any, labels: list[str]) -> None:
     panel.set_ylim(len(labels) - 0.5, -0.5)
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
+
+
+def unit(metric: str) -> str:
+    """What stands at an axis of a metric."""
+    return "accuracy in %" if metric == "accuracy" else metric.replace("_", " ")
+
+
+def scale(metric: str) -> float:
+    """What a metric is multiplied with to be shown."""
+    return 100.0 if metric == "accuracy" else 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxmeta import statistics, tables, transfer
-from jaxmeta.report import facts, style, verdicts
+from jaxmeta.report import facts, heat_map, ranks, style, verdicts
 from jaxmeta.report.facts import Work
 from jaxmeta.report.figure import Figure
 from jaxmeta.statistics.comparisons import signed_rank
@@ -67,194 +66,13 @@ def transfer_figures(source: str | pathlib.Path | Work | Sequence[Row]) -> Drawn
     own = functools.partial
     return collected(
         [
-            *(own(matrix, rows, number) for number in shots),
+            *(own(heat_map.matrix, rows, number) for number in shots),
             own(differences, rows),
-            own(critical_difference, transfer.rankings(rows)),
+            own(ranks.critical_difference, transfer.rankings(rows)),
             own(distances, rows),
             own(spread, rows),
         ]
     )
-
-
-# The heat map
-
-
-class Cell(NamedTuple):
-    """What a row has in a column."""
-
-    row: Row
-    standing: str
-    """"best", "tied" with it, or ""."""
-
-
-def _line(row: Row) -> tuple[str, str]:
-    """A row of the map: a method from a source; floors know no source."""
-    return (row["method"], "" if row["family"] == "floor" else row["source"])
-
-
-def _lines(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """(family, method, source), learners first and floors last."""
-    order = list(style.FAMILIES)
-    found = dict.fromkeys((row["family"], *_line(row)) for row in rows)
-    return sorted(found, key=lambda each: (order.index(each[0]), [*found].index(each)))
-
-
-def standings(rows: Sequence[Row], column: str = "single") -> dict[tuple[str, str], str]:
-    """Which rows of one domain and number of shots are best, and which are not told apart from the best.
-
-    Args:
-      rows: of one domain and number of shots, on the same tasks.
-      column: "single" or "joint".
-
-    Returns:
-      {(method, source): "best", "tied" or ""}; tied: Wilcoxon's p of the paired scores, adjusted by Holm for all
-      comparisons with the best, is at least 0.05. What was scored on other tasks is neither.
-    """
-    known = {_line(row): row for row in rows if row.get(column)}
-    if not known:
-        return {}
-    top = known[max(known, key=lambda line: sign(known[line]) * known[line][column]["mean"])]
-    names = "split", "ways", "queries", "num_tasks"
-    alike = [row | {"method": line} for line, row in known.items() if all(row.get(n) == top.get(n) for n in names)]
-    marked = verdicts.marks(alike, column)
-    return {line: marked.get(line, "") for line in known}  # pyright: ignore[reportArgumentType, reportCallIssue]
-
-
-def unit(metric: str) -> str:
-    """What stands at an axis of a metric."""
-    return "accuracy in %" if metric == "accuracy" else metric.replace("_", " ")
-
-
-def scale(metric: str) -> float:
-    """What a metric is multiplied with to be shown."""
-    return 100.0 if metric == "accuracy" else 1.0
-
-
-def matrix(rows: Sequence[Row], shots: int) -> Figure | str:
-    """Methods and their sources by targets as a heat map, each query alone and, where that differs, all together."""
-    own = [row for row in rows if row["shots"] == shots and (row.get("single") or row.get("joint"))]
-    if not own:
-        return f"The matrix of {shots}-shot tasks: no cell has scores yet."
-    domains, lines = list(dict.fromkeys(row["domain"] for row in own)), _lines(own)
-    metric = own[0]["metric"]
-    columns = [name for name in ("single", "joint") if any(row.get(name) for row in own)]
-    shown = lambda row, name: tables.interval(row.get(name), metric)  # noqa: E731
-    if len(columns) == 2 and all(shown(row, "single") == shown(row, "joint") for row in own):
-        columns = ["single"]
-    cells: dict[str, dict[tuple[tuple[str, str], str], Cell]] = {name: {} for name in columns}
-    for name in columns:
-        for domain in domains:
-            inside = [row for row in own if row["domain"] == domain]
-            standing = standings(inside, name)
-            for row in inside:
-                if row.get(name):
-                    cells[name].setdefault((_line(row), domain), Cell(row, standing[_line(row)]))
-    several = len({source for _, _, source in lines if source}) > 1
-    header = ["family", "method", "source", "target", "column", "mean", "low", "high", "chance", "standing"]
-    table = [
-        [family, method, source or "-", domain, name, *(round(scale(metric) * cell.row[name][part], 3)
-         for part in ("mean", "low", "high")), _chance(cell.row), cell.standing or "-"]
-        for name in columns for family, method, source in lines for domain in domains
-        if (cell := cells[name].get(((method, source), domain)))
-    ]  # fmt: skip
-    sources = ", ".join(dict.fromkeys(source for _, _, source in lines if source))
-    first = cells[columns[0]]
-    alt = f"Heat map of {unit(metric)} in {shots}-shot tasks, {len(lines)} rows by {len(domains)} targets. " + " ".join(
-        _winner(domain, [cell for (_, where), cell in first.items() if where == domain], columns[0])
-        for domain in domains
-    )
-    note = (
-        "Mean and half of its 95% interval over tasks. Thick frame and star: the best of its column. Thin frame and ≈: "
-        "not told apart from it (Wilcoxon on the same tasks, Holm over the column, 0.05). "
-    )
-    note += "Each query alone" + (
-        "; joint: all queries of a task together." if len(columns) == 2 else ", the same as joint." if columns ==
-        ["single"] else "."
-    )  # fmt: skip
-    note += "" if several else f" From {sources}." if sources else ""
-    return Figure(
-        f"matrix-{shots}-shot", f"{'Source by target' if several else 'Methods by target'}, {shots}-shot",
-        functools.partial(_matrix, cells, lines, domains, metric, several), alt, header, table, note,
-    )  # fmt: skip
-
-
-def _chance(row: Row) -> float | str:
-    return round(100 * row["chance"], 3) if row.get("chance") else "-"
-
-
-def _winner(domain: str, cells: Sequence[Cell], column: str) -> str:
-    best = next(cell.row for cell in cells if cell.standing == "best")
-    tied = sum(cell.standing == "tied" for cell in cells)
-    beside = f", {tied} not told apart" if tied else ""
-    return f"{domain}: {best['method']} {tables.interval(best[column], best['metric'])}{beside}."
-
-
-@style.styled
-def _matrix(
-    cells: Mapping[str, Mapping[tuple[tuple[str, str], str], Cell]], lines: Sequence[tuple[str, str, str]],
-    domains: Sequence[str], metric: str, several: bool,
-) -> Any:  # fmt: skip
-    import matplotlib
-    from matplotlib.colors import ListedColormap
-    from matplotlib.patches import Rectangle
-
-    # Beside one another only as many columns as a phone shows legibly; the others stand below.
-    parts = [list(part) for part in np.array_split(np.array(domains, object), math.ceil(len(domains) / _BESIDE))]
-    shown = [(name, part) for name in cells for part in parts]
-    figure = style.sheet((0.75 + (0.46 if several else 0.42) * len(lines)) * len(shown) + 0.4)
-    panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
-    values = [scale(metric) * cell.row[name]["mean"] for name, own in cells.items() for cell in own.values()]
-    low, high = min(values), max(values)
-    ramp = matplotlib.colormaps["Blues" if metric in ("accuracy", "return") else "Blues_r"](
-        np.linspace(0.04, 0.78, 256)
-    )
-    for panel, (name, part) in zip(panels, shown, strict=True):
-        own = cells[name]
-        grid = np.full((len(lines), len(part)), np.nan)
-        for y, (_, method, source) in enumerate(lines):
-            for x, domain in enumerate(part):
-                if cell := own.get(((method, source), domain)):
-                    grid[y, x] = scale(metric) * cell.row[name]["mean"]
-        image = panel.imshow(grid, cmap=ListedColormap(ramp), vmin=low, vmax=max(high, low + 1e-9), aspect="auto")
-        for y, (_, method, source) in enumerate(lines):
-            for x, domain in enumerate(part):
-                if (cell := own.get(((method, source), domain))) is None:
-                    panel.text(x, y, "–", ha="center", va="center", color=style.SOFT)
-                    continue
-                r, g, b, _ = image.to_rgba(grid[y, x])
-                color = style.INK if 0.299 * r + 0.587 * g + 0.114 * b > 0.55 else "white"
-                column, best = cell.row[name], cell.standing == "best"
-                half = scale(metric) * (column["high"] - column["low"]) / 2
-                mark = {"best": "★ ", "tied": "≈ ", "": ""}[cell.standing]
-                digits = 1 if metric == "accuracy" else 3
-                said = f"{mark}{grid[y, x]:.{digits}f}\n±{half:.{digits}f}"
-                panel.text(x, y, said, ha="center", va="center", color=color, fontsize=8, linespacing=1.05,
-                           fontweight="bold" if best else "normal")  # fmt: skip
-                if cell.standing:
-                    thick = 2.2 if best else 1.0
-                    box = Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, fill=False, edgecolor=style.INK, linewidth=thick,
-                                    zorder=4)  # fmt: skip
-                    panel.add_patch(box)
-        labels = [
-            style.wrapped(f"{method} ← {source}", 24, 3) if several and source else style.wrapped(method, 20)
-            for _, method, source in lines
-        ]  # fmt: skip
-        panel.set_yticks(range(len(lines)), labels)
-        for tick, (family, *_) in zip(panel.get_yticklabels(), lines, strict=True):
-            tick.set_color(style.FAMILIES[family][0])
-        panel.set_xticks(range(len(part)), [style.wrapped(each, 11) for each in part])
-        panel.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
-        panel.spines[:].set_visible(False)
-        for y in range(1, len(lines)):
-            if lines[y][0] != lines[y - 1][0]:
-                panel.axhline(y - 0.5, color=style.PANEL, linewidth=5)
-        panel.set_title(f"{unit(metric)}, {_COLUMNS[name]}")
-    families = dict.fromkeys(family for family, *_ in lines)
-    from matplotlib.patches import Patch
-
-    handles = [Patch(color=style.FAMILIES[family][0], label=family) for family in families]
-    figure.legend(handles=handles, loc="outside lower left", ncols=3, handlelength=0.8, columnspacing=1.2)
-    return figure
 
 
 # Differences against the best baseline
@@ -313,7 +131,7 @@ def differences(rows: Sequence[Row]) -> Figure | str:
     ]
     table = [
         [entry["domain"], entry["shots"], entry["source"], entry["first"], entry["second"],
-         *(round(scale(metric) * entry[part], 3) for part in ("mean", "low", "high")),
+         *(round(style.scale(metric) * entry[part], 3) for part in ("mean", "low", "high")),
          float(f"{entry['p_holm']:.2g}"), entry["won"], entry["lost"]]
         for entry in chosen
     ]  # fmt: skip
@@ -348,7 +166,7 @@ def _differences(chosen: Sequence[Mapping[str, Any]], metric: str, several: bool
         labels = []
         panel.axvline(0, color=style.INK, linewidth=1)
         for y, entry in enumerate(own):
-            mean, low, high = (scale(metric) * entry[part] for part in ("mean", "low", "high"))
+            mean, low, high = (style.scale(metric) * entry[part] for part in ("mean", "low", "high"))
             color, marker = style.place(learners.index(entry["first"]))
             sure = entry["p_holm"] <= LEVEL
             panel.plot([low, high], [y, y], color=color, linewidth=1.8, solid_capstyle="butt")
@@ -359,97 +177,10 @@ def _differences(chosen: Sequence[Mapping[str, Any]], metric: str, several: bool
         style.listed(panel, labels)
         style.ruled(panel)
         panel.set_title(style.plain(domain, 40))
-    measure = "points of accuracy" if metric == "accuracy" else unit(metric)
+    measure = "points of accuracy" if metric == "accuracy" else style.unit(metric)
     side = "learner better →" if metric in ("accuracy", "return") else "← learner better"
     panels[-1].set_xlabel(f"{measure}\n{side}")
     return figure
-
-
-# Ranks over domains
-
-
-def critical_difference(rankings: Sequence[Mapping[str, Any]]) -> Figure | str:
-    """Average ranks over domains, and which of them do not differ (Demsar, 2006, figure 1)."""
-    able = [entry for entry in rankings if "critical_difference" in entry]
-    if not able:
-        return (
-            "The critical-difference diagram: ranks need at least two targets of equal ways and three methods that "
-            "have scores in each."
-        )
-    header = ["source", "shots", "method", "average rank", "critical difference", "Friedman's p", "targets"]
-    table = [
-        [entry["source"], entry["shots"], method, round(rank, 3), round(entry["critical_difference"], 3),
-         float(f"{entry['p_value']:.2g}"), len(entry["domains"])]
-        for entry in able for rank, method in sorted(zip(entry["ranks"], entry["methods"], strict=True))
-    ]  # fmt: skip
-    told = []
-    for entry in able:
-        rank, best = min(zip(entry["ranks"], entry["methods"], strict=True))
-        alike = sum(each - rank <= entry["critical_difference"] for each in entry["ranks"]) - 1
-        told.append(
-            f"{entry['shots']}-shot from {entry['source']}: {best} ranks first with {rank:.2f} over "
-            f"{len(entry['domains'])} targets, {alike} of {len(entry['ranks']) - 1} others within the critical "
-            f"difference of {entry['critical_difference']:.2f} (Friedman p = {entry['p_value']:.2g})."
-        )
-    note = (
-        "Rank 1 is best. Methods under one bar do not differ by Nemenyi's test at 0.05 (Demšar, 2006). Where "
-        "Friedman's p is 0.05 or more the ranks as a whole may be chance. Few targets make long bars."
-    )
-    draw = functools.partial(_ranks, able)
-    return Figure("critical-difference", "Ranks over the targets", draw, " ".join(told), header, table, note)
-
-
-def cliques(ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
-    """Of sorted ranks the longest runs, first and last of at least two, that lie within a critical difference."""
-    found: list[tuple[int, int]] = []
-    for first in range(len(ranks)):
-        last = max(index for index in range(first, len(ranks)) if ranks[index] - ranks[first] <= difference)
-        if last > first and (not found or last > found[-1][1]):
-            found.append((first, last))
-    return found
-
-
-@style.styled
-def _ranks(able: Sequence[Mapping[str, Any]]) -> Any:
-    heights = [1.0 + 0.22 * (math.ceil(len(entry["methods"]) / 2) + len(_bars(entry))) for entry in able]
-    figure = style.sheet(sum(heights))
-    panels = figure.subplots(len(able), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for panel, entry in zip(panels, able, strict=True):
-        ranked = sorted(zip(entry["ranks"], entry["methods"], strict=True))
-        number, bars = len(ranked), _bars(entry)
-        span = number - 1
-        panel.set_axis_off()
-        panel.set_xlim(1 - 0.75 * span, number + 0.75 * span)
-        panel.plot([1, number], [0, 0], color=style.INK, linewidth=1.2)
-        for rank in range(1, number + 1):
-            panel.plot([rank, rank], [0, 0.25], color=style.INK, linewidth=1.2)
-            panel.text(rank, 0.4, str(rank), ha="center", va="bottom", fontsize=8.5)
-        critical = entry["critical_difference"]
-        panel.plot([1, 1 + min(critical, span)], [1.9, 1.9], color=style.RED, linewidth=2.5, solid_capstyle="butt")
-        panel.text(1, 2.1, f"critical difference {critical:.2f}" + (", more than all ranks" if critical > span else ""),
-                   va="bottom", fontsize=8.5, color=style.RED)  # fmt: skip
-        depth = len(bars) * 0.6 + 0.4
-        half = math.ceil(number / 2)
-        for index, (rank, method) in enumerate(ranked):
-            left = index < half
-            y = -(depth + 0.95 * (index if left else number - 1 - index))
-            edge = 1 - 0.06 * span if left else number + 0.06 * span
-            panel.plot([rank, rank, edge], [0, y, y], color=style.SOFT, linewidth=0.9)
-            panel.plot(rank, 0, "o", color=style.BLUE, markersize=5)
-            said = f"{style.plain(method, 16)} {rank:.2f}"
-            panel.text(edge - 0.02 * span if left else edge + 0.02 * span, y, said, ha="right" if left else "left",
-                       va="center", fontsize=8.5)  # fmt: skip
-        for level, (first, last) in enumerate(bars):
-            ends = [ranked[first][0] - 0.03 * span, ranked[last][0] + 0.03 * span]
-            panel.plot(ends, [-0.5 - 0.6 * level] * 2, color=style.INK, linewidth=4, solid_capstyle="butt")
-        panel.set_ylim(-(depth + 0.95 * (half - 1)) - 0.6, 3.2)
-        source = style.plain(entry["source"], 34)
-        panel.set_title(f"{entry['shots']}-shot from {source}, {len(entry['domains'])} targets")
-    return figure
-
-
-def _bars(entry: Mapping[str, Any]) -> list[tuple[int, int]]:
-    return cliques(sorted(entry["ranks"]), entry["critical_difference"])
 
 
 # Distances
@@ -476,16 +207,16 @@ def distances(rows: Sequence[Row]) -> Figure | str:
     leaders, metric = _leaders(known), known[0]["metric"]
     chosen = [row for row in known if row["method"] in leaders]
     several = len({row["source"] for row in known}) > 1
-    header = ["target", "source", "shots", "method", "distance (untrained)", "distance (trained)", unit(metric)]
+    header = ["target", "source", "shots", "method", "distance (untrained)", "distance (trained)", style.unit(metric)]
     table = [
         [row["domain"], row["source"], row["shots"], row["method"], round(row["distance_untrained"], 3),
          "-" if row.get("distance_trained") is None else round(row["distance_trained"], 3),
-         round(scale(metric) * scored(row)["mean"], 3)]
+         round(style.scale(metric) * scored(row)["mean"], 3)]
         for row in chosen
     ]  # fmt: skip
     ends = sorted(known, key=lambda row: row["distance_untrained"])
     alt = (
-        f"{unit(metric).capitalize()} by source-target distance for {', '.join(leaders)}. Nearest: "
+        f"{style.unit(metric).capitalize()} by source-target distance for {', '.join(leaders)}. Nearest: "
         f"{ends[0]['domain']} at {ends[0]['distance_untrained']:.2f}; farthest: {ends[-1]['domain']} at "
         f"{ends[-1]['distance_untrained']:.2f}." + "".join(_correlations(chosen, leaders))
     )
@@ -538,7 +269,7 @@ def _distances(rows: Sequence[Row], leaders: Mapping[str, tuple[str, str]], metr
         for y, line in enumerate(sorted(own)):
             for row in own[line]:
                 color, marker = leaders[row["method"]]
-                mean, low, high = (scale(metric) * scored(row)[part] for part in ("mean", "low", "high"))
+                mean, low, high = (style.scale(metric) * scored(row)[part] for part in ("mean", "low", "high"))
                 panel.plot([low, high], [y, y], color=color, linewidth=1.5)
                 panel.plot(mean, y, marker, color=color, markersize=6)
         style.listed(panel, [f"{style.plain(name, 22)}\ndistance {away:.2f}" for away, name in sorted(own)])
@@ -546,7 +277,7 @@ def _distances(rows: Sequence[Row], leaders: Mapping[str, tuple[str, str]], metr
         panel.set_title(style.plain(title, 44))
     for method, (color, marker) in leaders.items():
         panels[0].plot([], [], marker, color=color, label=style.plain(method, 46))
-    panels[-1].set_xlabel(unit(metric))
+    panels[-1].set_xlabel(style.unit(metric))
     figure.legend(loc="outside lower left", ncols=1)
     return figure
 
@@ -571,7 +302,7 @@ def spread(rows: Sequence[Row]) -> Figure | str:
     table = []
     for (domain, shots), own in groups.items():
         for method, row in own.items():
-            scores = scale(metric) * np.array(scored(row)["per_task"])
+            scores = style.scale(metric) * np.array(scored(row)["per_task"])
             cuts = np.quantile(scores, (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1))
             table.append([domain, shots, method, row["source"], len(scores), *(round(float(cut), 3) for cut in cuts)])
     widest = max(table, key=lambda line: line[10] - line[6])
@@ -610,7 +341,7 @@ def boxes(groups: Sequence[tuple[str, Sequence[Box]]], metric: str) -> Any:
     random = np.random.default_rng(0)
     for panel, (title, own) in zip(panels, groups, strict=True):
         for y, (_, given, color) in enumerate(own):
-            scores = scale(metric) * np.asarray(given)
+            scores = style.scale(metric) * np.asarray(given)
             low, first, middle, third, high = np.quantile(scores, (0.05, 0.25, 0.5, 0.75, 0.95))
             heights = y + random.uniform(-0.32, 0.32, len(scores))
             panel.plot(scores, heights, ".", color=color, alpha=0.22, markersize=3, markeredgewidth=0, rasterized=True)
@@ -621,5 +352,5 @@ def boxes(groups: Sequence[tuple[str, Sequence[Box]]], metric: str) -> Any:
         style.ruled(panel)
         if title:
             panel.set_title(style.plain(title, 44))
-    panels[-1].set_xlabel(f"{unit(metric)} of a task")
+    panels[-1].set_xlabel(f"{style.unit(metric)} of a task")
     return figure

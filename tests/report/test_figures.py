@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import recipes, report, runs, statistics
-from jaxmeta.report import asked, episodes, facts, probes, ran, style, transfers
+from jaxmeta.report import asked, episodes, explained, facts, heat_map, probes, ran, ranks, style, transfers
 from jaxmeta.report.figure import Figure
 
 RNG = np.random.default_rng(0)
@@ -48,7 +48,7 @@ ROWS = [*cells("digits"), *cells("cells", distance_untrained=1.5)]
 
 
 def test_the_best_and_what_is_not_told_apart_from_it():
-    found = transfers.standings(cells("digits"))
+    found = heat_map.standings(cells("digits"))
     assert found == {
         ("good", "fonts"): "best", ("near", "fonts"): "tied", ("far", "fonts"): "", ("worse", "fonts"): "",
         ("raw", ""): "",
@@ -58,16 +58,16 @@ def test_the_best_and_what_is_not_told_apart_from_it():
 def test_scores_on_other_tasks_are_not_ties():
     rows = cells("digits")
     rows[1] |= {"split": "all"}
-    assert transfers.standings(rows)["near", "fonts"] == ""
+    assert heat_map.standings(rows)["near", "fonts"] == ""
 
 
 def test_errors_are_best_where_they_are_lowest():
     rows = [each | {"metric": "loss"} for each in cells("digits")]
-    assert transfers.standings(rows)["raw", ""] == "best"
+    assert heat_map.standings(rows)["raw", ""] == "best"
 
 
 def test_a_matrix_has_every_cell_and_names_the_best():
-    made = transfers.matrix(ROWS, 1)
+    made = heat_map.matrix(ROWS, 1)
     assert isinstance(made, Figure)
     assert len(made.rows) == 10  # joint is the same as single, and not told twice
     best = [line for line in made.rows if line[-1] == "best"]
@@ -79,7 +79,7 @@ def test_a_matrix_has_every_cell_and_names_the_best():
 
 def test_joint_scores_are_shown_where_they_differ():
     rows = [*ROWS[:-1], row("raw", "floor", "cells", BASE - 0.2, joint=BASE)]
-    made = transfers.matrix(rows, 1)
+    made = heat_map.matrix(rows, 1)
     assert {line[4] for line in made.rows} == {"single", "joint"}
 
 
@@ -102,10 +102,10 @@ def test_a_smaller_error_of_the_learner_is_won():
 
 
 def test_methods_within_a_critical_difference_share_a_bar():
-    ranks = [1.0, 1.5, 2.4, 4.0, 4.2]
-    assert transfers.cliques(ranks, 1.0) == [(0, 1), (1, 2), (3, 4)]
-    assert transfers.cliques(ranks, 9.0) == [(0, 4)]
-    assert transfers.cliques(ranks, 0.1) == []
+    means = [1.0, 1.5, 2.4, 4.0, 4.2]
+    assert ranks.cliques(means, 1.0) == [(0, 1), (1, 2), (3, 4)]
+    assert ranks.cliques(means, 9.0) == [(0, 4)]
+    assert ranks.cliques(means, 0.1) == []
 
 
 def test_what_a_transfer_lacks_is_told():
@@ -214,12 +214,6 @@ def test_sentences_of_every_class_come_first():
     assert [line[0] for line in episodes.mingled(table)] == [1, 3, 4, 2]
 
 
-def test_symbols_apart():
-    assert episodes._distance("a b c", "a c") == 1
-    assert episodes._distance("", "a b") == 2
-    assert episodes._distance("x y", "y x") == 2
-
-
 def test_names_are_drawn_letter_for_letter():
     assert style.plain("$x^2$\nnext") == r"\$x^2\$ next"
     assert style.wrapped("a_very_long_name_of_a_class", 10).count("\n") == 1
@@ -232,7 +226,7 @@ def test_drawing_leaves_the_callers_settings_alone():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    transfers.matrix(ROWS, 1).draw()
+    heat_map.matrix(ROWS, 1).draw()
     assert dict(matplotlib.rcParams) == before
 
 
@@ -287,14 +281,14 @@ def test_what_was_asked_is_kept(folder, monkeypatch):
 
 def test_missing_cells_move_the_answer_only_where_they_stand(folder):
     probe = probes.opened(facts.read(folder), num_tasks=4)
-    found = episodes.explained(probe, 0, 0)
+    found = explained.explained(probe, 0, 0)
     assert len(found.columns) == 30
     inputs = np.asarray(probe.episodes.query.inputs[0])
     place = int(np.abs(found.changes).argmax())
     changed = inputs[:1].copy()
     changed[:, place] = 0  # the support set's mean
     both = np.concatenate([inputs[:1], changed])
-    said = np.asarray(probe.said(probe.steps, episodes._with_queries(probe, 0, both)))[0]
+    said = np.asarray(probe.said(probe.steps, explained._with_queries(probe, 0, both)))[0]
     own = int(said[0].argmax())
     np.testing.assert_allclose(found.changes[place], said[0, own] - said[1, own], atol=1e-6)
     assert math.isfinite(found.changes.sum())
@@ -376,6 +370,6 @@ def test_the_table_network_shows_a_patients_row(tmp_path):
     run = runs.train(recipes.get("tables").replace(**TINY, width=8, train_ways=2), folder=tmp_path / "run")
     run.write(run.score(str(path), num_tasks=3, target_column="outcome", shots=4, queries=4))
     probe = probes.opened(facts.read(tmp_path / "run"), domain=str(path), num_tasks=3)
-    made = episodes.rows(probe)[0]
+    made = explained.rows(probe)[0]
     assert {line[0] for line in made.rows} == {"age", "colour"}
     assert {line[1] for line in made.rows if line[0] == "colour"} <= {"red", "blue", "missing"}

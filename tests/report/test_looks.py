@@ -16,7 +16,7 @@ if __name__ == "__main__":
 import matplotlib.image
 
 from jaxmeta import control, statistics
-from jaxmeta.report import asked, episodes, policies, ran, transfers
+from jaxmeta.report import asked, curves, episodes, explained, heat_map, policies, ran, ranks, transfers
 
 LOOKS = pathlib.Path(__file__).parent / "looks"
 BLOCK, DPI = 6, 50
@@ -85,8 +85,8 @@ def functions():
     places = np.linspace(-5, 5, 60)
     queries = np.stack([places, np.sin(places)], 1)
     said = {"before": 0 * places, "after": np.stack([0.9 * np.sin(places), 0.2 + 0 * places])}
-    return episodes.functions([
-        episodes.Curve("typical", queries[::12], queries, places, said, np.stack([np.sin(places), 0.1 + 0 * places]))
+    return curves.functions([
+        curves.Curve("typical", queries[::12], queries, places, said, np.stack([np.sin(places), 0.1 + 0 * places]))
     ])  # fmt: skip
 
 
@@ -111,9 +111,9 @@ SENTENCES = [
     [2, "bank", "travel", 61.0, "wrong", "what is my balance", "how far is it to oslo", "travel"],
 ]  # fmt: skip
 FIGURES = {
-    "matrix": lambda: transfers.matrix(ROWS, 1).draw(),
+    "matrix": lambda: heat_map.matrix(ROWS, 1).draw(),
     "differences": lambda: transfers.differences(ROWS).draw(),
-    "critical-difference": lambda: transfers._ranks([{
+    "critical-difference": lambda: ranks._ranks([{
         "source": "fonts", "shots": 1, "methods": ["protonet", "maml", "linear_probe", "pmf"],
         "ranks": [1.2, 2.1, 3.0, 3.7], "critical_difference": 1.3, "domains": ["a"] * 6, "p_value": 0.01,
     }]),
@@ -130,10 +130,10 @@ FIGURES = {
                                           np.full(4, 0.7), {3: []}),
     "pictures": lambda: episodes.drawn_pictures(sheet()),
     "texts": lambda: episodes.drawn_texts(["travel", "bank"], SENTENCES),
-    "row": lambda: episodes.drawn_row(episodes.Explained(
+    "row": lambda: explained.drawn_row(explained.Explained(
         ["age", "dose", "sex"], ["61", "2.5", "f"], np.array([0.3, -0.2, 0.05]), "Said: ill, 80%; is ill", True), 100),
     "functions": functions,
-    "values": lambda: episodes.drawn_values({"typical": (np.arange(9.0), np.arange(9.0) ** 1.1)}),
+    "values": lambda: curves.drawn_values({"typical": (np.arange(9.0), np.arange(9.0) ** 1.1)}),
     "trajectories": lambda: policies.trajectories(walks()),
     "rewards": lambda: policies.rewards(walks()),
     "words": lambda: episodes.drawn_words(WORDS, ["gut → ɡ uː t"]),

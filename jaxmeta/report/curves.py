@@ -1,0 +1,166 @@
+"""Functions before and after adaptation, and values beside what is true."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxmeta.report import style
+from jaxmeta.report.figure import Figure
+from jaxmeta.report.probes import Probe, chosen
+from jaxmeta.types import Batch, Episode, PyTree
+
+_GRID = 120  # places of a curve
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A function of one variable, what of it is known, and what is said of it.
+
+    Attributes:
+      title: of its panel.
+      support: [k, 2] places and values that are shown.
+      queries: [n, 2] places and true values that are asked.
+      places: [m] of what follows.
+      said: {label: values [m], or values and deviations [2, m]}, before and after adaptation.
+      oracle: [2, m] mean and deviation of the best possible answer, or None where nobody knows it.
+    """
+
+    title: str
+    support: np.ndarray
+    queries: np.ndarray
+    places: np.ndarray
+    said: dict[str, np.ndarray]
+    oracle: np.ndarray | None = None
+
+
+@style.styled
+def functions(found: Sequence[Curve]) -> Any:
+    """Functions before and after adaptation, a panel each.
+
+    Args:
+      found: the functions.
+
+    Returns:
+      A matplotlib Figure: support as filled points, the truth as small ones, what is said as lines, with bands of two
+      deviations where these are given, and the oracle as a dotted line within its band.
+    """
+    figure = style.sheet(0.6 + 1.9 * len(found))
+    panels = figure.subplots(len(found), 1, squeeze=False)[:, 0]
+    looks = [("--", style.ORANGE), ("-", style.BLUE), ("-.", style.GREEN)]
+    for panel, curve in zip(panels, found, strict=True):
+        order = np.argsort(curve.queries[:, 0])
+        panel.plot(*curve.queries[order].T, ".", color=style.SOFT, markersize=3, label="truth")
+        for (line, color), (label, values) in zip(looks, curve.said.items(), strict=False):
+            mean = values if values.ndim == 1 else values[0]
+            panel.plot(curve.places, mean, line, color=color, label=label)
+            if values.ndim == 2:
+                low, high = mean - 2 * values[1], mean + 2 * values[1]
+                panel.fill_between(curve.places, low, high, color=color, alpha=0.15, linewidth=0)
+        if curve.oracle is not None:
+            mean, deviation = curve.oracle
+            panel.plot(curve.places, mean, ":", color=style.INK, linewidth=1.8, label="oracle")
+            for end in (mean - 2 * deviation, mean + 2 * deviation):
+                panel.plot(curve.places, end, ":", color=style.INK, linewidth=0.8)
+        panel.plot(*curve.support.T, "o", color=style.INK, markersize=5, label="support", zorder=5)
+        means = [np.atleast_2d(values)[0] for values in curve.said.values()]
+        spread = np.concatenate([curve.queries[:, 1], curve.support[:, 1], *means])
+        margin = 0.08 * max(float(np.ptp(spread)), 1e-6)
+        panel.set_ylim(float(spread.min()) - margin, float(spread.max()) + margin)
+        panel.set_title(style.plain(curve.title, 50))
+        style.ruled(panel, "y")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=3)
+    return figure
+
+
+def curves(probe: Probe) -> list[Figure] | str:
+    """Functions before and after adaptation; of several variables what is said beside what is true."""
+    inputs = np.asarray(probe.episodes.query.inputs)
+    errors = probe.errors()
+    picked = {**chosen(-errors), "easiest": int(errors.argmin())}
+    if inputs.shape[-1] != 1:
+        return [_scatter(probe, picked, errors)]
+    support = np.asarray(probe.episodes.support.inputs)
+    low, high = min(inputs.min(), support.min()), max(inputs.max(), support.max())
+    places = np.linspace(low, high, _GRID).astype(inputs.dtype)
+    numbers = list(picked.values())
+    tasks: Episode = jax.tree.map(lambda leaf: np.asarray(leaf)[numbers], probe.episodes)
+    grid = np.broadcast_to(places[None, :, None], (len(numbers), _GRID, 1))
+    targets = np.asarray(tasks.query.targets)
+    asked = tasks._replace(query=Batch(grid, np.zeros((len(numbers), _GRID, *targets.shape[2:]), targets.dtype)))
+    entry = probe.run.recipe.entry
+    steps = {"after": probe.steps}
+    if entry.has_steps and probe.steps > entry.fewest_steps:
+        steps = {"before" if entry.fewest_steps == 0 else "after 1 step": entry.fewest_steps, **steps}
+    said = {label: _values(probe.said(number, asked)) for label, number in steps.items()}
+    found = [
+        Curve(
+            f"{which}: squared error {errors[task]:.3g}", _points(tasks.support, index), _points(tasks.query, index),
+            places, {label: values[index] for label, values in said.items()},
+        )
+        for index, (which, task) in enumerate(picked.items())
+    ]  # fmt: skip
+    header = ("task", "x", *said, "kind")
+    table = [
+        [which, round(float(place), 4), *(round(float(np.atleast_2d(curve.said[label])[0, at]), 4) for label in said),
+         "curve"]
+        for which, curve in zip(picked, found, strict=True)
+        for at, place in enumerate(places) if at % 10 == 0
+    ]  # fmt: skip
+    alt = f"Functions of {probe.name} before and after adaptation: " + "; ".join(
+        f"{which} task, squared error {errors[task]:.3g}" for which, task in picked.items()
+    )
+    note = "Points: the support; dots: true values at the queries; lines: what is said before and after adaptation."
+    return [Figure("episode-functions", "Before and after adaptation", functools.partial(functions, found), f"{alt}.",
+                   header, table, note)]  # fmt: skip
+
+
+def _values(said: PyTree) -> np.ndarray:
+    """[tasks, m] of values, or [tasks, 2, m] of means and deviations where there is a variance."""
+    if hasattr(said, "mean") and hasattr(said, "variance") and not isinstance(said, np.ndarray):
+        parts = np.asarray(said.mean), np.sqrt(np.asarray(said.variance))
+        return np.stack([part.reshape(*part.shape[:2], -1)[..., 0] for part in parts], axis=1)
+    values = np.asarray(said)
+    return values.reshape(*values.shape[:2], -1)[..., 0]
+
+
+def _points(batch: Batch, index: int) -> np.ndarray:
+    """[n, 2] places and first values of a task."""
+    places, values = np.asarray(batch.inputs)[index], np.asarray(batch.targets)[index]
+    return np.stack([places[:, 0], values.reshape(len(values), -1)[:, 0]], axis=1)
+
+
+def _scatter(probe: Probe, picked: dict[str, int], errors: np.ndarray) -> Figure:
+    flat = {which: (np.asarray(probe.episodes.query.targets[task]).ravel(), np.asarray(probe.outputs[task]).ravel())
+            for which, task in picked.items()}  # fmt: skip
+    table = [[which, round(float(true), 4), round(float(said), 4)]
+             for which, pair in flat.items() for true, said in zip(*pair, strict=True)]  # fmt: skip
+    alt = f"What is said of values of {probe.name} beside what is true: " + "; ".join(
+        f"{which} task, squared error {errors[task]:.3g}" for which, task in picked.items()
+    )
+    draw = functools.partial(drawn_values, flat)
+    return Figure("episode-values", "Said and true values", draw, f"{alt}.", ("task", "true", "said"), table,
+                  "On the line what is said is true.")  # fmt: skip
+
+
+@style.styled
+def drawn_values(flat: dict[str, tuple[np.ndarray, np.ndarray]]) -> Any:
+    """What is said beside what is true, a panel a task."""
+    figure = style.sheet(0.5 + 2.3 * len(flat))
+    panels = figure.subplots(len(flat), 1, squeeze=False)[:, 0]
+    for index, (panel, (which, (true, said))) in enumerate(zip(panels, flat.items(), strict=True)):
+        color, marker = style.place(index)
+        ends = [min(true.min(), said.min()), max(true.max(), said.max())]
+        panel.plot(ends, ends, "--", color=style.SOFT, linewidth=1.2)
+        panel.plot(true, said, marker, color=color, alpha=0.7)
+        panel.set_title(which)
+        panel.set_ylabel("said")
+        style.ruled(panel, "both")
+    panels[-1].set_xlabel("true")
+    return figure
