@@ -28,7 +28,7 @@ class Read(NamedTuple):
     units: Units
     rows: Rows
     keep: Array
-    """[n] 0 or 1, the rows that are no padding."""
+    """[n] bool, the rows that are no padding."""
     classes: Array
     """[n, num_ways] each row's class, less what all classes that there are have in common; 0 for padding."""
     shares: Array
@@ -86,7 +86,7 @@ class TableNetwork(nn.Module):
         penalties = jnp.split(self.log_penalties, [len(_EVEN)])
         first = table_kernels.fit(self._kernels(0, pairs, even), classes, real, penalties[0])
         read = Read(
-            units, rows, real, classes, shares, (first.weights, first.weights), (even, even), shares, shares, ()
+            units, rows, keep, classes, shares, (first.weights, first.weights), (even, even), shares, shares, ()
         )
         # A row is not told of its own class by itself.
         others = 1 - jnp.eye(len(keep), dtype=cells.dtype)
@@ -109,17 +109,17 @@ class TableNetwork(nn.Module):
             merit=table_kernels.agreement(left_out, classes), known=self.known(labels), layers=tuple(layers),
         )  # fmt: skip
 
-    def __call__(self, cells: Array, read: Read, keep: Array) -> Array:
+    def __call__(self, cells: Array, read: Read) -> Array:
         rows = table_kernels.rows(read.units, cells, read.rows)
         pairs = table_kernels.pairs(read.units, rows, read.rows, self.log_width)
         first, later = (self._kernels(i, pairs, read.columns[i]) @ read.weights[i] for i in range(2))
-        tokens, _ = self._tokens(read, rows, pairs, first, jnp.ones((len(cells), len(keep)), cells.dtype))
+        tokens, _ = self._tokens(read, rows, pairs, first, jnp.ones((len(cells), len(read.keep)), cells.dtype))
         for layer, (keys, values) in zip(self.layers, read.layers, strict=True):
-            tokens = layer.answer(tokens, read.units.kinds, keep, keys, values)
+            tokens = layer.answer(tokens, read.units.kinds, read.keep, keys, values)
         answer = self.last(tokens[:, -1])
         # These know nothing of the classes' names: of the regressions, of the shares, of support rows that are alike.
         shares = jnp.broadcast_to(read.shares, (1, len(cells), self.num_ways))
-        answers = jnp.concatenate([first, later, shares, self._alike(answer, read, keep)])
+        answers = jnp.concatenate([first, later, shares, self._alike(answer, read)])
         merit = jnp.broadcast_to(read.merit, (len(cells), _NUMBER))
         gates = self.gates(nn.relu(self.judged(jnp.concatenate([answer, merit], axis=1))))
         gates = jnp.concatenate([jax.nn.softplus(gates[:, :_NUMBER] - 0.6), gates[:, _NUMBER:]], axis=1)
@@ -150,12 +150,12 @@ class TableNetwork(nn.Module):
         names = (_EVEN, _CHOSEN)[which]
         return table_kernels.kernels(names, pairs, columns, self.log_reach[which], self.log_depth[which])
 
-    def _alike(self, answer: Array, read: Read, keep: Array) -> Array:
+    def _alike(self, answer: Array, read: Read) -> Array:
         """[num_heads, m, num_ways] the classes of the support rows whose answers are like a query's."""
         heads = lambda array: array.reshape(len(array), self.num_heads, -1)  # noqa: E731
         scores = jnp.einsum("mhw,nhw->hmn", heads(self.asked(answer)), heads(read.known))
         scores = scores / math.sqrt(self.width // self.num_heads)
-        return jax.nn.softmax(jnp.where(keep[None, None], scores, -jnp.inf), axis=-1) @ read.classes
+        return jax.nn.softmax(jnp.where(read.keep[None, None], scores, -jnp.inf), axis=-1) @ read.classes
 
     def _tokens(self, read: Read, rows: Rows, pairs: Pairs, answers: Array, others: Array) -> tuple[Array, Array]:
         """[m, d + 1, width]: the cells, and last what is asked; and the cells' evidence [m, d, num_ways].
@@ -168,7 +168,7 @@ class TableNetwork(nn.Module):
         is_category = jnp.broadcast_to((read.units.kinds == CATEGORY)[None], counts.shape).astype(counts.dtype)
         told = [rows.numbers, jnp.square(rows.numbers) / 4, rows.there, is_category, jnp.log1p(counts) / 2]
         cells = self.cell(jnp.stack(told, axis=-1)) + self.evidence(evidence)
-        size = jnp.log(jnp.maximum(read.keep.sum(), 1)) / 4
+        size = jnp.log(jnp.maximum(read.keep.sum(), 1).astype(counts.dtype)) / 4
         present = jnp.square(read.classes).sum(axis=0) > 0
         label = self.label(jnp.concatenate([read.shares, present.astype(size.dtype), size[None]]))
         label = label[None] + self.answers(answers.swapaxes(0, 1).reshape(len(cells), -1))
@@ -213,14 +213,6 @@ class _Layer(nn.Module):
         return tokens + self.narrow(nn.relu(self.wide(self.norms[2](tokens))))
 
 
-class TableContext(NamedTuple):
-    """What `apply` takes of a support set."""
-
-    read: Read
-    keep: Array
-    """[n] bool, the rows that are no padding."""
-
-
 def table_network(*, num_ways: int = 10, width: int = 48, num_layers: int = 3, num_heads: int = 4) -> Model:
     """An in-context network for tables: its context is a support set as read, its outputs the logits of the classes.
 
@@ -253,22 +245,21 @@ def table_network(*, num_ways: int = 10, width: int = 48, num_layers: int = 3, n
     module = TableNetwork(num_ways, width, num_layers, num_heads)
 
     def both(module: TableNetwork, support: Batch, cells: Array) -> Array:
-        return module(cells, module.read(support), jnp.ones(len(support.inputs), bool))
+        return module(cells, module.read(support))
 
     def init(key: Array) -> PyTree:
         cells = jnp.zeros((2, 2, 3))
         return module.init(key, Batch(cells, jnp.arange(2)), cells, method=both)["params"]
 
-    def context(params: PyTree, support: Batch) -> TableContext:
+    def context(params: PyTree, support: Batch) -> Any:
         if support.inputs.ndim != 3:
             hint = "tasks.cells makes them"
             checks.fail("table_network", "cells [n, d, 3]", f"inputs of shape {support.inputs.shape}", hint)
-        read: Any = module.apply({"params": params}, support, method="read")
-        return TableContext(read, kept(support))
+        return module.apply({"params": params}, support, method="read")
 
     def apply(params: PyTree, inputs: Array, mask: Array | None = None, context: PyTree = ()) -> Array:
         del mask
-        logits: Any = module.apply({"params": params}, inputs, context.read, context.keep)
+        logits: Any = module.apply({"params": params}, inputs, context)
         return logits
 
     return Model(init, apply, context)
