@@ -23,10 +23,10 @@ def run(options: config.Report) -> int:
         checks.fail("report", "folders of `jaxmeta train` or `jaxmeta transfer`", "none")
     checks.integer("`every`", options.every, 1)
     output = pathlib.Path(options.out or _default(options.folders))
-    _check_free(output, options)
     asked_for: dict[writing.Form, bool] = {"html": True, "markdown": options.markdown, "latex": options.latex}
     forms: list[writing.Form] = [form for form, wanted in asked_for.items() if wanted]
     checks.integer("`num_tasks`", options.num_tasks, 0)
+    _check_free(output, forms, is_forced=options.force)
     asked = {"num_tasks": options.num_tasks, "domain": options.domain, "data_dir": options.data_dir}
     write = functools.partial(report.write, options.folders, output, forms=forms)
     page = _watched(options, write, asked) if options.watch else write(**asked)
@@ -42,16 +42,20 @@ def _default(given: Sequence[str]) -> str:
     return os.path.join(first, "report")
 
 
-def _check_free(output: pathlib.Path, options: config.Report) -> None:
+def _check_free(output: pathlib.Path, forms: Sequence[writing.Form], *, is_forced: bool) -> None:
+    """Raises ValueError if a report would be written over anything, such as a README.md beside README.html."""
     page, figures = writing.places(output)
     for path in (output, figures):
         runs.check_plain(path)
-    if options.force:
+    if page.parent == output:
+        if not is_forced:
+            runs.check_empty(output, config.FREE)
         return
-    if page.name == "report.html":
-        runs.check_empty(output, config.FREE)
-    elif page.exists():
-        checks.fail(str(page), "a new file", "one that exists", config.FREE)
+    if output.suffix != ".html":
+        checks.fail("`out`", "a folder, or a file NAME.html", output)
+    for path in (*(page.with_suffix(f".{writing.ENDINGS[form]}") for form in forms), figures):
+        if path.exists() and not is_forced:
+            checks.fail(str(path), "a new file", "one that exists", config.FREE)
 
 
 def _watched(options: config.Report, write: Callable[..., pathlib.Path], asked: dict[str, Any]) -> pathlib.Path:

@@ -224,6 +224,12 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert cli.main(["report", str(run), str(tmp_path / "none"), "--out", other]) == 0
     assert "not read: none" in (tmp_path / "page.html").read_text()
     assert cli.main(["report", str(run), "--out", other]) == 2
+    own = tmp_path / "README.md"
+    own.write_text("mine")
+    assert cli.main(["report", str(run), "--out", str(own), "--force"]) == 2
+    assert "expected a folder, or a file NAME.html" in capsys.readouterr().err
+    assert cli.main(["report", str(run), "--out", str(own.with_suffix(".html")), "--markdown"]) == 2
+    assert own.read_text() == "mine"
     for wrong, code in ((["report"], 2), (["report", str(tmp_path)], 1), (["report", str(tmp_path / "none")], 1)):
         assert cli.main(wrong) == code
         said = capsys.readouterr().err.strip().splitlines()[-1]
