@@ -23,6 +23,7 @@ EXPERIMENTS = (
     "learners",
     "meta_sgd",
     "omniglot",
+    "papers",
     "patients",
     "presets",
 )
