@@ -13,6 +13,7 @@ from typing import Any
 from jaxmeta import checks, report, runs
 from jaxmeta.cli import config, signals
 from jaxmeta.report import facts, writing
+from jaxmeta.runs import folder
 
 GRACE = 60.0
 """Seconds that a last report may take once a signal came; a second one ends it at once."""
@@ -37,9 +38,9 @@ def run(options: config.Report) -> int:
 def _default(given: Sequence[str]) -> str:
     first, *others = given
     if others:
-        return os.path.join("runs", "report")
+        return os.path.join("runs", folder.REPORT)
     facts.read(first)  # nothing is written into what is no run
-    return os.path.join(first, "report")
+    return os.path.join(first, folder.REPORT)
 
 
 def _check_free(output: pathlib.Path, forms: Sequence[writing.Form], *, is_forced: bool) -> None:

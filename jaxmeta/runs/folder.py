@@ -31,6 +31,8 @@ SEEN = "seen.npz"
 LOCK, METRICS, CHECKPOINTS, TENSORBOARD = ".lock", "metrics.jsonl", "checkpoints", "tensorboard"
 PROBES = "probes"
 """What a report scored anew, so that the next one need not."""
+REPORT = "report"
+"""The folder in it where a report of a run or a transfer stands, unless another place is asked for."""
 MOST_CONFIG, MOST_RESULTS = 100_000, 100_000_000  # bytes that are read
 FREE = "choose another folder"
 
@@ -124,6 +126,22 @@ def clear(folder: pathlib.Path) -> None:
                 path.unlink()
             elif path.exists():
                 shutil.rmtree(path)
+    clear_report(folder)
+
+
+def clear_report(folder: pathlib.Path) -> None:
+    """Removes the report that stands in a folder, of what was there before; other files beside it stay."""
+    own = folder / REPORT
+    check_plain(own)
+    check_plain(own / "figures")
+    if not own.is_dir():
+        return
+    with writing(own, "a folder"):
+        for name in ("report.html", "report.md", "report.tex"):
+            (own / name).unlink(missing_ok=True)
+        shutil.rmtree(own / "figures", ignore_errors=True)
+        if not any(own.iterdir()):
+            own.rmdir()
 
 
 def replace(path: pathlib.Path, *parts: bytes, what: str = "a file") -> None:

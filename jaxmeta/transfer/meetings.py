@@ -141,6 +141,7 @@ def _clear(folder: pathlib.Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (folders.CONFIG, folders.RESULTS, "results.csv", "results.md", "results.png"):
         (folder / name).unlink(missing_ok=True)
+    folders.clear_report(folder)
 
 
 def _rows(setting: Setting, folder: pathlib.Path | None, watch: trained.Watch) -> list[Row]:

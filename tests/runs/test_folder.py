@@ -5,6 +5,7 @@ import pytest
 
 from jaxmeta import checks
 from jaxmeta.runs import clear, create, folder, held, write_json
+from jaxmeta.transfer import meetings
 
 
 @pytest.mark.fault(promised="one line that names the file; what exists stays")
@@ -28,8 +29,25 @@ def test_what_holds_something_is_refused_and_left_alone(tmp_path):
     with create(tmp_path, force=True) as path:
         write_json(path / "config.json", {})
         (path / "checkpoints" / "maml").mkdir(parents=True)
+        (path / "report" / "figures").mkdir(parents=True)
+        (path / "report" / "report.html").write_text("of the run before")
         clear(path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "mine.txt"]
+
+
+@pytest.mark.parametrize("removed", [clear, meetings._clear])
+def test_a_run_or_transfer_that_begins_anew_leaves_no_report_of_the_one_before(tmp_path, removed):
+    figures = tmp_path / "report" / "figures"
+    figures.mkdir(parents=True)
+    for path in (figures / "scores.png", *(tmp_path / "report" / f"report.{end}" for end in ("html", "md", "tex"))):
+        path.write_text("old")
+    (tmp_path / "report" / "notes.md").write_text("mine")
+    removed(tmp_path)
+    assert [path.name for path in (tmp_path / "report").iterdir()] == ["notes.md"]
+    shutil.rmtree(tmp_path / "report")
+    (tmp_path / "report").symlink_to(tmp_path.parent)
+    with pytest.raises(checks.DataError, match="got a link"):
+        removed(tmp_path)
 
 
 def test_lines_are_whole_or_absent(tmp_path, full_disk):
