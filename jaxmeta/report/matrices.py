@@ -254,18 +254,22 @@ def escaped(text: object) -> str:
     return "".join(_SPECIAL.get(letter, letter) for letter in plain)
 
 
+_NARROWED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
+
+
 def latex(table: Table) -> str:
-    """A table as LaTeX with booktabs: the best in bold, ties marked; it needs \\usepackage{booktabs}."""
+    """A table as LaTeX: the best in bold, ties marked, made as narrow as a line; it needs booktabs and graphicx."""
     columns = "l" + "r" * (len(table.header) - 1)
     lines = [_latex_line(line) for line in table.lines]
     foot = [r"\midrule", *(_latex_line(line) for line in table.foot)] if table.foot else []
     label = re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-")
     caption = escaped(f"{table.title}. {table.note}")
     return "\n".join([
-        r"\begin{table}", r"\centering", r"\small", rf"\caption{{{caption}}}", rf"\label{{tab:{label}}}",
-        rf"\begin{{tabular}}{{{columns}}}", r"\toprule",
+        r"\begin{table}", r"\centering", r"\small", r"\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{caption}}}", rf"\label{{tab:{label}}}",
+        rf"{_NARROWED}\begin{{tabular}}{{{columns}}}", r"\toprule",
         " & ".join(map(escaped, table.header)) + r" \\", r"\midrule", *lines, *foot,
-        r"\bottomrule", r"\end{tabular}", r"\end{table}",
+        r"\bottomrule", r"\end{tabular}}", r"\end{table}",
     ])  # fmt: skip
 
 
