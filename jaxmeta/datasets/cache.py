@@ -10,6 +10,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from jaxmeta import checks
 from jaxmeta.datasets import files, npz, pictures
 
 LARGE = 2**32  # bytes of pictures that are held in memory
+DAY = 86_400.0
 _ELSEWHERE = "JAXMETA_CACHE says where else"
 Decoded = Iterable[tuple[str, np.ndarray]]
 FORMAT = 2  # raise when decoding changes, so that older entries are no longer found
@@ -92,7 +94,7 @@ def _mapped(path: pathlib.Path, shape: tuple[int, ...], dtype: Any, decode: Call
             return kept
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if size > (free := shutil.disk_usage(path.parent).free):
             checks.fail(str(path.parent), f"{size:,} free bytes", f"{free:,}", _ELSEWHERE, checks.DataError)
@@ -119,9 +121,18 @@ def _fits(images: np.ndarray, count: int, shape: list[int] | None) -> bool:
     return list(images.shape) == [count, *(shape or images.shape[1:])]
 
 
+def _make(place: pathlib.Path) -> None:
+    """Makes the cache's folder, and removes what processes that were killed began to write in it, a day ago or more."""
+    place.mkdir(parents=True, exist_ok=True)
+    for left in place.glob("*.part"):
+        with contextlib.suppress(OSError):  # somebody else's, or gone meanwhile
+            if time.time() - left.stat().st_mtime > DAY:
+                left.unlink()
+
+
 def _write(path: pathlib.Path, array: np.ndarray) -> None:
     """Writes to a file beside `path` and renames it: a reader sees a whole entry or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as stream:
         try:
             np.savez(stream, images=array)

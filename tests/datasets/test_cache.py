@@ -126,3 +126,15 @@ def test_large_sets_are_mapped_to_a_file_and_read_again(class_folders, decoded, 
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1))
     with refused("free bytes", "JAXMETA_CACHE"):
         datasets.load(class_folders, form=Form(6, 4, 1))
+
+
+def test_what_killed_processes_left_a_day_ago_goes(class_folders, cache_folder):
+    cache_folder.mkdir(parents=True, exist_ok=True)
+    old, fresh = cache_folder / ".a.features.npy.1.part", cache_folder / "tmp123.part"
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    a_day_ago = fresh.stat().st_mtime - cache.DAY - 60
+    os.utime(old, (a_day_ago, a_day_ago))
+    datasets.load(class_folders)
+    assert fresh.exists()
+    assert not old.exists()
