@@ -1,9 +1,10 @@
-"""Environments in pure JAX, and what a policy meets in them."""
+"""Environments in JAX, and what a policy meets in them."""
 
 from jaxmeta.control.arm import BODIES, Arm, arm
 from jaxmeta.control.arm import places as arm_places
 from jaxmeta.control.cartpole import CartPole, cartpole
 from jaxmeta.control.chain import Chain, chain, enumerated
+from jaxmeta.control.cheetah import Cheetah, cheetah_direction, cheetah_velocity
 from jaxmeta.control.distributions import Gaussian, divergence, log_probability, mean_action, sample
 from jaxmeta.control.environment import Environment, Rules, episodes_of
 from jaxmeta.control.grid import Grid, grid
@@ -26,6 +27,7 @@ __all__ = [
     "Baseline",
     "CartPole",
     "Chain",
+    "Cheetah",
     "Environment",
     "Gaussian",
     "Grid",
@@ -37,6 +39,8 @@ __all__ = [
     "arm_places",
     "cartpole",
     "chain",
+    "cheetah_direction",
+    "cheetah_velocity",
     "discounted",
     "divergence",
     "enumerated",

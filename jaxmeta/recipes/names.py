@@ -7,7 +7,10 @@ import pathlib
 
 from jaxmeta import datasets
 
-CONTROL = ("navigation", "arm", "arm:crossed", "arm:swapped", "arm:long", "pendulum", "cartpole", "grid")
+CONTROL = (
+    "navigation", "arm", "arm:crossed", "arm:swapped", "arm:long", "pendulum", "cartpole", "grid",
+    "cheetah:direction", "cheetah:velocity",
+)  # fmt: skip
 PROCEDURAL = ("strokes", "drawn_strokes", "sinusoid", "tabular", "causal_tables", *CONTROL)
 
 

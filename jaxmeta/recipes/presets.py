@@ -195,6 +195,11 @@ PRESETS: dict[str, Recipe] = {
     **{_named(learner, "g2p"): _recipe(_G2P, {"learner": learner}, own) for learner, own in _WORDS.items()},
     # Without a step in training it is trained on all languages together.
     "multilingual-g2p": _recipe(_G2P, learner="fomaml", inner_steps=0, train_shots=400),
+    # The paper's network, horizon and rate; 20 trajectories of 20 tasks a step are for a GPU. Not trained to the end.
+    **{
+        f"maml-cheetah-{goal}": _recipe(_CONTROL, domain=f"cheetah:{goal}", hidden=(100, 100), steps=800)
+        for goal in ("direction", "velocity")
+    },
     "maml-miniimagenet-5w1s": _recipe(_MINI_IMAGENET_MAML, queries=1, clip=10 / 75),
     "maml-miniimagenet-5w5s": _recipe(_MINI_IMAGENET_MAML, shots=5, queries=5, clip=10 / 15),
     "protonet-miniimagenet-5w1s": _recipe(_MINI_IMAGENET_PROTONET, train_ways=30),

@@ -26,6 +26,8 @@ DOMAINS: dict[str, Callable[..., tasks.Sample]] = {
     "pendulum": control.pendulum,
     "cartpole": control.cartpole,
     "grid": control.grid,
+    "cheetah:direction": control.cheetah_direction,
+    "cheetah:velocity": control.cheetah_velocity,
 }
 
 
