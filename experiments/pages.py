@@ -13,6 +13,7 @@ from typing import Any
 from jaxmeta import runs
 
 RESULTS = pathlib.Path(__file__).parent / "results"
+BEGIN, END = "<!-- papers: made by pages.py -->", "<!-- end of papers -->"
 EXPERIMENTS = (
     "causal_tables",
     "control",
@@ -56,6 +57,10 @@ def main() -> None:
     files |= dict.fromkeys(sorted(RESULTS.glob("transfer-*/results.json")), "transfer")
     for path, name in files.items():
         path.with_suffix(".md").write_text(importlib.import_module(name).page(json.loads(path.read_text())))
+    readme = RESULTS.parent / "README.md"
+    before, _, after = readme.read_text().partition(BEGIN)
+    _, _, after = after.partition(END)
+    readme.write_text(f"{before}{BEGIN}\n{importlib.import_module('papers').overview()}\n{END}{after}")
 
 
 if __name__ == "__main__":

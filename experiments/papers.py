@@ -165,39 +165,114 @@ def verdict(found: Sequence[float], published: tuple[float, float | None]) -> st
     return "below" if high < number - (half or 0) else "inside"
 
 
-def page(results: dict[str, Any]) -> str:
-    """The table, of the content of papers.json."""
-    head = ["paper's", "setting", "published", "joint", "single", "against it", "steps", "seeds", "seconds", "row"]
-    lines = []
+class Line(NamedTuple):
+    """A line of the table."""
+
+    title: str
+    setting: str
+    published: str
+    joint: str
+    single: str
+    against: str
+    length: str
+    command: str
+
+
+HEAD = ["paper's", "setting", "published", "joint", "single", "against it", "length", "command"]
+COMMAND = "papers.py --rows"
+
+
+def published(given: tuple[float, float | None] | None, digits: str = "g") -> str:
+    if given is None:
+        return "-"
+    number, half = given
+    return f"{number:{digits}}" + (f" +- {half:{digits}}" if half else "")
+
+
+def length(steps: int, of: int, seconds: float) -> str:
+    return f"{steps:,}" + (f" of {of:,}" if steps < of else "") + f" steps, {seconds:,.0f} s"
+
+
+def lines(results: dict[str, Any]) -> list[Line]:
+    """Of the content of papers.json."""
+    found = []
     for name, row in ROWS.items():
         if (known := results["rows"].get(name)) is None:
             continue
         for index, (ways, shots) in enumerate(row.tests):
             setting = f"Omniglot, {ways}-way {shots}-shot" if ways else f"waves, {shots} points"
             given = row.published[index] if row.published else None
-            printed = "-" if given is None else f"{given[0]:g}" + (f" +- {given[1]:g}" if given[1] else "")
-            columns = {}
-            for column in ("joint", "single"):
-                parts = np.mean([seed[index][column] for seed in known["seeds"]], axis=0)
-                columns[column] = list(parts)
-            shown = [
+            columns = {
+                column: [float(each) for each in np.mean([seed[index][column] for seed in known["seeds"]], axis=0)]
+                for column in ("joint", "single")
+            }
+            joint, single = (
                 tables.interval(dict(zip(("mean", "low", "high"), columns[column], strict=True)), known["metric"])
                 for column in ("joint", "single")
-            ]
-            steps = f"{known['steps']:,}" + (f" of {row.paper_steps:,}" if known["steps"] < row.paper_steps else "")
+            )
             against = "-" if given is None else verdict(columns["joint"], given)
-            seeds = len(known["seeds"])
-            lines.append([row.title, setting, printed, *shown, against, steps, seeds, known["seconds"], f"`{name}`"])
+            own = length(known["steps"], row.paper_steps, known["seconds"])
+            if (seeds := len(known["seeds"])) > 1:
+                own += f", {seeds} seeds"
+            found.append(Line(row.title, setting, published(given), joint, single, against, own, f"{COMMAND} {name}"))
+    return found
+
+
+# Of every learner for the same 300 s: (paper's, published, the paper's iterations or 0), where no row above is longer.
+SHORT: dict[str, tuple[str, tuple[float, float | None], int]] = {
+    "maml, batch": ("MAML", (98.7, 0.4), 60_000),
+    "fomaml, batch": ("FOMAML", (98.3, 0.5), 60_000),
+    "reptile, batch": ("Reptile", (97.68, None), 100_000),
+    "meta-sgd, batch": ("Meta-SGD", (99.53, 0.26), 0),
+    "maml-plus-plus, batch": ("MAML++", (99.47, None), 0),
+    "imaml, batch": ("iMAML", (99.16, None), 0),
+    "protonet, batch": ("ProtoNet, trained 20-way", (98.8, None), 0),
+    "relation-net, batch": ("Relation Net", (99.6, 0.2), 500_000),
+}
+
+
+def others(learners: dict[str, Any], meta_sgd: dict[str, Any]) -> list[Line]:
+    """What other experiments say of papers' numbers, of the content of learners.json and meta_sgd.json."""
+    found = []
+    for name, (title, number, steps) in SHORT.items():
+        row = learners["rows"][name]
+        joint, single = ([value / 100 for value in row[column]] for column in ("joint", "single"))
+        shown = [
+            tables.interval(dict(zip(("mean", "low", "high"), values, strict=True)), "accuracy")
+            for values in (joint, single)
+        ]
+        own = length(row["steps"], steps, row["seconds"])
+        command = f"learners.py --rows '{name}'"
+        found.append(
+            Line(title, "Omniglot, 5-way 1-shot", published(number), *shown, verdict(joint, number), own, command)
+        )
+    for title, row in meta_sgd["rows"].items():
+        values = [row["mse"], row["low"], row["high"]]
+        shown = tables.interval(dict(zip(("mean", "low", "high"), values, strict=True)), "loss")
+        against = verdict([value / 100 for value in values], tuple(row["published"]))
+        own = length(meta_sgd["steps"], 0, row["seconds"])
+        number = published(tuple(row["published"]), ".2f")
+        found.append(Line(title, "waves, 5 points", number, shown, shown, against, own, "meta_sgd.py"))
+    return found
+
+
+def page(results: dict[str, Any]) -> str:
+    """The table, of the content of papers.json."""
     missing = [name for name in ROWS if name not in results["rows"]]
     machines = "; ".join(sorted({row["machine"] for row in results["rows"].values()}))
-    return f"""{tables.markdown(head, lines)}
+    return f"""{tables.markdown(HEAD, lines(results))}
 
 Accuracy in %, or squared error on waves, mean and 95% interval over {results["num_tasks"]} test tasks, four times as
 many where each has one query a class; of several seeds the mean of their numbers. Joint: all queries at once, as the
-papers have it. Inside: the intervals meet. `python experiments/papers.py --data-dir PATH --rows ROW` makes a row.
-{machines}.
+papers have it. Inside: the intervals meet. The seconds of rows of a GPU are beside 13 others on it. {machines}.
 {f"Not run yet: {', '.join(missing)}." if missing else "That is every row."}
 """
+
+
+def overview() -> str:
+    """The table of experiments/README.md, of all files of results that have papers' numbers beside."""
+    read = lambda name: json.loads((pages.RESULTS / f"{name}.json").read_text())  # noqa: E731
+    return tables.markdown(HEAD, lines(read("papers")) + others(read("learners"), read("meta_sgd")))
 
 
 def draw(results: dict[str, Any], path: pathlib.Path) -> None:
