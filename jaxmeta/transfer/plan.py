@@ -218,6 +218,12 @@ PLANS: dict[str, Plan] = {
         targets=("ucmerced", "bccd_cells", "fashion_mnist", "mnist"), encoder="efficientnet_lite0",
         learners=("frozen_ridge", "ridge_classifier", "protonet", "r2d2"), queries=10, num_tasks=600,
     ),
+    # One that learns by reading beside two metric learners, over the same features and from the same sources.
+    "in-context": Plan(
+        sources=("caltech101,fonts,omniglot,emoji_styles",),
+        targets=("ucmerced", "bccd_cells", "fashion_mnist", "mnist"), encoder="efficientnet_lite0",
+        learners=("in_context", "protonet", "r2d2"), queries=10, num_tasks=600,
+    ),
     "bscd-fsl": Plan(
         sources=("mini_imagenet",), targets=("crop_disease", "eurosat", "isic", "chestx"), shots=(5, 20, 50),
         num_tasks=600, picture=(84, 84, 3), downsampling="max_pool", fine_tune_steps=100,
