@@ -34,7 +34,7 @@ def run(options: Domains) -> int:
 
 
 def _size(about: datasets.Builtin) -> Iterable[str]:
-    targets = "strings" if about.field == "strings" else "a value"
+    targets = {"strings": "strings", "tokens": "tags"}.get(about.field, "a value")
     return f"{about.classes:,}" if about.classes else targets, f"{about.examples:,}"
 
 

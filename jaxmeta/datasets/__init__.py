@@ -20,7 +20,7 @@ from jaxmeta.datasets.sentences import is_texts, looks_like_texts
 from jaxmeta.datasets.sheets import is_table
 from jaxmeta.datasets.splits import MIN_CLASSES, by_class, by_example, deal, own, share_rows
 from jaxmeta.datasets.tables import Table, groups, read_table
-from jaxmeta.datasets.tagged import Tagged, load_tagged
+from jaxmeta.datasets.tagged import Tagged, load_sentences, load_tagged, load_words
 
 __all__ = [
     "FIELDS",
@@ -47,11 +47,13 @@ __all__ = [
     "load",
     "load_inputs",
     "load_pairs",
+    "load_sentences",
     "load_sources",
     "load_table",
     "load_tagged",
     "load_text_inputs",
     "load_texts",
+    "load_words",
     "looks_like_texts",
     "names",
     "own",

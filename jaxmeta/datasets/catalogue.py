@@ -17,7 +17,7 @@ class Builtin(NamedTuple):
     splits: tuple[str, ...] = ()  # what `load` takes as a split, besides None
 
 
-FIELDS = ("glyph", "natural", "remote sensing", "medical", "plants", "clothing", "emoji", "text", "strings")
+FIELDS = ("glyph", "natural", "remote sensing", "medical", "plants", "clothing", "emoji", "text", "tokens", "strings")
 LANGUAGES = {
     "sib200": "arb_Arab deu_Latn eng_Latn fra_Latn hin_Deva jpn_Jpan rus_Cyrl spa_Latn swh_Latn tur_Latn yor_Latn "
     "zho_Hans",
@@ -25,6 +25,7 @@ LANGUAGES = {
 }
 INTENTS = ("banking", "credit_cards", "kitchen_and_dining", "home", "auto_and_commute", "travel", "utility", "work",
            "small_talk", "meta")  # fmt: skip
+ENTITIES = {"ai": 881, "literature": 916, "music": 945, "politics": 1392, "science": 1193}
 STYLES = ("noto", "twemoji", "fluent3d", "openmoji")
 
 _ALL = splits.SPLITS
@@ -60,6 +61,7 @@ BUILTINS = {
     "snips7": Builtin("text", 7, 14484, _FILES),
     **{f"sentiment:{source}": Builtin("text", 2, 1000, _FILES, _ALL) for source in ("amazon", "imdb", "yelp")},
     **{f"sib200:{name}": Builtin("text", 7, 1004, _FILES, _ALL) for name in LANGUAGES["sib200"].split()},
+    **{f"crossner:{name}": Builtin("tokens", 0, count, _FILES) for name, count in ENTITIES.items()},
     **{
         f"xsid:{name}": Builtin("text", *((4, 225) if name == "ja" else (10, 625)), _FILES, _ALL)
         for name in LANGUAGES["xsid"].split()

@@ -31,6 +31,7 @@ from jaxmeta.datasets import (
     sheets,
     splits,
     tables,
+    tagged,
     tfds,
 )
 
@@ -108,6 +109,10 @@ READERS = (
            lambda *_: checks.fail("g2p", "a set with classes", "strings that become strings",
                                   "use datasets.load_pairs"),
            wanted=lambda name: "SIGMORPHON's LANGUAGE_train.tsv, _dev.tsv and _test.tsv", plain=True),
+    Reader(("crossner",), lambda folder, asked: tagged.find(folder, asked.source),
+           lambda *_: checks.fail("crossner", "a set with classes", "sentences with a tag for each word",
+                                  "use datasets.load_sentences"),
+           wanted=lambda name: "CrossNER's DOMAIN/train.txt, dev.txt and test.txt"),
     Reader(("tfds",), lambda *_: True,
            lambda _, asked: tfds.load(asked.source.removeprefix(tfds.PREFIX), asked.data_dir, asked.split, asked.form)),
     Reader(reduced.NPZ, lambda folder, asked: reduced.find(folder, _base(asked.source)),
