@@ -108,6 +108,7 @@ def is_labelled(batch: Any, num_axes: int) -> bool:
     """Whether it is a Batch with one integer for each row: [n], or [num_tasks, n] where num_axes is 2."""
     return (
         isinstance(batch, Batch)
+        and not isinstance(batch.targets, tuple)
         and np.ndim(batch.targets) == num_axes
         and jnp.issubdtype(getattr(batch.targets, "dtype", float), jnp.integer)
     )

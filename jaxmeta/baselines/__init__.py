@@ -14,7 +14,7 @@ from jaxmeta.baselines.from_scratch import from_scratch
 from jaxmeta.baselines.linear import logistic_regression, ridge_regression
 from jaxmeta.baselines.oracle import exact_gaussian_process
 from jaxmeta.baselines.pretrained import Population, Pretrained, with_population
-from jaxmeta.baselines.raw import cosine_centroid, nearest_centroid, nearest_neighbour
+from jaxmeta.baselines.raw import cosine_centroid, nearest_centroid, nearest_example, nearest_neighbour
 from jaxmeta.baselines.simple_shot import simple_shot
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "logistic_regression",
     "majority_class",
     "nearest_centroid",
+    "nearest_example",
     "nearest_neighbour",
     "nearest_neighbours",
     "random_forest",

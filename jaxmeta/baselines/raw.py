@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
-from jaxmeta import models
+from jaxmeta import labels, models
 from jaxmeta.baselines.baseline_plus_plus import unit
 from jaxmeta.criteria import silence_absent
 from jaxmeta.learners.protonet import Adapted, protonet
+from jaxmeta.learners.support import embed, memberships
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss
 
 _SCALE = 10.0  # of cosines, in whose softmax all classes are nearly equal
@@ -48,6 +50,43 @@ def cosine_centroid(encoder: Model, criterion: Criterion, *, num_ways: int) -> M
         return silence_absent(logits, jnp.broadcast_to(adapted.present, logits.shape))
 
     return MetaLearner(encoder.init, nearest.adapt, predict, query_loss(nearest.adapt, predict, criterion))
+
+
+class Examples(NamedTuple):
+    """Embeddings of a support set."""
+
+    embeddings: Array
+    """[n, dim] of length one."""
+    owners: Array
+    """[n] the class of each; num_ways of those that are padding."""
+
+
+def nearest_example(encoder: Model, criterion: Criterion, *, num_ways: int) -> MetaLearner:
+    """The class of the support example, or of tokens the support token, whose embedding makes the smallest angle.
+
+    Args:
+      encoder: maps inputs [n, ...] to embeddings [n, dim], or of tokens [n, L, dim], where targets are [n, L].
+      criterion: scores a predictor on query data.
+      num_ways: classes per episode; one without support examples gets no probability.
+    """
+
+    def adapt(meta_params: PyTree, support: Batch, key: Array) -> Examples:
+        del key
+        embeddings = embed("nearest_example", encoder, meta_params, support, (), num_ways)
+        members = memberships(support, num_ways)
+        return Examples(
+            unit(embeddings, axis=-1), jnp.where(members.any(axis=1), labels.flat(support).targets, num_ways)
+        )
+
+    def predict(meta_params: PyTree, adapted: Examples, inputs: PyTree, mask: Array | None = None) -> Array:
+        embeddings = unit(encoder.apply(meta_params, inputs, mask, ()), axis=-1)
+        cosines = jnp.moveaxis(embeddings @ adapted.embeddings.T, -1, 0)
+        best = jax.ops.segment_max(cosines, adapted.owners, num_ways + 1)[:num_ways]
+        logits = jnp.moveaxis(_SCALE * best, 0, -1)
+        present = jnp.zeros(num_ways + 1, bool).at[adapted.owners].set(True)[:num_ways]
+        return silence_absent(logits, jnp.broadcast_to(present, logits.shape))
+
+    return MetaLearner(encoder.init, adapt, predict, query_loss(adapt, predict, criterion))
 
 
 class Neighbours(NamedTuple):

@@ -29,11 +29,11 @@ def run(options: config.Adapt) -> int:
     adapted, names, inputs = (_read if options.support is None else _made)(options, run)
     _check_asked(options, adapted)
     outputs = adapted.outputs(inputs)
-    header, rows = (_labels if adapted.class_names else _values)(options, adapted, outputs)
+    header, rows = (_labels if adapted.class_names else _values)(options, adapted, names, outputs)
     stream = io.StringIO(newline="")
     writer = csv.writer(stream)
-    writer.writerow(["input", *header])
-    writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))
+    writer.writerow(header)
+    writer.writerows([*cells, *row] for cells, row in rows)
     if options.save is not None:
         save = pathlib.Path(options.save)
         save.parent.mkdir(parents=True, exist_ok=True)
@@ -41,11 +41,11 @@ def run(options: config.Adapt) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     written = runs.write_text(out, stream.getvalue())
     if options.sheet is not None:
-        print(f"sheet: {_sheet(options, adapted, rows)}")
+        print(f"sheet: {_sheet(options, adapted, [row for _, row in rows])}")
     if (found := adapted.threshold) is not None:
         known = f"{found.below} of {found.known} known examples are, each left out once"
         print(f"{NONE}: what is less probable than {found.probability:.6f}, as {known}")
-    print(checks.line(_counted([row[0] for row in rows]) if adapted.class_names else _said(adapted, outputs)[1]))
+    print(checks.line(_counted([row[0] for _, row in rows]) if adapted.class_names else _said(adapted, outputs)[1]))
     print(f"results: {written}")
     return 0
 
@@ -116,35 +116,43 @@ def _read(options: config.Adapt, run: runs.Run) -> tuple[runs.Adapted, list[str]
 
 def _check_asked(options: config.Adapt, adapted: runs.Adapted) -> None:
     if options.sheet is not None:
-        if not adapted.class_names or adapted.run.recipe.task.kind in ("tables", "texts"):
+        if not adapted.class_names or adapted.run.recipe.task.kind in ("tables", "texts", "tokens"):
             checks.fail("`sheet`", "a run of classes of pictures", f"one of {adapted.run.recipe.task.kind}")
         if importlib.util.find_spec("matplotlib") is None:
             checks.fail("`sheet`", "matplotlib", "none", "pip install 'jaxmeta[plots]'")
     if adapted.class_names:
-        checks.integer("--top", options.top, 1, len(adapted.class_names), "there are no more classes")
+        checks.integer("--top", options.top, 1, len(adapted.labels), "there are no more classes")
     elif options.top > 1 or options.probabilities:
         name = "`top`" if options.top > 1 else "`probabilities`"
         checks.fail(name, "a run of classes", "one of values")
 
 
-def _labels(options: config.Adapt, adapted: runs.Adapted, logits: np.ndarray) -> tuple[list[str], list[list[str]]]:
-    names, threshold = adapted.class_names, adapted.threshold
+Rows = list[tuple[list[str], list[str]]]  # what each line is about, and what is said of it
+
+
+def _labels(
+    options: config.Adapt, adapted: runs.Adapted, given: list[str], outputs: np.ndarray
+) -> tuple[list[str], Rows]:
+    labels, threshold = adapted.labels, adapted.threshold
+    answers = recipes.kind(adapted.run.recipe.task).answers(given, labels, outputs)
     header = ["prediction", "probability"]
     header += [f"{word}_{rank}" for rank in range(2, options.top + 1) for word in header]
-    header += [f"probability of {name}" for name in names] if options.probabilities else []
+    header += [f"probability of {name}" for name in labels] if options.probabilities else []
     rows = []
-    for shares in runs.probabilities(logits):
+    for cells, said, shares in zip(answers.cells, answers.said, runs.probabilities(answers.logits), strict=True):
         order = np.argsort(-shares, kind="stable")[: options.top]
-        row = [text for index in order for text in (names[index], f"{shares[index]:.6f}")]
-        if threshold is not None and shares[order[0]] < threshold.probability:
-            row[0] = NONE
-        rows.append(row + [f"{share:.6f}" for share in shares] if options.probabilities else row)
-    return header, rows
+        row = [text for index in order for text in (labels[index], f"{shares[index]:.6f}")]
+        row[0] = said if threshold is None or shares[order[0]] >= threshold.probability else NONE
+        rows.append((cells, row + [f"{share:.6f}" for share in shares] if options.probabilities else row))
+    return [*answers.header, *header], rows
 
 
-def _values(options: config.Adapt, adapted: runs.Adapted, outputs: np.ndarray) -> tuple[list[str], list[list[str]]]:
+def _values(
+    options: config.Adapt, adapted: runs.Adapted, given: list[str], outputs: np.ndarray
+) -> tuple[list[str], Rows]:
     del options
-    return ["prediction", "probability"], [[text, ""] for text in _said(adapted, outputs)[0]]
+    rows = [([name], [text, ""]) for name, text in zip(given, _said(adapted, outputs)[0], strict=True)]
+    return ["input", "prediction", "probability"], rows
 
 
 def _said(adapted: runs.Adapted, outputs: np.ndarray) -> tuple[list[str], str]:

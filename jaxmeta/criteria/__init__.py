@@ -2,7 +2,7 @@
 
 from jaxmeta.criteria.classification import cross_entropy, relation_score, silence_absent
 from jaxmeta.criteria.gaussian import Gaussian, from_outputs, gaussian_likelihood
-from jaxmeta.criteria.mentions import span_f1
+from jaxmeta.criteria.mentions import Tagging, span_f1
 from jaxmeta.criteria.prognosis import area_under_curve, calibration_error, prognosis
 from jaxmeta.criteria.regression import squared_error
 from jaxmeta.criteria.strings import edit_distance, error_rates, transduction
@@ -22,6 +22,7 @@ from jaxmeta.criteria.trajectories import (
 __all__ = [
     "Form",
     "Gaussian",
+    "Tagging",
     "area_under_curve",
     "as_they_are",
     "calibration_error",

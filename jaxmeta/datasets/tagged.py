@@ -85,15 +85,17 @@ def load_sentences(name_or_path: files.PathLike, *, data_dir: files.PathLike | N
       DataError: if a file is missing, damaged or not as expected; the message names the row.
     """
     name = str(name_or_path)
-    splits_read = _published(name) if _is_published(name) else ("",)
-    loaded = [_with_parts(load_tagged(name, split, data_dir=data_dir), split) for split in splits_read]
+    read = _published(name) if _is_published(name) else ("",)
+    loaded = [_with_parts(load_tagged(name, split, data_dir=data_dir), split) for split in read]
+    words, tags, ids, parts = (
+        tuple(one for each in loaded for one in getattr(each, field)) for field in ("words", "tags", "ids", "parts")
+    )
     checksums = {file: value for each in loaded for file, value in each.checksums.items()}
-    words, tags, ids, parts = (sum((each[at] for each in loaded), ()) for at in (0, 1, 2, 5))
     return Tagged(words, tags, ids, loaded[0].name, checksums, parts)
 
 
 def load_words(path: files.PathLike) -> tuple[tuple[str, ...], ...]:
-    """Loads sentences to be tagged: a word a line, empty lines between sentences; what stands behind a word is left out.
+    """Loads sentences to be tagged: a word a line, an empty line after a sentence; what stands behind it is left out.
 
     Raises:
       DataError: if the file is missing, not UTF-8 or empty, or rows have other numbers of columns than the first: whole
@@ -156,9 +158,7 @@ def _read(path: pathlib.Path, name: str) -> Tagged:
     return Tagged(words, tags, ids, name, {path.name: files.checksum(path)})
 
 
-def _sentences(
-    path: pathlib.Path, cell: Callable[[str, Sequence[str]], _Cell]
-) -> list[tuple[str, list[_Cell]]]:
+def _sentences(path: pathlib.Path, cell: Callable[[str, Sequence[str]], _Cell]) -> list[tuple[str, list[_Cell]]]:
     """The id of each sentence, where a comment gives one, and what `cell` makes of its rows."""
     if not path.is_file():
         got = "a folder" if path.is_dir() else "no such file"

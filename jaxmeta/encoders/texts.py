@@ -249,6 +249,29 @@ def words(encoder: TextEncoder, sentences: Sequence[Sequence[str]], *, layer: in
     return found
 
 
+def layers_of_words(
+    encoder: TextEncoder, sentences: Sequence[Sequence[str]], layers: Sequence[int | None]
+) -> np.ndarray:
+    """`words` of several layers, kept in the cache under the encoder's checksum and the words.
+
+    Returns:
+      [words of all sentences, layers * width], a sentence behind the other; each layer's vector has length one, or zero
+      where the word was cut off.
+    """
+    content = hashlib.sha256()
+    for word in (word for sentence in sentences for word in (*sentence, "")):
+        content.update(f"{len(word)}:{word}".encode("utf-8", "surrogatepass"))
+    about = ["words", FORMAT, repr(encoder.module), encoder.checksum, encoder.prefix, encoder.length, list(layers)]
+    width, count = encoder.module.width, sum(map(len, sentences))
+
+    def rows() -> Iterator[np.ndarray]:
+        found = [np.concatenate(words(encoder, sentences, layer=layer)) for layer in layers]
+        for vectors in zip(*found, strict=True):
+            yield np.concatenate([each / max(float(np.linalg.norm(each)), 1e-9) for each in vectors])
+
+    return cache.computed(json.dumps([*about, count, content.hexdigest()]), (count, len(layers) * width), rows)
+
+
 def _most(length: int) -> int:
     """The most texts of a row, of three tokens at least."""
     return length // 3

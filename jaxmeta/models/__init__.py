@@ -25,6 +25,7 @@ from jaxmeta.models.precision import in_precision
 from jaxmeta.models.reading import caml, equiangular, point_network
 from jaxmeta.models.resnet import ResNet12, resnet12
 from jaxmeta.models.table_network import table_network
+from jaxmeta.models.tagger import Tagger, tagger
 from jaxmeta.models.transducer import Transducer, transducer
 from jaxmeta.models.update_rules import UpdateRule, gradient_descent_rule, lstm_update_rule
 from jaxmeta.models.wraps import FrozenModel, Rule, differences, film, lora, tsa, wrap
@@ -50,6 +51,7 @@ __all__ = [
     "RelationModule",
     "ResNet12",
     "Rule",
+    "Tagger",
     "Transducer",
     "UpdateRule",
     "beside",
@@ -81,6 +83,7 @@ __all__ = [
     "relation_module",
     "resnet12",
     "table_network",
+    "tagger",
     "transducer",
     "tsa",
     "wrap",

@@ -189,7 +189,7 @@ def _of(
             "update_rule": lambda: models.lstm_update_rule(hidden=UNITS, initial_learning_rate=own.inner_learning_rate),
             "initial_learning_rate": lambda: own.inner_learning_rate,
             "num_steps": lambda: num_steps,
-            "num_ways": lambda: ways,
+            "num_ways": lambda: ways + len(kind.always),
             "num_features": lambda: _outputs(shape, model)[0],
             "num_classes": lambda: recipe.task.num_classes,
             "batch_size": lambda: batch_size,

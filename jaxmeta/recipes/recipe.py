@@ -77,10 +77,11 @@ class Task:
     """Names that `jaxmeta domains` lists, tfds:NAME, or paths, with commas between several: a folder of class folders,
     an npz, or a csv; for squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
     targets [tasks, n, m]; for policy_gradient navigation, pendulum, cartpole, grid, arm or one of its bodies, such as
-    arm:crossed; for transduction g2p:LANGUAGE, or a tsv of strings and what they become."""
+    arm:crossed; for transduction g2p:LANGUAGE, or a tsv of strings and what they become;
+    for mentions crossner:DOMAIN, xsid:LANGUAGE, or a CoNLL file of words and their tags."""
     kind: str = ""
-    """features, adapted, texts, strings, control, pictures, tables, cells (tables for in_context) or functions; by
-    default what a look at the domain says."""
+    """features, adapted, texts, tokens, strings, control, pictures, tables, cells (tables for in_context) or functions;
+    by default what a look at the domain says."""
     target_column: str = ""
     """The target of a csv, by name or number from 1; else the column called label, target, class or y, or the last if
     that alone can be it."""
@@ -110,7 +111,7 @@ class Task:
     criterion: CriterionName = "cross_entropy"
     """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values;
     policy_gradient of returns in control, policy_gradient_dice with every order of it exact; transduction of strings
-    that become strings."""
+    that become strings; mentions of words with tags, by cross-entropy, with a score of F1."""
     picture: tuple[int, int, int] = (28, 28, 1)
     """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
     polarity: PolarityName = "as_is"
@@ -121,13 +122,14 @@ class Task:
     num_features: int = 0
     """Columns that every table is brought to, with zeros; 0: as many as the widest table of the domain has."""
     longest: int = 16
-    """Letters and symbols of the longest strings; longer ones are left out."""
+    """Letters and symbols of the longest strings; longer ones are left out. Words of the longest tagged sentences;
+    longer ones are read in pieces."""
     ways: int = 5
-    """Classes per evaluated task."""
+    """Classes per evaluated task; of words with tags the types, beside which a task has O."""
     shots: int = 1
-    """Support examples per class (per task in regression)."""
+    """Support examples per class (per task in regression); of words with tags the mentions of a type, at least."""
     queries: int = 15
-    """Query examples per class (per task in regression) in evaluation."""
+    """Query examples per class (per task in regression; of words with tags sentences) in evaluation."""
     train_ways: int = 5
     """Classes per training task; only metric learners may differ here."""
     train_shots: int = 0

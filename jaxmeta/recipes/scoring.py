@@ -11,7 +11,7 @@ from jaxmeta.types import Criterion
 
 def metric_sign(metric: str) -> int:
     """1 where a higher score is better, else -1."""
-    return 1 if metric in ("accuracy", "return") else -1
+    return 1 if metric in ("accuracy", "return", "span_f1") else -1
 
 
 class Scoring(NamedTuple):
@@ -62,5 +62,6 @@ SCORINGS = {
     "squared_error": Scoring(criteria.squared_error, "loss", False),
     "policy_gradient": Scoring(criteria.policy_gradient(), "return", False, outer=_OUTER),
     "policy_gradient_dice": Scoring(criteria.policy_gradient(criteria.loaded_dice), "return", False, outer=_OUTER),
+    "mentions": Scoring(criteria.span_f1, "span_f1", True, ("span_precision", "span_recall")),
     "transduction": Scoring(criteria.transduction, "phoneme_error_rate", False, asks=criteria.error_rates),
 }

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import checks, memory
+from jaxmeta import checks, memory, recipes
 from jaxmeta.recipes import Frame, Given
 from jaxmeta.types import Array, Batch, Episode, MetaLearner, PyTree
 
@@ -52,6 +52,11 @@ class Adapted:
     threshold: Threshold | None = None
     """None: everything is called by a class."""
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the outputs are logits of: the classes, behind those that the kind always has."""
+        return (*recipes.kind(self.run.recipe.task).always, *self.class_names) if self.class_names else ()
+
     def predict(self, inputs: Array) -> Array:
         """A pure function for `jax.jit` and `jax.export`, each input alone: nothing depends on what else is asked.
 
@@ -59,7 +64,7 @@ class Adapted:
           inputs: [n, ...] in the network's form, in which `recipes.kind(task).read` and `read_inputs` give them.
 
         Returns:
-          outputs [n, ...]: logits of `class_names`, or values in the unit of the support set.
+          outputs [n, ...]: logits of `labels`, or values in the unit of the support set.
         """
         return self._predicted(self.run.meta_params, self.state, inputs)
 
@@ -91,7 +96,7 @@ class Adapted:
         predict = self.learner.predict
         outputs = jax.lax.map(lambda row: predict(meta_params, state, row[None])[0], inputs)
         if self.class_names:  # a head may have more outputs
-            return outputs[:, : len(self.class_names)]
+            return outputs[..., : len(self.labels)]
         mean, deviation = self.scale
         return outputs * deviation + mean
 
@@ -156,6 +161,10 @@ def left_out(adapted: Adapted, given: Given, key: Array) -> tuple[np.ndarray, np
       ArithmeticError: if a probability is not finite.
     """
     support, names = given.support, given.class_names
+    if recipes.kind(adapted.run.recipe.task).always:
+        checks.fail(
+            "`none`", "examples of one class each", "sentences, whose words have them", "O is none of the types"
+        )
     targets = np.asarray(support.targets)
     real = np.ones(len(targets), bool) if support.mask is None else np.asarray(support.mask)
     counts = np.bincount(targets[real], minlength=len(names))

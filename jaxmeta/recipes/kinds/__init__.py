@@ -13,10 +13,11 @@ from jaxmeta.recipes.kinds.shown import Shown
 from jaxmeta.recipes.kinds.strings import STRINGS
 from jaxmeta.recipes.kinds.tables import TABLES
 from jaxmeta.recipes.kinds.texts import TEXTS
+from jaxmeta.recipes.kinds.tokens import TOKENS
 
 __all__ = ["KINDS", "Domain", "Frame", "Given", "Kind", "Own", "Place", "Seen", "Shape", "Shown", "Sizes", "encoder"]
 
 # The first one that fits a domain is its kind.
 KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (STRINGS, TEXTS, ADAPTED, FEATURES, CONTROL, CELLS, FUNCTIONS, TABLES, PICTURES)
+    kind.name: kind for kind in (STRINGS, TOKENS, TEXTS, ADAPTED, FEATURES, CONTROL, CELLS, FUNCTIONS, TABLES, PICTURES)
 }

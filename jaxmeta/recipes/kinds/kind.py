@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxmeta import checks, datasets, evaluation, tasks
 from jaxmeta.models import FrozenModel
+from jaxmeta.recipes.kinds.answers import Answers, of_inputs
 from jaxmeta.recipes.kinds.facts import Facts
 from jaxmeta.recipes.kinds.frames import Frame
 from jaxmeta.recipes.kinds.seen import Seen
@@ -170,3 +171,7 @@ class Kind(NamedTuple):
     """Inputs [n, ...] -> [n] bool, the rows of a support set that say what a class is called."""
     written: Callable[[Frame, np.ndarray], tuple[list[str], str]] = values
     """(frame of a support set, outputs of what has no classes) -> a text for each, and a line on them all."""
+    always: tuple[str, ...] = ()
+    """Classes that each task has beside its ways, and before them, such as that of no mention."""
+    answers: Callable[[Sequence[str], Sequence[str], np.ndarray], Answers] = of_inputs
+    """(names of inputs, classes, outputs of what has classes) -> what is told of them, a line for each thing."""

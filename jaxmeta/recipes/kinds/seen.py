@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,8 +48,13 @@ def fingerprints(examples: datasets.Examples) -> np.ndarray:
     their columns and categories, in whatever order."""
     if examples.is_text:  # a sentence and its translations are one, and so is a sentence in capitals
         names = map(datasets.identity, examples.inputs.tolist()) if examples.ids is None else examples.ids.tolist()
-        return np.array([_number(name.encode("utf-8", "surrogatepass")) for name in names], np.uint64)
+        return prints(names)
     return _prints(examples.inputs, examples.columns)
+
+
+def prints(names: Iterable[str]) -> np.ndarray:
+    """[N] uint64, the fingerprints of examples that go by names, such as the words of a sentence."""
+    return np.array([_number(name.encode("utf-8", "surrogatepass")) for name in names], np.uint64)
 
 
 def _prints(inputs: np.ndarray, columns: Sequence[datasets.Column]) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxmeta import datasets, symbols, tasks
 
-Form = Literal["pictures", "texts", "rows", "functions", "policies", "strings"]
+Form = Literal["pictures", "texts", "rows", "functions", "policies", "strings", "tokens"]
 
 
 def zeroed(inputs: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
