@@ -25,7 +25,7 @@ def makers(probe: Probe) -> list[Callable[[], Figure | list[Figure] | str]]:
     """What draws single tasks, in the way of their form."""
     draw = {
         "pictures": pictures, "texts": texts, "rows": explained.rows, "functions": curves.curves, "policies": walks,
-        "strings": words,
+        "strings": words, "tokens": lambda _: "Single tasks: `jaxmeta adapt` tells the tag of each word.",
     }  # fmt: skip
     return [functools.partial(pictures_of_episodes, draw, probe)]
 

@@ -77,7 +77,8 @@ class Probe:
 
     @property
     def has_classes(self) -> bool:
-        return self.run.recipe.scoring.has_classes
+        """Whether each query is of one class, as the words of a sentence are not."""
+        return self.run.recipe.scoring.has_classes and not recipes.kind(self.run.recipe.task).always
 
     @functools.cached_property
     def task(self) -> recipes.Task:
