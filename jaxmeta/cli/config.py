@@ -153,7 +153,7 @@ class Adapt:
     inputs: str
     """What to predict: a picture, a folder of pictures, an npz, tfds:NAME or a csv, whose columns go by the names that
     the header of a labelled csv gives them, in any order and among others; texts also as jsonl, or one a line as
-    txt."""
+    txt; words to be tagged one a line, an empty line after a sentence."""
     run: Annotated[str, tyro.conf.Positional] = ""
     """A run folder; without one a pretrained encoder and a ridge regression do, see --encoder."""
     encoder: str = ""
@@ -161,7 +161,7 @@ class Adapt:
     a folder with a tokenizer, in place of a run; beside one, its own, if that is a file or folder."""
     support: str | None = None
     """Labelled examples: a folder of class folders of pictures, an npz, tfds:NAME, or a csv of numbers with a target
-    column; of texts a csv, tsv or jsonl."""
+    column; of texts a csv, tsv or jsonl; of words with tags a CoNLL file."""
     adapted: str | None = None
     """A file that --save wrote, in place of --support: predicts as then."""
     save: str | None = None
