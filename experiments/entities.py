@@ -37,7 +37,7 @@ RECIPE = recipes.get("protonet-entities").replace(kind="tokens", longest=84)  # 
 PATH = pages.RESULTS / "entities"
 
 
-def opened(domains: list[str], data_dir: str | None, **sizes: int) -> tasks.Sample:
+def opened(domains: list[str], data_dir: str | None, **sizes: Any) -> tasks.Sample:
     """Tasks of the sentences of train and dev."""
     names = ",".join(f"crossner:{domain}" for domain in domains)
     return recipes.domains.open(names, "train", task=RECIPE.task, data_dir=data_dir, **sizes).sample

@@ -141,7 +141,7 @@ def test_sentences_of_a_persons_own(run, files, tmp_path, capsys):
     for line in lines:
         shares = {name: float(line[f"probability of {name}"]) for name in ("O", "drug", "dose")}
         assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
-        assert max(shares, key=shares.get) == line["prediction"].rpartition("-")[2]
+        assert max(shares, key=shares.__getitem__) == line["prediction"].rpartition("-")[2]
         assert max(shares.values()) == float(line["probability"]) >= float(line["probability_2"])
     again = [*given, "--adapted", str(saved), "--top", "2", "--probabilities"]
     assert cli.main(["adapt", str(run.folder), *again]) == 0

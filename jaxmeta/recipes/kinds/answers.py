@@ -23,5 +23,5 @@ class Answers(NamedTuple):
 
 def of_inputs(given: Sequence[str], labels: Sequence[str], outputs: np.ndarray) -> Answers:
     """A line for each input, with the class of the largest of its outputs [n, classes]."""
-    said = [labels[place] for place in outputs.argmax(axis=1).tolist()]
+    said = [labels[int(place)] for place in outputs.argmax(axis=1)]
     return Answers(["input"], [[name] for name in given], outputs, said)
