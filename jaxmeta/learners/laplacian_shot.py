@@ -49,6 +49,9 @@ def laplacian_shot(
 
     def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Array:
         embeddings = encoder.apply(meta_params, inputs, mask, adapted.context)
+        if embeddings.ndim != 2:  # a graph over all tokens of all queries is none of the paper's
+            got = f"shape {embeddings.shape}"
+            checks.fail("laplacian_shot", "embeddings [n, dim]", got, "protonet takes embeddings of tokens")
         distances = jnp.square(embeddings[:, None] - adapted.prototypes[None]).sum(axis=-1)
         present = jnp.broadcast_to(adapted.present, distances.shape)
         near = _neighbours(jax.lax.stop_gradient(embeddings), mask, num_neighbours).astype(distances.dtype)

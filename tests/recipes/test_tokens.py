@@ -198,6 +198,10 @@ def test_what_is_wrong_is_one_line(run, tmp_path, capsys, support, inputs, flags
         ({"train_queries": 99}, r"own.conll, train: expected at least 101, 99 of them to ask, got"),
         ({"learner": "cavia", "train_ways": 3}, "without context parameters, for tokens"),
         ({"learner": "relation_net"}, "one that takes tokens"),
+        (
+            {"learner": "laplacian_shot"},
+            r"laplacian_shot: expected embeddings \[n, dim\], got shape \(.*protonet takes",
+        ),
         ({"learner": "fine_tune", "train_ways": 3}, "expected one that trains on tasks, as tokens are"),
         ({"augment": "affine"}, "`augment`"),
         ({"domain": "omniglot"}, "omniglot: expected crossner:DOMAIN, xsid:LANGUAGE, or a CoNLL file"),
