@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxmeta import criteria, fomaml, learners, models, spans, tasks
+from jaxmeta import baselines, criteria, fomaml, learners, models, spans, tasks
 from jaxmeta.types import Batch, Episode, adapted_predictor
 
 KEY = jax.random.key(0)
@@ -240,3 +240,54 @@ def test_first_order_and_exact_differ_on_tokens():
     ]
     gaps = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), *gradients)
     assert max(jax.tree.leaves(gaps)) > 1e-3
+
+
+@pytest.mark.parametrize("outputs", [None, 3])
+def test_a_tagger_looks_at_words_that_are_there(outputs):
+    model = models.tagger(4, 6, 2, outputs, num_layers=2, hidden=5, num_features=3)
+    params = jax.jit(model.init)(KEY)
+    inputs = jax.random.normal(KEY, (2, 4, 9)).at[..., -1].set(jnp.array([[1, 1, 1, 1], [1, 1, 0, 0]]))
+    apply = jax.jit(model.apply)
+    found = apply(params, inputs)
+    assert found.shape == (2, 4, outputs or 6 + 3)
+    spoiled = apply(params, inputs.at[1, 2:, :-1].set(50.0))
+    np.testing.assert_allclose(spoiled[0], found[0], rtol=1e-6)
+    np.testing.assert_allclose(spoiled[1, :2], found[1, :2], rtol=1e-6)
+    moved = apply(params, inputs.at[0, 0, :-1].add(1.0)) != found  # a word and its neighbour, and none beyond
+    np.testing.assert_array_equal(moved.any(axis=-1), [[True, True, False, False], [False] * 4])
+    if outputs is None:
+        np.testing.assert_allclose(found[..., :6], 2 * inputs[..., :6], rtol=1e-6)
+        weighted = apply({**params, "weights": jnp.array([[1.0], [0.0]])}, inputs)
+        np.testing.assert_allclose(weighted[..., :6], inputs[..., :6].at[..., 3:].set(0), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_layers": 4}, "num_known: expected a multiple of the 4 layers, got 6"),
+        ({"hidden": 0}, "tagger: hidden"),
+    ],
+)
+def test_taggers_that_cannot_be(options, message):
+    with pytest.raises(ValueError, match=message):
+        models.tagger(4, 6, 2, **options)
+
+
+@pytest.mark.parametrize("of_tokens", [True, False])
+def test_the_nearest_that_is_shown(of_tokens):
+    support, query = batch(7, 20), batch(8)
+    given = lambda own: own.inputs["tokens"] if of_tokens else own.inputs["tokens"][:, 0]  # noqa: E731
+    if not of_tokens:
+        support, query = (Batch(own.inputs, own.targets[:, 0], own.mask[:, 0], own.classes) for own in (support, query))
+    support = support._replace(mask=support.mask & (support.targets != 2))  # a class of which nothing is shown
+    encoder = models.from_functions(lambda key: (), lambda params, inputs: inputs)
+    learner = baselines.nearest_example(encoder, criteria.cross_entropy, num_ways=WAYS)
+    support, query = support._replace(inputs=given(support)), query._replace(inputs=given(query))
+    logits = learner.predict((), learner.adapt((), support, KEY), query.inputs)
+    unit = lambda own: np.asarray(own) / np.linalg.norm(own, axis=-1, keepdims=True)  # noqa: E731
+    known, owners = unit(support.inputs)[np.asarray(support.mask)], np.asarray(support.targets)[support.mask]
+    cosines = unit(query.inputs) @ known.T
+    np.testing.assert_array_equal(logits.argmax(axis=-1), owners[cosines.argmax(axis=-1)])
+    for kind in (0, 1):
+        np.testing.assert_allclose(logits[..., kind], 10 * cosines[..., owners == kind].max(axis=-1), rtol=1e-5)
+    assert logits[..., 2].max() < -1e30

@@ -148,7 +148,7 @@ _NGRAMS: dict[str, Any] = {"encoder": "", "hidden": (256, 256, 128), "steps": 30
 # As experiments/entities.py has it, but for a third domain, to which nothing is transferred: politics.
 _ENTITIES: dict[str, Any] = {
     "learner": "protonet", "domain": "crossner:ai,crossner:literature", "criterion": "mentions", "longest": 64,
-    "hidden": (64,), "ways": 9, "queries": 30, "train_ways": 9, "train_queries": 12, "tasks_per_step": 4,
+    "hidden": (64,), "ways": 9, "train_ways": 9, "train_queries": 12, "tasks_per_step": 4,
     "schedule": "cosine", "steps": 250, "num_tasks": 100, "validation_tasks": 20,
 }  # fmt: skip
 
