@@ -11,7 +11,7 @@ import pytest
 
 from jaxmeta import checks, cli, criteria, datasets, encoders, recipes, runs, spans, tasks
 from jaxmeta.encoders import bert, texts
-from jaxmeta.recipes.kinds import features, tokens
+from jaxmeta.recipes.kinds import features, seen, tokens
 
 KEY = jax.random.key(0)
 TYPES = ("per", "loc", "org")
@@ -69,7 +69,7 @@ def test_a_run_is_scored_by_its_mentions(run, files):
     assert opened.score(str(files / "other.conll"), ways=2, num_tasks=2)[-1]["joint"] == rows[-1]["joint"]
 
 
-def test_splits_share_no_sentence(files):
+def test_splits_share_no_sentence(files, monkeypatch):
     path = str(files / "own.conll")
     task = recipes.get("protonet-entities-ngrams").replace(domain=path, **SMALL, kind="tokens").task
     sentences = {}
@@ -87,6 +87,10 @@ def test_splits_share_no_sentence(files):
     assert asked(recipes.Seen()) == loaded.words
     tests = [row for row, part in enumerate(loaded.parts) if part == "test"]
     assert asked(known([0, *tests[:1]])) == tuple(loaded.words[row] for row in tests[1:] if row)
+    monkeypatch.setattr(seen, "STRAY", 0.1)  # one that it has by chance does not make a domain one that is known
+    assert asked(known([0])) == loaded.words[1:]
+    of_file = recipes.Seen(frozenset(loaded.checksums.values()), frozenset())
+    assert asked(of_file) == tuple(loaded.words[row] for row in tests)
     with pytest.raises(checks.DataError, match="test: expected sentences that are not of another split, got none"):
         asked(known(range(len(prints))))
 
