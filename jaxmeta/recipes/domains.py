@@ -161,6 +161,6 @@ def class_sizes(task: Task, split: str, *, seen: Seen | None = None, data_dir: s
 def check_trainable(option: str, part: str, criterion: str) -> None:
     """Raises ValueError if a domain that is known by name has no classes to train on and to choose by."""
     listed, has_classes = names.with_classes("train", "validation"), SCORINGS[criterion].has_classes
-    known = part in datasets.names() or part == "sinusoid"
+    known = part in datasets.names() or names.is_function(part)
     if has_classes and known and part not in listed.split(", "):
         checks.fail(option, f"domains with training classes: strokes, {listed}, or paths", repr(part))
