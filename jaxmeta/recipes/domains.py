@@ -43,7 +43,10 @@ def complete(task: Task, *, data_dir: str | None = None) -> Task:
 def joined(task: Task, places: Sequence[Place], what: str = "`domain`") -> Task:
     """`complete` for domains that a task does not name itself."""
     if not task.kind:
-        found = [next(name for name, each in KINDS.items() if each.fits(task, place)) for place in places]
+        found = [next((name for name, each in KINDS.items() if each.fits(task, place)), "") for place in places]
+        if not all(found):
+            got = names.short(places[found.index("")].part)
+            checks.fail(what, f"functions or tables of values, for `criterion` {task.criterion}", repr(got))
         if len(set(found)) > 1 and set(found) != {"functions", "tables"}:
             got = ", ".join(f"{names.short(place.part)!r} of {name}" for place, name in zip(places, found, strict=True))
             checks.fail(what, "domains of one kind", got)

@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxmeta import baselines, checks, encoders, memory, recipes
 from jaxmeta.recipes import Recipe, Shape
