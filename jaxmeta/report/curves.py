@@ -58,20 +58,18 @@ def functions(found: Sequence[Curve]) -> Any:
     for panel, curve in zip(panels, found, strict=True):
         order = np.argsort(curve.queries[:, 0])
         panel.plot(*curve.queries[order].T, ".", color=style.SOFT, markersize=3, label="truth")
-        for (line, color), (label, values) in zip(looks, curve.said.items(), strict=False):
+        own = looks if len(curve.said) > 1 else looks[1:]  # what is said at last looks the same everywhere
+        for (line, color), (label, values) in zip(own, curve.said.items(), strict=False):
             mean = values if values.ndim == 1 else values[0]
             panel.plot(curve.places, mean, line, color=color, label=label)
-            if values.ndim == 2:
-                low, high = mean - 2 * values[1], mean + 2 * values[1]
-                panel.fill_between(curve.places, low, high, color=color, alpha=0.15, linewidth=0)
+            panel.fill_between(curve.places, *_ends(values), color=color, alpha=0.15, linewidth=0)
         if curve.oracle is not None:
-            mean, deviation = curve.oracle
-            panel.plot(curve.places, mean, ":", color=style.INK, linewidth=1.8, label="oracle")
-            for end in (mean - 2 * deviation, mean + 2 * deviation):
+            panel.plot(curve.places, curve.oracle[0], ":", color=style.INK, linewidth=1.8, label="oracle")
+            for end in _ends(curve.oracle):
                 panel.plot(curve.places, end, ":", color=style.INK, linewidth=0.8)
         panel.plot(*curve.support.T, "o", color=style.INK, markersize=5, label="support", zorder=5)
-        means = [np.atleast_2d(values)[0] for values in curve.said.values()]
-        spread = np.concatenate([curve.queries[:, 1], curve.support[:, 1], *means])
+        ends = [end for values in curve.said.values() for end in _ends(values)]
+        spread = np.concatenate([curve.queries[:, 1], curve.support[:, 1], *ends])
         margin = 0.08 * max(float(np.ptp(spread)), 1e-6)
         panel.set_ylim(float(spread.min()) - margin, float(spread.max()) + margin)
         panel.set_title(style.plain(curve.title, 50))
@@ -79,6 +77,13 @@ def functions(found: Sequence[Curve]) -> Any:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=3)
     return figure
+
+
+def _ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two deviations below and above, of values [m] these themselves."""
+    mean, *deviation = np.atleast_2d(values)
+    apart = 2 * deviation[0] if deviation else 0
+    return mean - apart, mean + apart
 
 
 def curves(probe: Probe) -> list[Figure] | str:
