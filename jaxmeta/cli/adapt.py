@@ -8,12 +8,14 @@ import dataclasses
 import importlib.util
 import io
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxmeta import checks, datasets, encoders, recipes, report, runs
 from jaxmeta.cli import config, watching
+from jaxmeta.criteria import Gaussian
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs.adapted import NONE
 from jaxmeta.runs.run import MOST
@@ -142,12 +144,18 @@ def _labels(options: config.Adapt, adapted: runs.Adapted, logits: np.ndarray) ->
     return header, rows
 
 
-def _values(options: config.Adapt, adapted: runs.Adapted, outputs: np.ndarray) -> tuple[list[str], list[list[str]]]:
+def _values(options: config.Adapt, adapted: runs.Adapted, outputs: Any) -> tuple[list[str], list[list[str]]]:
     del options
+    if isinstance(outputs, Gaussian):
+        said = [_said(adapted, each)[0] for each in outputs]
+        return ["prediction", "deviation"], [list(row) for row in zip(*said, strict=True)]
     return ["prediction", "probability"], [[text, ""] for text in _said(adapted, outputs)[0]]
 
 
-def _said(adapted: runs.Adapted, outputs: np.ndarray) -> tuple[list[str], str]:
+def _said(adapted: runs.Adapted, outputs: Any) -> tuple[list[str], str]:
+    if isinstance(outputs, Gaussian):
+        texts, line = _said(adapted, outputs.mean)
+        return texts, f"{line}; deviations from {outputs.scale.min():.6g} to {outputs.scale.max():.6g}"
     return recipes.kind(adapted.run.recipe.task).written(adapted.frame, outputs)
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxmeta import tables
+from jaxmeta.recipes.scoring import metric_sign
 from jaxmeta.report import style, verdicts
 from jaxmeta.report.figure import Figure
 from jaxmeta.transfer import Row
@@ -138,9 +139,7 @@ def _matrix(
     panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
     values = [style.scale(metric) * cell.row[name]["mean"] for name, own in cells.items() for cell in own.values()]
     low, high = min(values), max(values)
-    ramp = matplotlib.colormaps["Blues" if metric in ("accuracy", "return") else "Blues_r"](
-        np.linspace(0.04, 0.78, 256)
-    )
+    ramp = matplotlib.colormaps["Blues" if metric_sign(metric) > 0 else "Blues_r"](np.linspace(0.04, 0.78, 256))
     for panel, (name, part) in zip(panels, shown, strict=True):
         own = cells[name]
         grid = np.full((len(lines), len(part)), np.nan)

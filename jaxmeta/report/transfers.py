@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxmeta import statistics, tables, transfer
+from jaxmeta.recipes.scoring import metric_sign
 from jaxmeta.report import facts, heat_map, ranks, style, verdicts
 from jaxmeta.report.facts import Work
 from jaxmeta.report.figure import Figure
@@ -135,7 +136,7 @@ def differences(rows: Sequence[Row]) -> Figure | str:
          float(f"{entry['p_holm']:.2g}"), entry["won"], entry["lost"]]
         for entry in chosen
     ]  # fmt: skip
-    better = 1 if metric in ("accuracy", "return") else -1
+    better = metric_sign(metric)
     sure = [entry for entry in chosen if entry["p_holm"] <= LEVEL]
     ahead = sum(better * entry["mean"] > 0 for entry in sure)
     largest = max(chosen, key=lambda entry: abs(entry["mean"]))
@@ -178,7 +179,7 @@ def _differences(chosen: Sequence[Mapping[str, Any]], metric: str, several: bool
         style.ruled(panel)
         panel.set_title(style.plain(domain, 40))
     measure = "points of accuracy" if metric == "accuracy" else style.unit(metric)
-    side = "learner better →" if metric in ("accuracy", "return") else "← learner better"
+    side = "learner better →" if metric_sign(metric) > 0 else "← learner better"
     panels[-1].set_xlabel(f"{measure}\n{side}")
     return figure
 
