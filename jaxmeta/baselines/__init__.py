@@ -14,7 +14,13 @@ from jaxmeta.baselines.from_scratch import from_scratch
 from jaxmeta.baselines.linear import logistic_regression, ridge_regression
 from jaxmeta.baselines.oracle import exact_gaussian_process
 from jaxmeta.baselines.pretrained import Population, Pretrained, with_population
-from jaxmeta.baselines.raw import cosine_centroid, nearest_centroid, nearest_example, nearest_neighbour
+from jaxmeta.baselines.raw import (
+    cosine_centroid,
+    nearest_centroid,
+    nearest_example,
+    nearest_neighbour,
+    support_moments,
+)
 from jaxmeta.baselines.simple_shot import simple_shot
 
 __all__ = [
@@ -37,6 +43,7 @@ __all__ = [
     "ridge_regression",
     "simple_shot",
     "standardized_centroid",
+    "support_moments",
     "tuned_logistic_regression",
     "with_population",
 ]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxmeta import labels, models
 from jaxmeta.baselines.baseline_plus_plus import unit
-from jaxmeta.criteria import silence_absent
+from jaxmeta.criteria import Gaussian, silence_absent
 from jaxmeta.learners.protonet import Adapted, protonet
 from jaxmeta.learners.support import embed, memberships
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss
@@ -117,5 +117,44 @@ def nearest_neighbour(criterion: Criterion) -> MetaLearner:
         # The argmin of NaN is a row as good as any.
         lost = jnp.isnan(distances).any(axis=1).reshape(-1, *(1,) * (nearest.ndim - 1))
         return jnp.where(lost, jnp.nan, nearest)
+
+    return MetaLearner(lambda key: {}, adapt, predict, query_loss(adapt, predict, criterion))
+
+
+class Moments(NamedTuple):
+    """What a support set's targets [n, ...] are like."""
+
+    mean: Array
+    """[...]"""
+    scale: Array
+    """[...] deviations, positive."""
+
+
+def support_moments(criterion: Criterion) -> MetaLearner:
+    """Mean and deviation of the support set's targets, wherever it is asked: the floor for predicted distributions.
+
+    The squared deviations are summed with one unit and divided by the number of targets, so that a single one, or equal
+    ones, say nothing for certain.
+
+    Args:
+      criterion: scores a predictor of `criteria.Gaussian` on query data.
+
+    Returns:
+      A MetaLearner without meta_params, whose adapted is `Moments(mean, scale)`.
+    """
+
+    def adapt(meta_params: PyTree, support: Batch, key: Array) -> Moments:
+        del meta_params, key
+        targets = support.targets
+        real = jnp.ones(len(targets), bool) if support.mask is None else support.mask
+        keep = real.reshape(-1, *(1,) * (targets.ndim - 1))
+        count = jnp.maximum(real.sum(), 1)
+        mean = jnp.where(keep, targets, 0).sum(axis=0) / count
+        squares = jnp.where(keep, jnp.square(targets - mean[None]), 0).sum(axis=0)
+        return Moments(mean, jnp.sqrt((squares + 1) / count))
+
+    def predict(meta_params: PyTree, adapted: Moments, inputs: PyTree, mask: Array | None = None) -> Gaussian:
+        del meta_params, mask
+        return Gaussian(*(jnp.broadcast_to(each[None], (len(inputs), *each.shape)) for each in adapted))
 
     return MetaLearner(lambda key: {}, adapt, predict, query_loss(adapt, predict, criterion))

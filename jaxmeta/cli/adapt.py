@@ -8,12 +8,14 @@ import dataclasses
 import importlib.util
 import io
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxmeta import checks, datasets, encoders, recipes, report, runs
 from jaxmeta.cli import config, watching
+from jaxmeta.criteria import Gaussian
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs.adapted import NONE
 from jaxmeta.runs.run import MOST
@@ -147,15 +149,19 @@ def _labels(
     return [*answers.header, *header], rows
 
 
-def _values(
-    options: config.Adapt, adapted: runs.Adapted, given: list[str], outputs: np.ndarray
-) -> tuple[list[str], Rows]:
+def _values(options: config.Adapt, adapted: runs.Adapted, given: list[str], outputs: Any) -> tuple[list[str], Rows]:
     del options
-    rows = [([name], [text, ""]) for name, text in zip(given, _said(adapted, outputs)[0], strict=True)]
-    return ["input", "prediction", "probability"], rows
+    header, said = ["prediction", "probability"], [[text, ""] for text in _said(adapted, outputs)[0]]
+    if isinstance(outputs, Gaussian):
+        both = [_said(adapted, each)[0] for each in outputs]
+        header, said = ["prediction", "deviation"], [list(row) for row in zip(*both, strict=True)]
+    return ["input", *header], [([name], row) for name, row in zip(given, said, strict=True)]
 
 
-def _said(adapted: runs.Adapted, outputs: np.ndarray) -> tuple[list[str], str]:
+def _said(adapted: runs.Adapted, outputs: Any) -> tuple[list[str], str]:
+    if isinstance(outputs, Gaussian):
+        texts, line = _said(adapted, outputs.mean)
+        return texts, f"{line}; deviations from {outputs.scale.min():.6g} to {outputs.scale.max():.6g}"
     return recipes.kind(adapted.run.recipe.task).written(adapted.frame, outputs)
 
 

@@ -9,7 +9,7 @@ from jaxmeta.cli.config import Domains
 
 _LINE = "{:<30} {:<15} {:>8} {:>9}  {}"
 _ENDLESS = {
-    "sinusoid": ("regression", "a value"),
+    **dict.fromkeys(("sinusoid", *recipes.PROCESSES), ("regression", "a value")),
     "tabular": ("tables", "any"),
     **dict.fromkeys(recipes.CONTROL, ("control", "returns")),
     "strokes": ("glyph", "endless"),

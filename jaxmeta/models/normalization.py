@@ -105,6 +105,23 @@ class Norm(nn.Module):
     (TaskNorm-I: the support's moments blended with the instance's own), "instance", "layer", "group" or "none".
     The support's moments are the variable "moments" of the collection "context": written when absent, read when given.
 
+    No model keeps running averages: inner steps change the params, and averages of other params would be wrong. What
+    PyTorch's batch norm does in `eval` is the context of many examples, given in place of the support set's. Baselines
+    do so by themselves (`baselines.with_population`); with a learner of your own, once it is trained:
+
+    Example:
+      >>> import jax, numpy as np
+      >>> from jaxmeta import models
+      >>> from jaxmeta.types import Batch, Model
+      >>> model, key = models.conv4((16, 16, 1), 5, num_filters=4, norm="support"), jax.random.key(0)
+      >>> params, many = model.init(key), jax.random.normal(key, (512, 16, 16, 1))
+      >>> population = model.context(params, Batch(many, None))
+      >>> apply = lambda params, inputs, mask=None, context=(): model.apply(params, inputs, mask, population)
+      >>> in_test = Model(model.init, apply)  # fixed moments, whatever the support set: each query alone
+      >>> together, alone = in_test.apply(params, many[:3]), in_test.apply(params, many[:1])
+      >>> bool(np.allclose(together[:1], alone, atol=1e-5))
+      True
+
     References:
       Bronskill et al., TaskNorm: Rethinking Batch Normalization for Meta-Learning, 2020, sections 3 and 4.
     """

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import optax
 
 from jaxmeta import checks, datasets, inner, learners, models, tasks
-from jaxmeta.recipes import domains
-from jaxmeta.recipes.kinds import Shape
+from jaxmeta.recipes import domains, processes
+from jaxmeta.recipes.kinds import Oracle, Shape
 from jaxmeta.recipes.recipe import Recipe
 from jaxmeta.types import Array, MetaLearner, Model
 
@@ -65,6 +65,8 @@ def check(recipe: Recipe) -> None:
         )
     if not entry.has_head and not has_classes:
         checks.fail("`learner`", f"one with a head for `criterion` {task.criterion}, such as maml", name)
+    if entry.has_scale and not recipe.scoring.has_scale:
+        checks.fail("`criterion`", f"gaussian_likelihood, for `learner` {name}", task.criterion)
     if entry.acts and not recipe.scoring.acts:
         checks.fail("`criterion`", f"policy_gradient, for `learner` {name}", task.criterion)
     if not 0 <= recipe.adaptation.exploration < float("inf"):
@@ -105,6 +107,8 @@ def network(recipe: Recipe, shape: Shape) -> Model:
     if entry.network == "reader":
         return kind.reader(recipe.network, shape)
     context = recipe.adaptation.num_context_params if entry.network == "conditioned" else 0
+    if recipe.scoring.has_scale:
+        return processes.with_scale(kind.network(recipe.network, shape, 2 * shape.outputs, context))
     return kind.network(recipe.network, shape, shape.outputs if entry.has_head else None, context)
 
 
@@ -199,6 +203,8 @@ def _of(
             "num_context_params": lambda: own.num_context_params,
             "condition": lambda: kind.condition,
             "is_name": lambda: kind.is_name,
+            "num_heads": lambda: recipe.network.num_heads,
+            **processes.parts(recipe.network, shape),
         }
     )
 
@@ -211,6 +217,11 @@ def floors(recipe: Recipe, ways: int) -> dict[str, MetaLearner]:
 @functools.cache
 def _floors(recipe: Recipe, ways: int) -> dict[str, MetaLearner]:
     return domains.kind(recipe.task).floors(recipe.task, ways)
+
+
+def oracles(recipe: Recipe) -> Mapping[str, Oracle]:
+    """The rows of the best possible answers, where they are known."""
+    return domains.kind(recipe.task).oracles(recipe.task)
 
 
 def steps(recipe: Recipe, inner_steps: int) -> int:

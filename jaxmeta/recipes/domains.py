@@ -43,7 +43,10 @@ def complete(task: Task, *, data_dir: str | None = None) -> Task:
 def joined(task: Task, places: Sequence[Place], what: str = "`domain`") -> Task:
     """`complete` for domains that a task does not name itself."""
     if not task.kind:
-        found = [next(name for name, each in KINDS.items() if each.fits(task, place)) for place in places]
+        found = [next((name for name, each in KINDS.items() if each.fits(task, place)), "") for place in places]
+        if not all(found):
+            got = names.short(places[found.index("")].part)
+            checks.fail(what, f"functions or tables of values, for `criterion` {task.criterion}", repr(got))
         if len(set(found)) > 1 and set(found) != {"functions", "tables"}:
             got = ", ".join(f"{names.short(place.part)!r} of {name}" for place, name in zip(places, found, strict=True))
             checks.fail(what, "domains of one kind", got)
@@ -161,6 +164,6 @@ def class_sizes(task: Task, split: str, *, seen: Seen | None = None, data_dir: s
 def check_trainable(option: str, part: str, criterion: str) -> None:
     """Raises ValueError if a domain that is known by name has no classes to train on and to choose by."""
     listed, has_classes = names.with_classes("train", "validation"), SCORINGS[criterion].has_classes
-    known = part in datasets.names() or part == "sinusoid"
+    known = part in datasets.names() or names.is_function(part)
     if has_classes and known and part not in listed.split(", "):
         checks.fail(option, f"domains with training classes: strokes, {listed}, or paths", repr(part))

@@ -28,6 +28,8 @@ class Entry(NamedTuple):
     """That it can take in test."""
     acts: bool = False
     """Whether it is for policies alone."""
+    has_scale: bool = False
+    """Whether it predicts values with a scale by itself, for a likelihood alone."""
 
     @property
     def has_steps(self) -> bool:
@@ -78,6 +80,12 @@ ENTRIES: dict[str, Entry] = {
     "ridge_classifier": Entry(learners.ridge_classifier, _MODEL, ("num_ways",)),
     "tuned_protonet": Entry(learners.tuned_protonet, options=("num_ways", "num_steps")),
     "in_context": Entry(learners.in_context, _MODEL, ("num_ways",), "reader"),
+    "cnp": Entry(learners.cnp, ("encoder", "decoder", "criterion"), (), has_scale=True),
+    "anp": Entry(
+        learners.anp, ("encoder", "embedding", "latent", "latent_decoder", "criterion"), ("num_heads",), has_scale=True
+    ),
+    "tnp": Entry(learners.tnp, ("transformer", "criterion"), (), has_scale=True),
+    "dkt": Entry(learners.dkt, ("kernel_features",), (), has_scale=True),
     "fine_tune": Entry(baselines.fine_tune, options=("num_steps", *_PRETRAINED)),
     "linear_probe": Entry(baselines.linear_probe, options=("num_steps", *_PRETRAINED)),
     "baseline_plus_plus": Entry(baselines.baseline_plus_plus, options=("num_steps", *_PRETRAINED)),

@@ -11,12 +11,18 @@ CONTROL = (
     "navigation", "arm", "arm:crossed", "arm:swapped", "arm:long", "pendulum", "cartpole", "grid",
     "cheetah:direction", "cheetah:velocity",
 )  # fmt: skip
-PROCEDURAL = ("strokes", "drawn_strokes", "sinusoid", "tabular", "causal_tables", *CONTROL)
+PROCESSES = ("gaussian_process:rbf", "gaussian_process:matern52", "gaussian_process:periodic")
+PROCEDURAL = ("strokes", "drawn_strokes", "sinusoid", *PROCESSES, "tabular", "causal_tables", *CONTROL)
 
 
 def parts(domain: str) -> tuple[str, ...]:
     """The domains of a comma-separated list; a path that has a comma in it is one domain."""
     return (domain,) if os.path.exists(domain) else tuple(part.strip() for part in domain.split(","))
+
+
+def is_function(part: str) -> bool:
+    """Whether a domain is one of functions that there is no end of; a name behind a colon may be wrong."""
+    return part == "sinusoid" or part.partition(":")[0] == "gaussian_process"
 
 
 def is_builtin(domain: str) -> bool:

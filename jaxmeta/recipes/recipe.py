@@ -62,11 +62,11 @@ class Network:
     hidden: tuple[int, ...] = (40, 40)
     """Widths of the multi-layer perceptron, which takes inputs that are no pictures."""
     width: int = 32
-    """in_context: numbers in a token; `num_heads` divides it."""
+    """in_context, tnp: numbers in a token; `num_heads` divides it."""
     num_layers: int = 3
-    """in_context: layers of attention."""
+    """in_context, tnp: layers of attention."""
     num_heads: int = 2
-    """in_context: heads of attention."""
+    """in_context, anp, tnp: heads of attention."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +75,11 @@ class Task:
 
     domain: str = "omniglot"
     """Names that `jaxmeta domains` lists, tfds:NAME, or paths, with commas between several: a folder of class folders,
-    an npz, or a csv; for squared_error sinusoid, tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and
-    targets [tasks, n, m]; for policy_gradient navigation, pendulum, cartpole, grid, arm or one of its bodies, such as
-    arm:crossed; for transduction g2p:LANGUAGE, or a tsv of strings and what they become;
-    for mentions crossner:DOMAIN, xsid:LANGUAGE, or a CoNLL file of words and their tags."""
+    an npz, or a csv; for squared_error and gaussian_likelihood sinusoid, gaussian_process:rbf, :matern52 or :periodic,
+    tabular, diabetes, a csv, or an npz of tasks, inputs [tasks, n, d] and targets [tasks, n, m]; for policy_gradient
+    navigation, pendulum, cartpole, grid, arm or one of its bodies, such as arm:crossed; for transduction
+    g2p:LANGUAGE, or a tsv of strings and what they become; for mentions crossner:DOMAIN, xsid:LANGUAGE, or a CoNLL file
+    of words and their tags."""
     kind: str = ""
     """features, adapted, texts, tokens, strings, control, pictures, tables, cells (tables for in_context) or functions;
     by default what a look at the domain says."""
@@ -109,9 +110,10 @@ class Task:
     """What may change in the encoder's last layers; the first ones' maps are computed once. tsa: residual 1 x 1
     convolutions; film: norms alone; lora: dense layers, of a ViT; all: every weight; none: its features serve."""
     criterion: CriterionName = "cross_entropy"
-    """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values;
-    policy_gradient of returns in control, policy_gradient_dice with every order of it exact; transduction of strings
-    that become strings; mentions of words with tags, by cross-entropy, with a score of F1."""
+    """The loss: cross_entropy or relation_score (squared error on a sigmoid) of labels, squared_error of values,
+    gaussian_likelihood of values with a deviation each; policy_gradient of returns in control, policy_gradient_dice
+    with every order of it exact; transduction of strings that become strings; mentions of words with tags, by
+    cross-entropy, with a score of F1."""
     picture: tuple[int, int, int] = (28, 28, 1)
     """Height, width and channels (1 grey, 3 RGB) that every picture is brought to."""
     polarity: PolarityName = "as_is"
@@ -133,7 +135,8 @@ class Task:
     train_ways: int = 5
     """Classes per training task; only metric learners may differ here."""
     train_shots: int = 0
-    """Support examples per class in training; 0: as many as in evaluation."""
+    """Support examples per class in training; 0: as many as in evaluation. Of gaussian_process the most,
+    and 3 the fewest."""
     train_queries: int = 1
     """Query examples per class in training."""
     num_classes: int = 0

@@ -8,10 +8,13 @@ from typing import NamedTuple
 from jaxmeta import criteria
 from jaxmeta.types import Criterion
 
+ORACLE = "exact posterior"
+"""The row of the best possible answer where it is known: of all floors the one that is none."""
+
 
 def metric_sign(metric: str) -> int:
     """1 where a higher score is better, else -1."""
-    return 1 if metric in ("accuracy", "return", "span_f1") else -1
+    return 1 if metric in ("accuracy", "return", "log_likelihood", "span_f1") else -1
 
 
 class Scoring(NamedTuple):
@@ -50,6 +53,11 @@ class Scoring(NamedTuple):
         """Whether it rolls policies out, in control."""
         return self.metric == "return"
 
+    @property
+    def has_scale(self) -> bool:
+        """Whether predictions are `criteria.Gaussian`, a mean and a scale for each value."""
+        return self.metric == "log_likelihood"
+
 
 _OUTER = criteria.policy_gradient(scale=criteria.normalised)
 
@@ -60,6 +68,7 @@ SCORINGS = {
     ),
     "relation_score": Scoring(criteria.relation_score, "accuracy", True),
     "squared_error": Scoring(criteria.squared_error, "loss", False),
+    "gaussian_likelihood": Scoring(criteria.gaussian_likelihood, "log_likelihood", False, ("squared_error",)),
     "policy_gradient": Scoring(criteria.policy_gradient(), "return", False, outer=_OUTER),
     "policy_gradient_dice": Scoring(criteria.policy_gradient(criteria.loaded_dice), "return", False, outer=_OUTER),
     "mentions": Scoring(criteria.span_f1, "span_f1", True, ("span_precision", "span_recall")),

@@ -10,10 +10,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxmeta.criteria import Gaussian
+from jaxmeta.recipes import ORACLE
 from jaxmeta.report import style
 from jaxmeta.report.figure import Figure
 from jaxmeta.report.probes import Probe, chosen
-from jaxmeta.types import Batch, Episode, PyTree
+from jaxmeta.types import Array, Batch, Episode, PyTree
 
 _GRID = 120  # places of a curve
 
@@ -56,20 +58,18 @@ def functions(found: Sequence[Curve]) -> Any:
     for panel, curve in zip(panels, found, strict=True):
         order = np.argsort(curve.queries[:, 0])
         panel.plot(*curve.queries[order].T, ".", color=style.SOFT, markersize=3, label="truth")
-        for (line, color), (label, values) in zip(looks, curve.said.items(), strict=False):
+        own = looks if len(curve.said) > 1 else looks[1:]  # what is said at last looks the same everywhere
+        for (line, color), (label, values) in zip(own, curve.said.items(), strict=False):
             mean = values if values.ndim == 1 else values[0]
             panel.plot(curve.places, mean, line, color=color, label=label)
-            if values.ndim == 2:
-                low, high = mean - 2 * values[1], mean + 2 * values[1]
-                panel.fill_between(curve.places, low, high, color=color, alpha=0.15, linewidth=0)
+            panel.fill_between(curve.places, *_ends(values), color=color, alpha=0.15, linewidth=0)
         if curve.oracle is not None:
-            mean, deviation = curve.oracle
-            panel.plot(curve.places, mean, ":", color=style.INK, linewidth=1.8, label="oracle")
-            for end in (mean - 2 * deviation, mean + 2 * deviation):
+            panel.plot(curve.places, curve.oracle[0], ":", color=style.INK, linewidth=1.8, label="oracle")
+            for end in _ends(curve.oracle):
                 panel.plot(curve.places, end, ":", color=style.INK, linewidth=0.8)
         panel.plot(*curve.support.T, "o", color=style.INK, markersize=5, label="support", zorder=5)
-        means = [np.atleast_2d(values)[0] for values in curve.said.values()]
-        spread = np.concatenate([curve.queries[:, 1], curve.support[:, 1], *means])
+        ends = [end for values in curve.said.values() for end in _ends(values)]
+        spread = np.concatenate([curve.queries[:, 1], curve.support[:, 1], *ends])
         margin = 0.08 * max(float(np.ptp(spread)), 1e-6)
         panel.set_ylim(float(spread.min()) - margin, float(spread.max()) + margin)
         panel.set_title(style.plain(curve.title, 50))
@@ -77,6 +77,13 @@ def functions(found: Sequence[Curve]) -> Any:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=3)
     return figure
+
+
+def _ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two deviations below and above, of values [m] these themselves."""
+    mean, *deviation = np.atleast_2d(values)
+    apart = 2 * deviation[0] if deviation else 0
+    return mean - apart, mean + apart
 
 
 def curves(probe: Probe) -> list[Figure] | str:
@@ -99,32 +106,63 @@ def curves(probe: Probe) -> list[Figure] | str:
     if entry.has_steps and probe.steps > entry.fewest_steps:
         steps = {"before" if entry.fewest_steps == 0 else "after 1 step": entry.fewest_steps, **steps}
     said = {label: _values(probe.said(number, asked)) for label, number in steps.items()}
+    best = _oracle(probe, numbers, grid)
     found = [
         Curve(
             f"{which}: squared error {errors[task]:.3g}", _points(tasks.support, index), _points(tasks.query, index),
-            places, {label: values[index] for label, values in said.items()},
+            places, {label: values[index] for label, values in said.items()}, None if best is None else best[index],
         )
         for index, (which, task) in enumerate(picked.items())
     ]  # fmt: skip
-    header = ("task", "x", *said, "kind")
+    header = ("task", "x", *_columns(found[0]), "kind")
     table = [
-        [which, round(float(place), 4), *(round(float(np.atleast_2d(curve.said[label])[0, at]), 4) for label in said),
-         "curve"]
+        [which, round(float(place), 4), *(round(float(values[at]), 4) for values in _columns(curve).values()), "curve"]
         for which, curve in zip(picked, found, strict=True)
         for at, place in enumerate(places) if at % 10 == 0
     ]  # fmt: skip
-    alt = f"Functions of {probe.name} before and after adaptation: " + "; ".join(
+    title = "Before and after adaptation" if len(said) > 1 else "After adaptation"
+    alt = f"Functions of {probe.name} {title.lower()}: " + "; ".join(
         f"{which} task, squared error {errors[task]:.3g}" for which, task in picked.items()
     )
-    note = "Points: the support; dots: true values at the queries; lines: what is said before and after adaptation."
-    return [Figure("episode-functions", "Before and after adaptation", functools.partial(functions, found), f"{alt}.",
-                   header, table, note)]  # fmt: skip
+    note = f"Points: the support; dots: true values at the queries; lines: what is said {title.lower()}"
+    note += ", with a band of two deviations" if next(iter(said.values())).ndim == 3 else ""
+    note += f"; dotted: the {ORACLE}, of who knows what the functions are drawn from." if best is not None else "."
+    draw = functools.partial(functions, found)
+    return [Figure("episode-functions", title, draw, f"{alt}.", header, table, note)]
+
+
+def _columns(curve: Curve) -> dict[str, np.ndarray]:
+    """{label: values [m]}, those of distributions their means and deviations."""
+    lines = curve.said if curve.oracle is None else {**curve.said, "oracle": curve.oracle}
+    return {
+        f"{label}{suffix}": values
+        for label, line in lines.items()
+        for suffix, values in zip(("", ", deviation"), np.atleast_2d(line), strict=False)
+    }
+
+
+def _oracle(probe: Probe, numbers: Sequence[int], grid: np.ndarray) -> np.ndarray | None:
+    """[tasks, 2, m] mean and deviation of the best possible answer at other places, where it is known."""
+    known = next(iter(probe.test.oracles.values()), None)
+    if known is None:
+        return None
+    learner, key = known.learner, jax.random.key(0)
+    told: Episode = jax.tree.map(lambda leaf: np.asarray(leaf)[list(numbers)], known.episodes)
+    beside = np.asarray(told.query.inputs)[:, :1, grid.shape[-1] :]
+    inputs = np.concatenate([grid, np.broadcast_to(beside, (*grid.shape[:2], beside.shape[-1]))], axis=-1)
+
+    def one(support: Batch, inputs: Array) -> PyTree:
+        params = learner.init(key)
+        return learner.predict(params, learner.adapt(params, support, key), inputs)
+
+    values = _values(jax.device_get(jax.jit(jax.vmap(one))(told.support, inputs)))
+    return values if values.ndim == 3 else np.stack([values, np.zeros_like(values)], axis=1)
 
 
 def _values(said: PyTree) -> np.ndarray:
-    """[tasks, m] of values, or [tasks, 2, m] of means and deviations where there is a variance."""
-    if hasattr(said, "mean") and hasattr(said, "variance") and not isinstance(said, np.ndarray):
-        parts = np.asarray(said.mean), np.sqrt(np.asarray(said.variance))
+    """[tasks, m] of values, or [tasks, 2, m] of means and deviations where distributions are said."""
+    if isinstance(said, Gaussian):
+        parts = map(np.asarray, said)
         return np.stack([part.reshape(*part.shape[:2], -1)[..., 0] for part in parts], axis=1)
     values = np.asarray(said)
     return values.reshape(*values.shape[:2], -1)[..., 0]

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmeta.report import style
+from jaxmeta.report import probes, style
 from jaxmeta.report.figure import Figure
 from jaxmeta.report.probes import WHICH, Probe, chosen
 from jaxmeta.types import Episode
@@ -70,7 +70,7 @@ def explained(probe: Probe, task: int, query: int) -> Explained:
     row = inputs[query : query + 1]
     variants = np.concatenate([row, *(shown.missing(row, shown.places[index]) for index in there)])
     asked = _with_queries(probe, task, variants)
-    said = np.asarray(probe.said(probe.steps, asked))[0]
+    said = probes.means(probe.said(probe.steps, asked))[0]
     if probe.has_classes:
         names, target = probe.class_names(task), int(probe.episodes.query.targets[task][query])
         own = int(said[0].argmax())

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import evaluation, recipes, runs, tasks
+from jaxmeta.criteria import Gaussian
 from jaxmeta.criteria.classification import silence_absent
 from jaxmeta.recipes import Shown, Sizes
 from jaxmeta.report.facts import Work
@@ -29,6 +30,11 @@ FAILURES = (ValueError, TypeError, KeyError, IndexError, MemoryError, Arithmetic
 """What data, programs and folders that are not as expected raise."""
 
 WHICH = {"typical": "A typical", "hardest": "The hardest"}
+
+
+def means(said: PyTree) -> np.ndarray:
+    """What is said of classes or values, of distributions their means."""
+    return np.asarray(said.mean if isinstance(said, Gaussian) else said)
 
 
 def chosen(scores: np.ndarray) -> dict[str, int]:
@@ -111,7 +117,7 @@ class Probe:
     @functools.cached_property
     def outputs(self) -> np.ndarray:
         """What is said of each query alone [num_tasks, queries, ...]; where there are classes their probabilities."""
-        return np.asarray(self.said(self.steps, self.episodes))
+        return means(self.said(self.steps, self.episodes))
 
     @property
     def steps(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxmeta import statistics
-from jaxmeta.recipes.scoring import metric_sign
+from jaxmeta.recipes.scoring import ORACLE, metric_sign
 from jaxmeta.report.facts import Work
 from jaxmeta.statistics.comparisons import signed_rank
 from jaxmeta.transfer.summary import Row, scored
@@ -121,6 +121,11 @@ def _is_raw(row: Row) -> bool:
     return row["family"] == "floor" and not row["method"].endswith((", untrained", " steps"))
 
 
+def _is_floor(row: Row) -> bool:
+    """Whether it is to be beaten, which nobody does with the best possible answer."""
+    return row["family"] == "floor" and row["method"] != ORACLE
+
+
 def _together(meeting: Sequence[tuple[Work, list[Row]]]) -> Part:
     """The rows of runs that met the same tasks, with names of methods that tell the runs apart."""
     works = tuple(work for work, _ in meeting)
@@ -167,7 +172,7 @@ def verdicts(part: Part) -> list[Verdict]:
             # The second best counts where there is but one family.
             if family[0] != family[1] or len({row["family"] for row in cell} - {"floor"}) == 1:
                 rivals.all_of(about, *([row for row in cell if row["family"] == each] for each in family))
-        floors.all_of(about, *([row for row in cell if (row["family"] == "floor") == is_floor] for is_floor in (0, 1)))
+        floors.all_of(about, [row for row in cell if row["family"] != "floor"], [row for row in cell if _is_floor(row)])
     rivals.adjust()
     floors.adjust()
     return [_verdict(about, cell, rivals, floors) for about, cell in groups]
@@ -208,7 +213,7 @@ def _verdict(about: tuple, cell: Sequence[Row], rivals: _Pairs, floors: _Pairs) 
     own = sorted((row for row in cell if row["family"] != "floor"), key=worth, reverse=True)
     winner, rest = own[0], own[1:]
     others = [row for row in rest if row["family"] != winner["family"]] or rest
-    floor = max((row for row in cell if row["family"] == "floor"), key=worth, default=None)
+    floor = max((row for row in cell if _is_floor(row)), key=worth, default=None)
     marked = marks(cell, "joint" if winner["metric"] == "return" else "single")
     tied = tuple(row["method"] for row in rest if row["method"] in marked)
     lead = rivals.difference(about, winner, others[0] if others else None)
@@ -226,9 +231,9 @@ def marks(cell: Sequence[Row], column: str) -> Mapping[str, str]:
       column: "joint" or "single".
 
     Returns:
-      {method: its mark}, without those that have none.
+      {method: its mark}, without those that have none, and without the best possible answer.
     """
-    own = [row for row in cell if row.get(column)]
+    own = [row for row in cell if row.get(column) and row["method"] != ORACLE]
     if not own:
         return {}
     best = max(own, key=lambda row: metric_sign(row["metric"]) * row[column]["mean"])

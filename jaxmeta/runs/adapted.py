@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks, memory, recipes
+from jaxmeta.criteria import Gaussian
 from jaxmeta.recipes import Frame, Given
 from jaxmeta.types import Array, Batch, Episode, MetaLearner, PyTree
 
@@ -57,18 +58,19 @@ class Adapted:
         """What the outputs are logits of: the classes, behind those that the kind always has."""
         return (*recipes.kind(self.run.recipe.task).always, *self.class_names) if self.class_names else ()
 
-    def predict(self, inputs: Array) -> Array:
+    def predict(self, inputs: Array) -> Any:
         """A pure function for `jax.jit` and `jax.export`, each input alone: nothing depends on what else is asked.
 
         Args:
           inputs: [n, ...] in the network's form, in which `recipes.kind(task).read` and `read_inputs` give them.
 
         Returns:
-          outputs [n, ...]: logits of `labels`, or values in the unit of the support set.
+          outputs [n, ...]: logits of `labels`, or values in the unit of the support set; of a likelihood these are a
+          `criteria.Gaussian`, of which `jax.export` takes the tuple.
         """
         return self._predicted(self.run.meta_params, self.state, inputs)
 
-    def outputs(self, inputs: np.ndarray) -> np.ndarray:
+    def outputs(self, inputs: np.ndarray) -> Any:
         """`predict`, compiled once, for what may be wrong.
 
         Raises:
@@ -77,9 +79,10 @@ class Adapted:
         """
         _check_inputs("inputs", self.run, inputs)
         program, arguments = self._program, (self.run.meta_params, self.state, jnp.asarray(inputs))
-        outputs = np.asarray(memory.checked("predictions", program, *arguments))
-        if bad := int((~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)).sum()):
-            got, hint = f"NaN or infinity for {bad} of {len(outputs)}", "look for inputs far from the labelled examples"
+        outputs = jax.device_get(memory.checked("predictions", program, *arguments))
+        finite = [np.isfinite(leaf.reshape(len(inputs), -1)).all(axis=1) for leaf in jax.tree.leaves(outputs)]
+        if bad := int((~np.all(finite, axis=0)).sum()):
+            got, hint = f"NaN or infinity for {bad} of {len(inputs)}", "look for inputs far from the labelled examples"
             checks.fail("predictions", "finite numbers", got, hint, checks.DataError)
         return outputs
 
@@ -92,12 +95,18 @@ class Adapted:
     def _program(self) -> Any:
         return jax.jit(self._predicted)
 
-    def _predicted(self, meta_params: PyTree, state: PyTree, inputs: Array) -> Array:
+    def _predicted(self, meta_params: PyTree, state: PyTree, inputs: Array) -> Any:
         predict = self.learner.predict
-        outputs = jax.lax.map(lambda row: predict(meta_params, state, row[None])[0], inputs)
+
+        def alone(row: Array) -> Any:
+            return jax.tree.map(lambda leaf: leaf[0], predict(meta_params, state, row[None]))
+
+        outputs = jax.lax.map(alone, inputs)
         if self.class_names:  # a head may have more outputs
             return outputs[..., : len(self.labels)]
         mean, deviation = self.scale
+        if isinstance(outputs, Gaussian):
+            return Gaussian(outputs.mean * deviation + mean, outputs.scale * deviation)
         return outputs * deviation + mean
 
 

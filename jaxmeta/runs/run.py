@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxmeta import baselines, checks, encoders, memory, recipes
 from jaxmeta.recipes import Recipe, Shape
@@ -178,7 +177,7 @@ class Run:
         steps = self.recipe.adaptation.inner_steps_test if inner_steps is None else inner_steps
         return adapted.adapt(self, given, inner_steps=steps, seed=seed, none=none)
 
-    def predict(self, given: recipes.Given, *, inner_steps: int | None = None, seed: int = 0) -> np.ndarray:
+    def predict(self, given: recipes.Given, *, inner_steps: int | None = None, seed: int = 0) -> Any:
         """Adapts once to labelled examples and predicts others, each alone: nothing depends on what else is asked.
 
         Args:
@@ -187,7 +186,8 @@ class Run:
           seed: of whatever is random in adaptation.
 
         Returns:
-          outputs [n, ...]: logits of classes, or values in the unit of the support set.
+          outputs [n, ...]: logits of classes, or values in the unit of the support set, of a likelihood a
+          `criteria.Gaussian`.
 
         Raises:
           DataError: if the examples are not what the network takes, or an output is not finite.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +17,14 @@ from jaxmeta.types import Episode, MetaLearner, PyTree
 Row = dict[str, Any]
 
 
+class Oracle(NamedTuple):
+    """A best possible answer, and the tasks with what it is told of them."""
+
+    learner: MetaLearner
+    told: tasks.Sample
+    episodes: Episode
+
+
 class Test(NamedTuple):
     """The tasks on which methods meet, and what is recorded of them."""
 
@@ -26,6 +36,8 @@ class Test(NamedTuple):
     sample: tasks.Sample
     read: tuple[recipes.Facts, ...] = ()
     """What is to be said of their data."""
+    oracles: Mapping[str, Oracle] = types.MappingProxyType({})
+    """The best possible answers, where they are known."""
 
 
 def draw(sample: tasks.Sample, seed: int, num_tasks: int) -> Episode:
@@ -60,13 +72,22 @@ def drawn(
         "shots": shots,
         "queries": queries,
     }
-    episodes = draw(domain.sample, seed, num_tasks)
-    return Test(episodes, facts, domain.checksums, recipes.shape(recipe, domain.sample), domain.sample, domain.facts)
+    episodes, shape = draw(domain.sample, seed, num_tasks), recipes.shape(recipe, domain.sample)
+    known = {} if query_domain else oracles(recipe, domain.sample, seed, num_tasks)
+    return Test(episodes, facts, domain.checksums, shape, domain.sample, domain.facts, known)
+
+
+def oracles(recipe: Recipe, sample: tasks.Sample, seed: int, num_tasks: int) -> dict[str, Oracle]:
+    """The best possible answers to a domain's tasks, where they are known."""
+    found = {name: (each.learner, each.told(sample)) for name, each in recipes.oracles(recipe).items()}
+    return {name: Oracle(learner, told, draw(told, seed, num_tasks)) for name, (learner, told) in found.items()}
 
 
 def redrawn(test: Test, seed: int) -> Test:
     """As many tasks of another seed."""
-    return test._replace(episodes=draw(test.sample, seed, tree.leading_axis(test.episodes)))
+    count = tree.leading_axis(test.episodes)
+    known = {name: each._replace(episodes=draw(each.told, seed, count)) for name, each in test.oracles.items()}
+    return test._replace(episodes=draw(test.sample, seed, count), oracles=known)
 
 
 def chunk(recipe: Recipe, num_tasks: int) -> int | None:
@@ -96,10 +117,18 @@ def row(
 
 def floor_rows(recipe: Recipe, test: Test) -> list[Row]:
     """What raw inputs alone reach: zero is not chance."""
-    methods = recipes.floors(recipe, test.facts["ways"])
-    own = {"test": test, "tested": 0}
-    start = jax.random.key(recipe.seed)
-    return [row(recipe, method, each, each.init(start), **own) | {"norm": None} for method, each in methods.items()]
+    ways = test.facts["ways"]
+    return [floor_row(recipe, name, test, ways=ways) for name in (*recipes.floors(recipe, ways), *test.oracles)]
+
+
+def floor_row(recipe: Recipe, method: str, test: Test, *, ways: int) -> Row:
+    """One of them, or the best possible answer; `ways` is what is told apart."""
+    if method in test.oracles:
+        learner, _, episodes = test.oracles[method]
+        test = test._replace(episodes=episodes)
+    else:
+        learner = recipes.floors(recipe, ways)[method]
+    return row(recipe, method, learner, learner.init(jax.random.key(recipe.seed)), test, tested=0) | {"norm": None}
 
 
 def trained_row(

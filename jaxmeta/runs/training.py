@@ -161,6 +161,8 @@ def fitted(
 
 def _far(scoring: Scoring, last: float, best: float) -> bool:
     """Whether a training has lost what it had learned: ten points of accuracy, or half of what it is to be low in."""
+    if scoring.has_scale:  # a nat a point
+        return last < best - 1
     if scoring.acts:  # returns have no zero to be measured from
         return last < best - 3 * abs(best)
     return last < best - 0.1 if scoring.has_classes else last > 2 * best

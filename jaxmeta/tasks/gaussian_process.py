@@ -50,23 +50,42 @@ def periodic(distances: Array, kernel: Kernel) -> Array:
     return jnp.square(kernel.scale) * jnp.exp(-2 * jnp.square(wave))
 
 
-def gaussian_process(*, kernel: Covariance = rbf, most_points: int = 50) -> Sample:
+def gaussian_process(
+    *,
+    kernel: Covariance = rbf,
+    most_points: int = 50,
+    num_shots: tuple[int, int] | None = None,
+    num_queries: tuple[int, int] | None = None,
+) -> Sample:
     """A task is a function of one number, drawn from a Gaussian process whose kernel has parameters of the task's own.
 
-    The function is seen with noise of deviation 0.02 at places in (-2, 2). Of the points 3 to most_points - 4 are the
+    The function is seen with noise of deviation 0.02 at places in (-2, 2). As published 3 to 46 of 50 points are the
     support set, and 3 to all others the query set; masks hide the rows that a task does not have.
 
     Args:
       kernel: (distances, Kernel) -> covariances: `rbf`, `matern52`, `periodic` or your own.
       most_points: of support and query set together.
+      num_shots: the fewest and the most points of a support set, which has no mask if they are equal; None: 3 and
+        most_points - 4.
+      num_queries: likewise of a query set; None: 3 and most_points - 3.
 
     Returns:
-      sample: key -> Episode of inputs [most_points - 4, 1] and [most_points - 3, 1], targets alike.
+      sample: key -> Episode of inputs [most shots, 1] and [most queries, 1], targets alike.
+
+    Raises:
+      ValueError: if the numbers of points do not fit together.
 
     References:
       Nguyen and Grover, Transformer Neural Processes, 2022, section 5.1 and its code, which has these settings.
     """
-    return _Processes(kernel, checks.integer("gaussian_process: most_points", most_points, 2 * _LEAST + 1))
+    if num_shots is None or num_queries is None:
+        most_points = checks.integer("gaussian_process: most_points", most_points, 2 * _LEAST + 1)
+    shots, queries = num_shots or (_LEAST, most_points - _LEAST - 1), num_queries or (_LEAST, most_points - _LEAST)
+    for name, (fewest, most) in (("num_shots", shots), ("num_queries", queries)):
+        checks.integer(f"gaussian_process: {name}", fewest, 1)
+        checks.integer(f"gaussian_process: {name}", most, fewest)
+    checks.integer("gaussian_process: most_points", most_points, max(shots[1] + queries[0], queries[1]))
+    return _Processes(kernel, most_points, shots, queries)
 
 
 def with_kernel(sample: Sample) -> Sample:
@@ -88,6 +107,8 @@ def with_kernel(sample: Sample) -> Sample:
 class _Processes:
     kernel: Covariance = dataclasses.field(metadata={"static": True})
     most_points: int = static()
+    shots: tuple[int, int] = static()
+    queries: tuple[int, int] = static()
 
     def __call__(self, key: Array) -> Episode:
         return self.drawn(key)[0]
@@ -100,14 +121,17 @@ class _Processes:
         covariances = self.kernel(jnp.abs(places - places.T), kernel)
         root = jnp.linalg.cholesky(covariances + jnp.square(NOISE) * jnp.eye(self.most_points))
         values = root @ jax.random.normal(value_key, (self.most_points, 1))
-        support = self.most_points - _LEAST - 1
-        size = jax.random.randint(size_key, (), _LEAST, support + 1)
-        asked = jax.random.randint(query_key, (), _LEAST, self.most_points - size + 1)
+        (fewest, most), (fewest_asked, most_asked) = self.shots, self.queries
+        size = jax.random.randint(size_key, (), fewest, most + 1)
+        left = jnp.minimum(most_asked, self.most_points - size)
+        asked = jax.random.randint(query_key, (), fewest_asked, left + 1)
         # The support set is the first of the points, the query set the last.
-        shown, query = slice(0, support), slice(_LEAST, self.most_points)
         rows = jnp.arange(self.most_points)
-        first = Batch(places[shown], values[shown], (rows < size)[shown])
-        return Episode(first, Batch(places[query], values[query], (rows >= self.most_points - asked)[query])), kernel
+        shown, query = slice(0, most), slice(self.most_points - most_asked, self.most_points)
+        first = Batch(places[shown], values[shown], (rows < size)[shown] if fewest < most else None)
+        last = rows >= self.most_points - asked
+        second = Batch(places[query], values[query], last[query] if fewest_asked < most_asked else None)
+        return Episode(first, second), kernel
 
 
 @jax.tree_util.register_dataclass

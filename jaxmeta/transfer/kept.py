@@ -12,6 +12,7 @@ from jaxmeta.runs import check_plain, read_json
 from jaxmeta.runs.folder import MOST_RESULTS
 from jaxmeta.transfer.summary import scored
 
+_COLUMNS = ("joint", "single")
 _TEXTS = ("source", "domain", "method", "family", "split", "norm", "metric", "note")
 
 
@@ -54,7 +55,11 @@ def _is_row(row: Any, facts: Mapping[str, Any], num_tasks: int) -> bool:
     if (row.get("method"), row.get("family")) not in kinds:
         return False
     rest = dict(row)
-    sums, columns = rest.pop("checksums", None), [rest.pop(name, None) for name in ("joint", "single")]
+    sums, beside = rest.pop("checksums", None), rest.pop("beside", {})
+    columns = [rest.pop(name, None) for name in _COLUMNS]
+    if not isinstance(beside, dict) or not all(isinstance(each, dict) for each in beside.values()):
+        return False
+    told = [column for each in beside.values() for column in each.values()]
     if not isinstance(sums, dict) or not all(isinstance(value, str) for value in sums.values()):
         return False
     if any(columns) and not (rest.get("num_tasks") == num_tasks and _is_chance(rest)):
@@ -65,7 +70,7 @@ def _is_row(row: Any, facts: Mapping[str, Any], num_tasks: int) -> bool:
             for name, value in rest.items()
         )
         and is_number(rest.get("ways"))
-        and all(column is None or is_column(column, num_tasks) for column in columns)
+        and all(column is None or is_column(column, num_tasks) for column in (*columns, *told))
         and (scored(row) is not None or isinstance(rest.get("note"), str))
     )
 

@@ -179,7 +179,8 @@ def _meet(setting: Setting, meeting: Meeting, folder: pathlib.Path | None, watch
     plan, (source, _, target, shots) = setting.plan, meeting
     drawn = functools.cache(lambda: _draw(setting, meeting, watch))
     rows = []
-    floors = dict.fromkeys(recipes.floors(methods.plain(setting, meeting.target), plan.ways), "floor")
+    plain = methods.plain(setting, meeting.target)
+    floors = dict.fromkeys([*recipes.floors(plain, plan.ways), *recipes.oracles(plain)], "floor")
     for method, family in (floors | dict(source.families)).items():
         if reason := watch.stop():
             raise Stopped(f"before {source.name} to {target}, {shots}-shot, {method}", reason)
@@ -251,7 +252,9 @@ def _draw(setting: Setting, meeting: Meeting, watch: trained.Watch) -> Drawn:
     episodes = scores.draw(sample, TEST_SEED + plan.seed, plan.num_tasks)
     facts = {"domain": meeting.name, "split": domain.split, **sizes._asdict()}
     facts |= {} if has_classes else {"ways": 0}
-    test = scores.Test(episodes, facts, domain.checksums, setting.shape, sample)
+    plain = methods.plain(setting, meeting.target)
+    known = scores.oracles(plain, sample, TEST_SEED + plan.seed, plan.num_tasks)
+    test = scores.Test(episodes, facts, domain.checksums, setting.shape, sample, oracles=known)
     chance = {"chance": 1 / sizes.ways if has_classes else None}
     return Drawn(sizes, smallest, test, {"split": domain.split, **chance, **_distances(source, episodes)})
 
@@ -264,13 +267,7 @@ def _cell(setting: Setting, meeting: Meeting, method: str, drawn: Drawn) -> list
         return [{"ways": sizes.ways, "note": f"not possible: {smallest} examples a class"}]
     facts = facts | {"checksums": test.checksums}
     if method not in meeting.source.families:
-        plain = methods.plain(setting, meeting.target)
-        learner = recipes.floors(plain, plan.ways)[method]
-        return [
-            scores.row(plain, method, learner, learner.init(jax.random.key(plan.seed)), test, tested=0)
-            | facts
-            | {"norm": None}
-        ]
+        return [scores.floor_row(methods.plain(setting, meeting.target), method, test, ways=plan.ways) | facts]
     name, family, tested, meta_params = meeting.source.ready(method)
     own = tested.adaptation
     facts |= {"inner_learning_rate": own.inner_learning_rate if tested.entry.has_steps else None}

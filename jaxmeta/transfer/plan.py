@@ -44,8 +44,9 @@ class Plan:
     checkpoint."""
     adapters: AdaptersName = "none"
     """What may change in the encoder's last layers: tsa, film, lora, all; none: its features serve."""
-    criterion: Literal["cross_entropy", "squared_error", "policy_gradient"] = "cross_entropy"
-    """The loss: cross_entropy of labels, squared_error of values, policy_gradient of returns in control."""
+    criterion: Literal["cross_entropy", "squared_error", "gaussian_likelihood", "policy_gradient"] = "cross_entropy"
+    """The loss: cross_entropy of labels, squared_error of values, gaussian_likelihood of values with a deviation,
+    policy_gradient of returns in control."""
     ways: int = 5
     """Classes per task; a target with fewer has tasks of all its classes."""
     shots: tuple[int, ...] = (1, 5)
@@ -186,6 +187,8 @@ def setting(plan: Plan, data_dir: str | None) -> Setting:
             checks.fail("`learners`", f"methods that fit {kind.name}, such as maml or from_scratch", name)
         if not entry.has_head and plan.criterion != "cross_entropy":
             checks.fail("`learners`", f"methods with a head, for `criterion` {plan.criterion}", name)
+        if entry.has_scale and plan.criterion != "gaussian_likelihood":
+            checks.fail("`criterion`", f"gaussian_likelihood, for `learners` {name}", plan.criterion)
     return Setting(plan, found, data_dir)
 
 

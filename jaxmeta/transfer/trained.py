@@ -235,10 +235,14 @@ def _given(setting: Setting) -> list[Source]:
 
 def _run(setting: Setting, label: str, given: runs.Run) -> Source:
     own, plan = given.recipe, setting.plan
-    fits = given.shape.inputs == setting.shape.inputs and own.scoring.has_classes == (plan.criterion == "cross_entropy")
+    asked = recipes.SCORINGS[plan.criterion]
+    alike = (own.scoring.has_classes, own.scoring.has_scale) == (asked.has_classes, asked.has_scale)
+    fits = given.shape.inputs == setting.shape.inputs and alike
     if not fits or (own.entry.has_head and given.shape.outputs != setting.shape.outputs):
-        wanted = f"a run on inputs {list(setting.shape.inputs)} with {setting.shape.outputs} outputs"
-        got = f"one on {list(given.shape.inputs)} with {given.shape.outputs}"
+        wanted = (
+            f"a run on inputs {list(setting.shape.inputs)} with {setting.shape.outputs} outputs, by {plan.criterion}"
+        )
+        got = f"one on {list(given.shape.inputs)} with {given.shape.outputs}, by {own.task.criterion}"
         checks.fail(f"`runs` {label}", wanted, got, error=checks.DataError)
     name, family = label, methods.family(own.adaptation.learner)
     ready = Ready(name, family, own, given.meta_params)

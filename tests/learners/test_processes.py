@@ -11,7 +11,7 @@ import pytest
 import jaxmeta
 from jaxmeta import baselines, criteria, evaluation, learners, models, tasks
 from jaxmeta.learners import processes
-from jaxmeta.types import Batch
+from jaxmeta.types import Batch, Episode
 
 KEY = jax.random.key(0)
 LOSS = criteria.gaussian_likelihood
@@ -146,3 +146,15 @@ def test_the_oracle_is_sure_of_what_it_says(kernel):
 def test_only_functions_of_gaussian_processes_have_kernels():
     with pytest.raises(TypeError, match="a sampler of gaussian_process"):
         tasks.with_kernel(tasks.sinusoid(num_shots=2, num_queries=2))
+
+
+def test_functions_without_noise_do_not_break_a_deep_kernel():
+    """Where the noise that is learned goes to nothing, near places make rows alike, and a factor must still exist."""
+    learner = LEARNERS["dkt"]()
+    inputs = jnp.repeat(jnp.linspace(-1, 1, 12), 2)[:, None]
+    batch = Batch(inputs, jnp.sin(inputs))
+    meta_params = learner.init(KEY)._replace(log_noise=jnp.array(-30.0), log_length=jnp.array(3.0))
+    loss, grads = jax.value_and_grad(lambda own: learner.loss(own, Episode(batch, batch), KEY)[0])(meta_params)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((loss, grads)))
+    said = learner.predict(meta_params, learner.adapt(meta_params, batch, KEY), inputs)
+    assert (np.asarray(said.scale) > 0).all()

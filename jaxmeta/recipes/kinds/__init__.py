@@ -6,7 +6,7 @@ from jaxmeta.recipes.kinds.control import CONTROL
 from jaxmeta.recipes.kinds.features import FEATURES, encoder
 from jaxmeta.recipes.kinds.frames import Frame
 from jaxmeta.recipes.kinds.functions import FUNCTIONS
-from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
+from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Oracle, Own, Place, Shape, Sizes
 from jaxmeta.recipes.kinds.pictures import PICTURES
 from jaxmeta.recipes.kinds.seen import Seen
 from jaxmeta.recipes.kinds.shown import Shown
@@ -15,7 +15,21 @@ from jaxmeta.recipes.kinds.tables import TABLES
 from jaxmeta.recipes.kinds.texts import TEXTS
 from jaxmeta.recipes.kinds.tokens import TOKENS
 
-__all__ = ["KINDS", "Domain", "Frame", "Given", "Kind", "Own", "Place", "Seen", "Shape", "Shown", "Sizes", "encoder"]
+__all__ = [
+    "KINDS",
+    "Domain",
+    "Frame",
+    "Given",
+    "Kind",
+    "Oracle",
+    "Own",
+    "Place",
+    "Seen",
+    "Shape",
+    "Shown",
+    "Sizes",
+    "encoder",
+]
 
 # The first one that fits a domain is its kind.
 KINDS: dict[str, Kind] = {

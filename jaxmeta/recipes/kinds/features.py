@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxmeta import baselines, checks, datasets, encoders, memory, models, tasks
 from jaxmeta.encoders import features
+from jaxmeta.recipes import names
 from jaxmeta.recipes.kinds import frames, labelled, pictures, shown, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Own, Place, Shape, Sizes
 from jaxmeta.recipes.recipe import Network, Task
@@ -78,9 +79,8 @@ def _seen(task: Task, loaded: datasets.Examples) -> datasets.Examples:
 
 def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
     options = {"num_ways": sizes.ways, "num_shots": sizes.shots, "num_queries": sizes.queries}
-    for wanted in ("sinusoid", "tabular"):
-        if place.part == wanted:
-            checks.fail("`domain`", "pictures, as the encoder takes", repr(wanted))
+    if place.part == "tabular" or names.is_function(place.part):
+        checks.fail("`domain`", "pictures, as the encoder takes", repr(place.part))
     loaded = _pictures(task, place)
 
     def sampled() -> tasks.Sample:

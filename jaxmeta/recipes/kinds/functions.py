@@ -1,26 +1,40 @@
-"""Functions: tasks that are a function each, of which some values are known."""
+"""Functions: tasks that are a function each, of which some values are known.
+
+A task of `gaussian_process:KERNEL` has exactly `shots` and `queries` points in validation and test. In training its
+support set has 3 to `train_shots` of them at random, as published (3 to 46), so that one training serves every number.
+"""
 
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import checks, datasets, models, tasks
+from jaxmeta import baselines, checks, datasets, models, tasks
 from jaxmeta.datasets import files, npz
 from jaxmeta.recipes import names
 from jaxmeta.recipes.kinds import facts, frames, shown, vectors
-from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
+from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Oracle, Own, Place, Shape, Sizes
+from jaxmeta.recipes.presets import PRESETS
 from jaxmeta.recipes.recipe import Task
-from jaxmeta.recipes.scoring import SCORINGS
-from jaxmeta.types import Batch
+from jaxmeta.recipes.scoring import ORACLE, SCORINGS
+from jaxmeta.tasks.gaussian_process import Covariance
+from jaxmeta.types import Array, Batch, Criterion, MetaLearner, PyTree, query_loss
+
+_KERNELS = dict(zip(names.PROCESSES, (tasks.rbf, tasks.matern52, tasks.periodic), strict=True))
+_FEWEST = 3  # points of a support set in training
 
 
 def _fits(task: Task, place: Place) -> bool:
-    return not SCORINGS[task.criterion].has_classes and (place.part == "sinusoid" or names.suffix(place.part) == ".npz")
+    known = names.is_function(place.part) or names.suffix(place.part) == ".npz"
+    return not SCORINGS[task.criterion].has_classes and known
+
+
+def _kernel(part: str) -> Covariance:
+    return _KERNELS[checks.choice("`domain`", part, _KERNELS)]
 
 
 def _complete(task: Task, places: Sequence[Place]) -> Task:
@@ -32,8 +46,10 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
     options = {"num_shots": sizes.shots, "num_queries": sizes.queries}
     if place.part == "sinusoid":
         return Domain(tasks.sinusoid(**options), place.split, {})
+    if names.is_function(place.part):
+        return Domain(_processes(place, sizes), place.split, {})
     if names.suffix(place.part) != ".npz":
-        wanted = "sinusoid, tabular, diabetes, a csv or an npz of tasks, for squared_error"
+        wanted = f"sinusoid, tabular, diabetes, a csv or an npz of tasks, for {task.criterion}"
         checks.fail("`domain`", wanted, repr(place.part))
     inputs, targets = _file(place.part)
     # Every fifth task is test, every fifth validation.
@@ -42,6 +58,32 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
     path = pathlib.Path(place.part)
     checksums = {path.name: files.checksum(path)}
     return Domain(tasks.from_arrays((inputs[chosen], targets[chosen]), **options), place.split, checksums)
+
+
+def _processes(place: Place, sizes: Sizes) -> tasks.Sample:
+    most, queries = sizes.shots, sizes.queries
+    fewest = min(_FEWEST, most) if place.split == "train" else most
+    return tasks.gaussian_process(
+        kernel=_kernel(place.part), most_points=most + queries, num_shots=(fewest, most), num_queries=(queries, queries)
+    )
+
+
+def _oracles(task: Task) -> Mapping[str, Oracle]:
+    """The exact posterior, of one kernel."""
+    scoring = SCORINGS[task.criterion]
+    if task.domain not in _KERNELS:
+        return {}
+    exact = baselines.exact_gaussian_process(scoring.criterion, kernel=_kernel(task.domain))
+    return {ORACLE: Oracle(exact if scoring.has_scale else _values_of(exact, scoring.criterion), tasks.with_kernel)}
+
+
+def _values_of(learner: MetaLearner, criterion: Criterion) -> MetaLearner:
+    """The means of what predicts distributions, for a criterion of values."""
+
+    def predict(meta_params: PyTree, adapted: PyTree, inputs: PyTree, mask: Array | None = None) -> Array:
+        return learner.predict(meta_params, adapted, inputs, mask).mean
+
+    return learner._replace(predict=predict, loss=query_loss(learner.adapt, predict, criterion))
 
 
 def _across(task: Task, place: Place, other: Place, sizes: Sizes) -> NoReturn:
@@ -66,11 +108,17 @@ def _labelled(task: Task, place: Place) -> NoReturn:
 
 
 def _class_sizes(task: Task, place: Place) -> np.ndarray | None:
-    return None if place.part == "sinusoid" else np.array([_file(place.part)[0].shape[1]])
+    return None if names.is_function(place.part) else np.array([_file(place.part)[0].shape[1]])
 
 
 def _shape(task: Task) -> Shape | None:
-    return Shape((1,), 1) if set(names.parts(task.domain)) == {"sinusoid"} else None
+    return Shape((1,), 1) if all(map(names.is_function, names.parts(task.domain))) else None
+
+
+def _base(task: Task, learner: str) -> str:
+    own = {name for name, recipe in PRESETS.items() if recipe.task.criterion == task.criterion}
+    found = [f"{learner.replace('_', '-')}-{domain}" for domain in ("processes", "sinusoid")]
+    return found[0] if found[0] in own else found[1]
 
 
 def _read(task: Task, own: Own, ways: int) -> Given:
@@ -108,9 +156,10 @@ FUNCTIONS = Kind(
     condition=models.concatenate,
     has_norm=False,
     pretrains=False,
-    base=lambda task, learner: f"{learner.replace('_', '-')}-sinusoid",
+    base=_base,
     floors=vectors.floors,
     read=_read,
     read_inputs=_read_inputs,
     shown=lambda task, place, sizes: shown.Shown("functions"),
+    oracles=_oracles,
 )

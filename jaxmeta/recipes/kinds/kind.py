@@ -64,6 +64,15 @@ class Domain(NamedTuple):
     """What was read."""
 
 
+class Oracle(NamedTuple):
+    """The best possible answer, of who knows what a task was made of."""
+
+    learner: MetaLearner
+    told: Callable[[tasks.Sample], tasks.Sample]
+    """A domain's sampler -> the same episodes, key for key, whose inputs [n, d + k] have what is known of the task, the
+    same in every row, behind their own d numbers."""
+
+
 class Given(NamedTuple):
     """What a person gave to adapt to and to predict."""
 
@@ -161,6 +170,8 @@ class Kind(NamedTuple):
     """How the episodes of `open` look to people; raises as `open` does."""
     frozen: Callable[[Task, int | None], FrozenModel] | None = None
     """(task, outputs or None for features) -> a network of which a part is given, instead of `network`."""
+    oracles: Callable[[Task], Mapping[str, Oracle]] = lambda task: {}
+    """(task) -> the best possible answers, where these are known of its domain."""
     drawn_shape: Callable[[Task, PyTree], Shape] = batch_shape
     """(task, the shapes of a support set) -> what the network takes and gives"""
     columns: Mapping[str, evaluation.Column] = evaluation.COLUMNS

@@ -66,8 +66,8 @@ def examples(task: Task, place: Place) -> datasets.Examples:
 
 def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
     options = {"num_ways": sizes.ways, "num_shots": sizes.shots, "num_queries": sizes.queries}
-    if place.part == "sinusoid":
-        checks.fail("`domain`", "classes, for cross_entropy", "sinusoid", "use a preset of regression")
+    if names.is_function(place.part):
+        checks.fail("`domain`", "classes, for cross_entropy", place.part, "use a preset of regression")
     if place.part == "tabular":
         checks.fail("`domain`", "pictures, as the network takes", "the table 'tabular'")
     if place.part == "strokes":

@@ -148,7 +148,7 @@ def _values(task: Task, place: Place, sizes: Sizes) -> Domain:
 def _rows(task: Task, place: Place) -> tuple[np.ndarray, datasets.Table, str]:
     """The rows of a split, of their table, and what the split is called."""
     if place.part != "diabetes" and not datasets.is_table(place.part):
-        wanted = "sinusoid, tabular, diabetes, a csv or an npz of tasks, for squared_error"
+        wanted = f"sinusoid, tabular, diabetes, a csv or an npz of tasks, for {task.criterion}"
         checks.fail("`domain`", wanted, repr(place.part))
     table = _table(task, place)
     _check_width(task, _encoded_width(table))

@@ -54,6 +54,8 @@ def floors(task: Task, ways: int) -> dict[str, MetaLearner]:
             "raw inputs, nearest centroid": baselines.nearest_centroid(scoring.criterion, num_ways=ways),
             "raw inputs, logistic regression": baselines.logistic_regression(scoring.criterion, num_ways=ways),
         }
+    if scoring.has_scale:
+        return {"raw inputs, mean and deviation": baselines.support_moments(scoring.criterion)}
     return {
         "raw inputs, nearest neighbour": baselines.nearest_neighbour(scoring.criterion),
         "raw inputs, ridge regression": baselines.ridge_regression(scoring.criterion),
