@@ -232,7 +232,8 @@ def test_a_run_of_another_kind_says_so(run, files, tmp_path, capsys):
         recipes.domains.open("crossner:ai", "test", data_dir=str(tmp_path))
 
 
-def test_heads_and_rare_types(files):
+@pytest.mark.long
+def test_a_head_has_an_output_for_no_mention(files):
     recipe = recipes.get("protonet-entities-ngrams").replace(
         domain=str(files / "own.conll"), **{**SMALL, "train_ways": 3, "steps": 0}, learner="maml", inner_steps=1
     )
@@ -242,9 +243,13 @@ def test_heads_and_rare_types(files):
     adapted = run.adapt(given)
     assert adapted.labels == ("O", "dose", "drug")
     assert adapted.outputs(given.inputs[:2]).shape == (2, 8, 3)
+
+
+def test_rare_types_are_left_out_where_that_is_asked_for(files):
     rare = conll(files / "rare.conll").read_text(encoding="utf-8")
     (files / "rare.conll").write_text(f"{rare}\nX\tB-odd\nY\tI-odd\n", encoding="utf-8")
-    task = recipe.replace(domain=str(files / "rare.conll"), kind="tokens", min_examples=3).task
+    changes = {**SMALL, "domain": str(files / "rare.conll"), "kind": "tokens", "min_examples": 3}
+    task = recipes.get("protonet-entities-ngrams").replace(**changes).task
     domain = recipes.domains.open(task.domain, "test", task=task, seen=recipes.Seen())
     assert "1 types of fewer than 3 mentions not asked for: odd" in domain.facts[0]["notes"]
 
