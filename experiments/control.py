@@ -120,7 +120,9 @@ class Method(NamedTuple):
 def method(name: str, domain: Domain) -> Method:
     """A row of the table."""
     policy = domain.policy()
-    outer = optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(domain.learning_rate))
+    outer, gentle = (
+        optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(domain.learning_rate / part)) for part in (1, 10)
+    )
 
     def maml(steps: int, rate: Any, **options: Any) -> MetaLearner:
         options = {"outer_criterion": OUTER} | options
@@ -170,7 +172,7 @@ def method(name: str, domain: Domain) -> Method:
         "E-MAML, 0.01": lambda: plain(lambda rate: e_maml(rate, 0.01)),
         "context": lambda: plain(lambda rate: context(1, rate), context),
         "PPO": lambda: Method(
-            lambda rate: jaxmeta.ppo_trainer(build(rate), outer, num_steps=1), maml, lambda rate: policy.init),
+            lambda rate: jaxmeta.ppo_trainer(build(rate), gentle, num_steps=1), maml, lambda rate: policy.init),
         "trust region": lambda: Method(
             lambda rate: jaxmeta.trust_region_trainer(build(rate), num_steps=1), maml, lambda rate: policy.init),
     }  # fmt: skip
