@@ -308,6 +308,7 @@ TASKS = {
     "causal_tables": lambda: tasks.causal_tables(num_features=4, num_ways=3, num_support=6, num_queries=3),
     "causal_regression": lambda: tasks.causal_regression(num_features=4, num_support=6, num_queries=3),
     "gaussian_process": lambda: tasks.gaussian_process(kernel=tasks.matern52, most_points=9),
+    "counted_process": lambda: tasks.gaussian_process(most_points=9, num_shots=(3, 5), num_queries=(4, 4)),
     "with_kernel": lambda: tasks.with_kernel(tasks.gaussian_process(most_points=9)),
     "tabular_regression": lambda: tasks.tabular_regression(num_features=4, num_shots=4, num_queries=3),
     "variable": lambda: tasks.variable(pictures(), max_ways=4, max_shots=3, num_queries=2, min_ways=2),

@@ -30,7 +30,7 @@ def test_names_of_domains_and_floors():
         "tabular", "tabular_regression", "variable",
     }  # fmt: skip
     assert set(jaxmeta.datasets.__all__) >= {"Table", "load", "load_inputs", "load_table", "read_table"}
-    assert set(jaxmeta.baselines.__all__) >= {"logistic_regression", "ridge_regression"}
+    assert set(jaxmeta.baselines.__all__) >= {"logistic_regression", "ridge_regression", "support_moments"}
     for module in (jaxmeta.tasks, jaxmeta.datasets, jaxmeta.baselines):
         assert all(getattr(module, name).__doc__ for name in module.__all__)
 
@@ -58,7 +58,7 @@ def test_names_that_texts_mention_exist():
 
 
 def test_names_of_recipes_and_runs():
-    assert set(jaxmeta.recipes.__all__) >= {"ENTRIES", "KINDS", "PRESETS", "Recipe", "domains", "get"}
+    assert set(jaxmeta.recipes.__all__) >= {"ENTRIES", "KINDS", "PRESETS", "Recipe", "domains", "get", "oracles"}
     assert set(jaxmeta.runs.__all__) >= {
         "Adapted", "DivergedError", "Event", "Fitted", "Run", "Stopped", "Training", "fit", "fit_together", "in_folder",
         "load_adapted", "open", "save_adapted", "train",

@@ -84,8 +84,8 @@ _WAVES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-# On RBF kernels, as published, but for fewer steps and as many queries in each task. What each reaches, and how far it
-# stays behind the exact posterior: experiments/results/processes.md.
+# On RBF kernels, as published, but for fewer steps of the slower ones and as many queries in each task. What they reach
+# in 15 minutes each, and how far they stay behind the exact posterior: experiments/processes.py.
 _PROCESSES: dict[str, Any] = {
     "domain": "gaussian_process:rbf", "criterion": "gaussian_likelihood", "hidden": (128, 128), "num_heads": 4,
     "shots": 10, "queries": 50, "train_shots": 46, "train_queries": 14, "tasks_per_step": 16, "tasks_per_chunk": 16,
@@ -95,9 +95,9 @@ _FUNCTIONS: dict[str, dict[str, Any]] = {
     "cnp": {"steps": 100_000},
     "anp": {"steps": 50_000},
     "tnp": {"width": 64, "num_layers": 6, "steps": 20_000},
-    "dkt": {"hidden": (64, 64), "steps": 50_000},
+    "dkt": {"hidden": (64, 64), "steps": 100_000},
     "maml": {
-        "hidden": (64, 64), "inner_steps": 5, "inner_steps_test": 5, "inner_learning_rate": 0.01, "steps": 20_000,
+        "hidden": (64, 64), "inner_steps": 5, "inner_steps_test": 5, "inner_learning_rate": 0.01, "steps": 100_000,
     },
 }  # fmt: skip
 
