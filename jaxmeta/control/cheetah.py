@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import pathlib
 from typing import Any, NamedTuple
@@ -78,9 +79,7 @@ def _engine() -> tuple[Any, Any, float]:
     missing = [name for name in ("mujoco", "mujoco.mjx", "gymnasium") if not _is_there(name)]
     if missing:
         raise ImportError(f"a cheetah needs {', '.join(missing)}: pip install 'jaxmeta[mjx]'")
-    import mujoco
-    from mujoco import mjx
-
+    mujoco, mjx = map(importlib.import_module, ("mujoco", "mujoco.mjx"))
     model = mujoco.MjModel.from_xml_path(str(_body()))
     model.opt.iterations, model.opt.ls_iterations = ITERATIONS, SEARCHES
     with jax.ensure_compile_time_eval():  # whoever asks may be tracing
