@@ -25,7 +25,7 @@ import optax
 import pages
 
 import jaxmeta
-from jaxmeta import baselines, criteria, evaluation, models, provenance, runs, tables, tasks
+from jaxmeta import baselines, criteria, evaluation, models, provenance, runs, tables, tasks, training
 from jaxmeta.statistics import mean_interval
 from jaxmeta.types import Criterion, Episode, Model
 
@@ -68,7 +68,7 @@ def trained(learner, sample, seconds: float):
                                        tasks_per_chunk=TASKS_PER_STEP)  # fmt: skip
         start = time.perf_counter()
         fitted = runs.fit(trainer, sample, jax.random.key(0), num_tasks=TASKS_PER_STEP, num_steps=steps,
-                          report=pages.told)  # fmt: skip
+                          report=pages.told, on_divergence=training.skip_divergence)  # fmt: skip
         return fitted.meta_params, time.perf_counter() - start
 
     # Each compiles, so that the longer takes as much more as its further steps do.

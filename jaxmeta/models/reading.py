@@ -84,6 +84,8 @@ class _Classes(nn.Module):
     def setup(self) -> None:
         dense = lambda size, **options: nn.Dense(size, param_dtype=float, **options)  # noqa: E731
         self.seen, self.label = dense(self.width), dense(self.width, use_bias=False)
+        # Features of length one are so small in each of thousands of numbers that beside a code nobody would see them.
+        self.scaled = nn.LayerNorm(use_bias=False, use_scale=False)
         self.unknown = self.param("unknown", nn.initializers.normal(0.02), (self.width,), float)
         self.reader = Reader(self.width, self.num_layers, self.num_heads, 2 * self.width)
         self.out = dense(self.num_ways)
@@ -91,11 +93,11 @@ class _Classes(nn.Module):
     def read(self, features: Array, targets: Array, keep: Array) -> Read:
         codes = equiangular(self.num_ways).astype(features.dtype)
         members = jax.nn.one_hot(targets, self.num_ways, dtype=features.dtype)
-        return self.reader.read(self.seen(features) + self.label(members @ codes), keep)
+        return self.reader.read(self.seen(self.scaled(features)) + self.label(members @ codes), keep)
 
     def __call__(self, features: Array, read: Read) -> Array:
         codes = equiangular(self.num_ways).astype(features.dtype)
-        return self.out(self.reader.answer(self.seen(features) + self.unknown[None], read)) @ codes.T
+        return self.out(self.reader.answer(self.seen(self.scaled(features)) + self.unknown[None], read)) @ codes.T
 
 
 def equiangular(num_ways: int) -> Array:
