@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -11,6 +12,8 @@ import jax.numpy as jnp
 from jaxmeta import checks
 from jaxmeta.models.attention import attend
 from jaxmeta.types import Array, Batch, Model, PyTree
+
+_LEAST = 1e-10  # of squared deviations: features of length one that have thousands of numbers differ by little more
 
 
 class Read(NamedTuple):
@@ -22,6 +25,8 @@ class Read(NamedTuple):
     """[n] bool, the rows that are no padding."""
     context: PyTree = ()
     """The encoder's own."""
+    moments: tuple[Array, Array] | tuple[()] = ()
+    """Of the support set's features, mean [dim] and deviation [], by which a query's are scaled, too."""
 
 
 class Reader(nn.Module):
@@ -31,9 +36,12 @@ class Reader(nn.Module):
     num_layers: int
     num_heads: int
     hidden: int
+    layer: type[_Layer] | None = None
+    """None: one whose queries and keys are projected apart."""
 
     def setup(self) -> None:
-        self.layers = [_Layer(self.width, self.num_heads, self.hidden) for _ in range(self.num_layers)]
+        layer = self.layer or _Layer
+        self.layers = [layer(self.width, self.num_heads, self.hidden) for _ in range(self.num_layers)]
         self.last = nn.LayerNorm(param_dtype=float)
 
     def read(self, tokens: Array, keep: Array) -> Read:
@@ -67,10 +75,20 @@ class _Layer(nn.Module):
         keys, values = jnp.split(self.known(self.first(tokens)), 2, axis=-1)
         return keys, values
 
+    def asked(self, tokens: Array) -> Array:
+        return self.queries(self.first(tokens))
+
     def __call__(self, tokens: Array, keys: Array, values: Array, keep: Array) -> Array:
-        queries = self.queries(self.first(tokens))
-        tokens = tokens + self.found(attend(queries, keys, values, keep, num_heads=self.num_heads))
+        tokens = tokens + self.found(attend(self.asked(tokens), keys, values, keep, num_heads=self.num_heads))
         return tokens + self.narrow(nn.relu(self.wide(self.second(tokens))))
+
+
+class _Alike(_Layer):
+    """Keys are projected as queries are, so that from the start a token attends to what is like it (Kitaev et al.,
+    Reformer, 2020, section 2). With projections apart a network of labels stays at chance for thousands of steps."""
+
+    def keys_values(self, tokens: Array) -> tuple[Array, Array]:
+        return self.asked(tokens), super().keys_values(tokens)[1]
 
 
 class _Classes(nn.Module):
@@ -83,21 +101,40 @@ class _Classes(nn.Module):
 
     def setup(self) -> None:
         dense = lambda size, **options: nn.Dense(size, param_dtype=float, **options)  # noqa: E731
-        self.seen, self.label = dense(self.width), dense(self.width, use_bias=False)
-        # Features of length one are so small in each of thousands of numbers that beside a code nobody would see them.
-        self.scaled = nn.LayerNorm(use_bias=False, use_scale=False)
+        # Weights of size one over inputs that are small: a step of Adam, as large for each weight, would otherwise move
+        # a sum over thousands of features by many times its size.
+        self.seen = dense(self.width, kernel_init=nn.initializers.normal(1.0))
+        self.label = dense(self.width, use_bias=False)
         self.unknown = self.param("unknown", nn.initializers.normal(0.02), (self.width,), float)
-        self.reader = Reader(self.width, self.num_layers, self.num_heads, 2 * self.width)
+        self.reader = Reader(self.width, self.num_layers, self.num_heads, 2 * self.width, _Alike)
         self.out = dense(self.num_ways)
 
     def read(self, features: Array, targets: Array, keep: Array) -> Read:
+        # Pretrained features are alike in most of what they are, and beside a code of length one small in each number:
+        # what tells the task's examples apart is brought to the size of a code.
+        moments = _moments(features, keep)
         codes = equiangular(self.num_ways).astype(features.dtype)
         members = jax.nn.one_hot(targets, self.num_ways, dtype=features.dtype)
-        return self.reader.read(self.seen(self.scaled(features)) + self.label(members @ codes), keep)
+        tokens = self.seen(_scaled(features, *moments)) + self.label(members @ codes)
+        return self.reader.read(tokens, keep)._replace(moments=moments)
 
     def __call__(self, features: Array, read: Read) -> Array:
         codes = equiangular(self.num_ways).astype(features.dtype)
-        return self.out(self.reader.answer(self.seen(self.scaled(features)) + self.unknown[None], read)) @ codes.T
+        tokens = self.seen(_scaled(features, *read.moments)) + self.unknown[None]
+        return self.out(self.reader.answer(tokens, read)) @ codes.T
+
+
+def _moments(features: Array, keep: Array) -> tuple[Array, Array]:
+    """Mean [dim] and one deviation [] of the rows [n, dim] that are kept."""
+    count = jnp.maximum(keep.sum(), 1)
+    mean = jnp.where(keep[:, None], features, 0).sum(axis=0) / count
+    squares = jnp.where(keep[:, None], jnp.square(features - mean[None]), 0).sum(axis=0) / count
+    return mean, jnp.sqrt(squares.mean() + _LEAST)
+
+
+def _scaled(features: Array, mean: Array, deviation: Array) -> Array:
+    """Rows of about length one."""
+    return (features - mean[None]) / (deviation * math.sqrt(features.shape[-1]))
 
 
 def equiangular(num_ways: int) -> Array:

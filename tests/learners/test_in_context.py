@@ -7,8 +7,8 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta import criteria, evaluation, learners, models, tasks
-from jaxmeta.types import Episode
+from jaxmeta import criteria, evaluation, learners, models, tasks, training
+from jaxmeta.types import Batch, Episode
 
 KEY = jax.random.key(0)
 WAYS, COLUMNS = 3, 4
@@ -178,3 +178,27 @@ def test_training_on_the_prior_helps_on_other_tables_of_it():
             for each in (made.init(KEY), fitted.meta_params)
         ]
     assert losses[1] < losses[0] - 0.01
+
+
+def test_features_that_are_alike_and_many_are_told_apart():
+    """Pretrained features share most of what they are, and have thousands of numbers: a reader must see the rest."""
+    dim, num_ways, key = 2000, 3, jax.random.key(0)
+
+    def sample(key):
+        mean_key, *keys = jax.random.split(key, 3)
+        means = jax.random.normal(mean_key, (num_ways, dim))
+
+        def batch(key, number):
+            targets = jnp.tile(jnp.arange(num_ways), number)
+            inputs = 0.02 * (5.0 + means[targets] + 0.5 * jax.random.normal(key, (num_ways * number, dim)))
+            return Batch(inputs, targets)
+
+        return Episode(batch(keys[0], 1), batch(keys[1], 4))
+
+    encoder = models.from_functions(lambda key: (), lambda params, inputs: inputs)
+    model = models.caml(encoder, jax.ShapeDtypeStruct((1, dim), "float32"), num_ways=5, width=16, num_heads=2)
+    learner = jaxmeta.in_context(model, criteria.cross_entropy, num_ways=num_ways)
+    trainer = jaxmeta.meta_trainer(learner, optax.adam(1e-3))
+    run = jax.jit(training.many_updates(trainer, num_tasks=4, num_updates=200))
+    _, metrics = run(trainer.init(key), jax.tree_util.Partial(sample), key)
+    assert metrics["accuracy"][-10:].mean() > 0.6  # 1/3 by chance, where it stayed
