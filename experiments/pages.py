@@ -27,6 +27,7 @@ EXPERIMENTS = (
     "papers",
     "patients",
     "presets",
+    "processes",
 )
 
 
