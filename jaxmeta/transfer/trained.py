@@ -221,7 +221,7 @@ def _encoder(recipe: Recipe, network: Model, meta_params: PyTree) -> Callable[[A
     if isinstance(meta_params, baselines.Pretrained) and meta_params.population:
         encoder, population = meta_params.encoder, meta_params.population
         return jax.jit(lambda inputs: network.apply(encoder, inputs, None, population.context))
-    if recipe.network.norm in ("batch", "support", "task") or recipe.entry.network == "maps":
+    if recipe.network.norm in ("batch", "support", "task") or recipe.entry.network != "plain":
         return None
     return jax.jit(lambda inputs: network.apply(meta_params, inputs))
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import jaxmeta
-from jaxmeta import transfer
-from jaxmeta.transfer import estimates
+from jaxmeta import recipes, transfer
+from jaxmeta.transfer import estimates, trained
 
 TINY = {"effort": 0.002, "num_tasks": 4, "tune_tasks": 2, "fine_tune_steps": 2, "queries": 3}
 
@@ -92,3 +92,10 @@ def test_the_estimate_counts_what_is_met(monkeypatch):
     told = functools.partial(transfer.setting, data_dir=None)
     assert estimates.text(told(plan)).endswith("2 trainings a source, 32 cells")
     assert estimates.text(told(dataclasses.replace(plan, in_domain=True))).endswith("64 cells")
+
+
+@pytest.mark.parametrize(("learner", "has"), [("protonet", True), ("in_context", False), ("relation_net", False)])
+def test_only_a_network_of_features_says_how_far_domains_are_apart(learner, has):
+    """One that reads a support set, or compares maps, gives nothing for an example alone."""
+    recipe = recipes.get("protonet-strokes").replace(learner=learner, norm="layer")
+    assert (trained._encoder(recipe, None, None) is not None) == has
