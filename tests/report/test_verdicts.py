@@ -152,6 +152,7 @@ def test_markdown_and_latex(transferred):
         assert word in written
     rows = [line for line in written.splitlines() if line.endswith(r"\\")]
     assert {line.count(" & ") for line in rows} == {len(table.header) - 1}
+    assert r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{\begin{tabular}" in written
 
 
 def test_latex_of_hostile_names():
@@ -162,7 +163,7 @@ def test_latex_of_hostile_names():
     written = matrices.latex(table)
     known = {"textbackslash", "textasciicircum", "textasciitilde", "textless", "textgreater", "textbar",
              "textquotedbl", "approx", "begin", "end", "centering", "small", "caption", "label", "toprule", "midrule",
-             "bottomrule"}  # fmt: skip
+             "bottomrule", "setlength", "tabcolsep", "resizebox", "ifdim", "width", "linewidth", "else", "fi"}  # fmt: skip
     assert set(re.findall(r"\\([a-z]+)", written)) <= known
     assert not re.search(r"(?<!\\)[#%&_]", written.replace(" & ", ""))
     assert "\u202e" not in written
