@@ -163,7 +163,8 @@ def test_latex_of_hostile_names():
     written = matrices.latex(table)
     known = {"textbackslash", "textasciicircum", "textasciitilde", "textless", "textgreater", "textbar",
              "textquotedbl", "approx", "begin", "end", "centering", "small", "caption", "label", "toprule", "midrule",
-             "bottomrule", "setlength", "tabcolsep", "resizebox", "ifdim", "width", "linewidth", "else", "fi"}  # fmt: skip
+             "bottomrule", "setlength", "tabcolsep", "resizebox", "ifdim", "width", "linewidth",
+             "else", "fi"}  # fmt: skip
     assert set(re.findall(r"\\([a-z]+)", written)) <= known
     assert not re.search(r"(?<!\\)[#%&_]", written.replace(" & ", ""))
     assert "\u202e" not in written
