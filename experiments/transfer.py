@@ -4,7 +4,7 @@ Paper:     none; the matrix is this project's own.
 Command:   python experiments/transfer.py quick   (needs no download)
            python experiments/transfer.py shared --data-dir PATH
            python experiments/transfer.py leave-one-out --data-dir PATH
-           python experiments/transfer.py photos --data-dir PATH   (wants the extra vision)
+           python experiments/transfer.py photos --data-dir PATH   (wants the extra vision; likewise in-context)
 Hardware:  2 cores of an x86-64 CPU, no accelerator.
 Time:      quick 3.2 to 3.5 minutes on an idle machine; beside other work shared 35, leave-one-out 20, photos 25.
 Expected:  quick: the best learner ahead of the best baseline in every cell, paired p < 0.01, by 5 points on average;
