@@ -85,10 +85,14 @@ class _Layer(nn.Module):
 
 class _Alike(_Layer):
     """Keys are projected as queries are, so that from the start a token attends to what is like it (Kitaev et al.,
-    Reformer, 2020, section 2). With projections apart a network of labels stays at chance for thousands of steps."""
+    Reformer, 2020, section 2): with projections apart the test of many features stays near chance."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.values = nn.Dense(self.width, param_dtype=float)
 
     def keys_values(self, tokens: Array) -> tuple[Array, Array]:
-        return self.asked(tokens), super().keys_values(tokens)[1]
+        return self.asked(tokens), self.values(self.first(tokens))
 
 
 class _Classes(nn.Module):
