@@ -6,7 +6,8 @@ Command:   python experiments/transfer.py quick   (needs no download)
            python experiments/transfer.py leave-one-out --data-dir PATH
            python experiments/transfer.py photos --data-dir PATH   (wants the extra vision; likewise in-context)
 Hardware:  2 cores of an x86-64 CPU, no accelerator.
-Time:      quick 3.2 to 3.5 minutes on an idle machine; beside other work shared 35, leave-one-out 20, photos 25, in-context 15.
+Time:      quick 3.2 to 3.5 minutes on an idle machine; beside other work shared 35, leave-one-out 20, photos 25, and
+           in-context 15.
 Expected:  quick: the best learner ahead of the best baseline in every cell, paired p < 0.01, by 5 points on average;
            photos: frozen_ridge ahead of the frozen nearest centroid on every domain or tied, p < 0.01 and 4 points on
            average at 5 shots;
@@ -17,8 +18,8 @@ Measured:  results/transfer-NAME. quick misses its bar: R2-D2 less the linear pr
            +14.0 over the centroid, 5.3 on average, and at 1 shot a tie on ucmerced; trained gains add up to 1.8.
            in-context: from the same features the in-context learner, which begins at chance where the others begin with
            what the features know, reaches 84% on validation classes of its sources in 3,000 steps and is 5 to 23
-           points behind ProtoNet and R2-D2 on the targets, most on photographs from the air; ahead of the frozen centroid
-           it is on digits alone.
+           points behind ProtoNet and R2-D2 on the targets, most on photographs from the air; ahead of the frozen
+           centroid it is on digits alone.
 
 It is `jaxmeta transfer NAME`, and keeps what that writes but for the trained networks; an interrupted one goes on. PATH
 holds the data sets that `jaxmeta domains` says are found on this disk.
