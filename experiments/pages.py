@@ -44,10 +44,11 @@ def write(path: pathlib.Path, content: dict[str, Any], page: Callable[[dict[str,
 
 
 def told(event: runs.Event) -> None:
-    """Prints validations, notes, and ten lines of a training: the `report` of whatever trains."""
+    """Prints validations, notes, and about ten lines of a training: the `report` of whatever trains."""
+    every = 50 * max(1, event.num_steps // 500)  # trainings tell of each fiftieth step
     if event.kind == "note":
         print(event.text, flush=True)
-    elif event.kind == "validation" or (event.kind == "train" and event.step % max(50, event.num_steps // 10) == 0):
+    elif event.kind == "validation" or (event.kind == "train" and event.step % every == 0):
         said = ", ".join(f"{name} {value:.4f}" for name, value in event.values.items())
         print(f"  {event.label}, step {event.step:>6}, {event.kind}: {said}", flush=True)
 
