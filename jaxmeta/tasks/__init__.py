@@ -8,6 +8,7 @@ from jaxmeta.tasks.gaussian_process import gaussian_process, matern52, periodic,
 from jaxmeta.tasks.knowledge import aligned, parallel, with_names
 from jaxmeta.tasks.mentions import mentions
 from jaxmeta.tasks.mixture import mixture
+from jaxmeta.tasks.questions import questions
 from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
 from jaxmeta.tasks.streamed import drawn, is_streamed, streamed
@@ -52,6 +53,7 @@ __all__ = [
     "pad_features",
     "parallel",
     "periodic",
+    "questions",
     "rbf",
     "renamed",
     "shift",
