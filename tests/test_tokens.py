@@ -211,6 +211,32 @@ def test_mentions_are_gathered():
     assert len(dealt) > 8
 
 
+def test_what_is_shown_is_not_asked_in_another_language():
+    random = np.random.default_rng(0)
+    ids = [np.repeat(np.arange(20), 2), random.permutation(np.arange(5, 25))]  # of a sentence two pieces, or one
+    targets = [random.integers(0, 3, (len(own), 4)) for own in ids]
+    rows = [np.stack([own, np.arange(len(own))], axis=1) for own in ids]
+    given = (rows[0], targets[0], ids[0], rows[1], targets[1], ids[1])
+    sizes = {"num_ways": 2, "num_mentions": 2, "max_sentences": 4}
+    sample = jax.jit(tasks.mentions_across(*given, num_queries=16, **sizes))
+    asked = set()
+    for key in jax.random.split(KEY, 30):
+        support, query = jax.device_get(sample(key))
+        real = support.mask.any(axis=1)
+        assert set(support.inputs[real, 0]).isdisjoint(query.inputs[:, 0])
+        numbers = {}
+        for part, own in zip((support, query), targets, strict=True):  # a type has one number in a task
+            for said, meant in zip(part.targets[part.mask], own[part.inputs[:, 1]][part.mask], strict=True):
+                assert numbers.setdefault(int(meant), int(said)) == said
+        assert sorted(numbers.values()) == [0, 1, 2]
+        asked |= set(query.inputs[:, 1].tolist())
+    assert asked == set(range(20))
+    with pytest.raises(ValueError, match="mentions_across: num_queries"):
+        tasks.mentions_across(*given, num_queries=17, **sizes)
+    with pytest.raises(ValueError, match="types up to 2, got 3"):
+        tasks.mentions_across(*given[:4], targets[1] + 1, ids[1], num_queries=2, **sizes)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,6 +1,6 @@
 """Criteria: how a predictor is scored on data."""
 
-from jaxmeta.criteria.classification import cross_entropy, relation_score, silence_absent
+from jaxmeta.criteria.classification import choice, cross_entropy, relation_score, silence_absent
 from jaxmeta.criteria.gaussian import Gaussian, from_outputs, gaussian_likelihood
 from jaxmeta.criteria.mentions import Tagging, span_f1
 from jaxmeta.criteria.prognosis import area_under_curve, calibration_error, prognosis
@@ -26,6 +26,7 @@ __all__ = [
     "area_under_curve",
     "as_they_are",
     "calibration_error",
+    "choice",
     "clipped",
     "cross_entropy",
     "edit_distance",

@@ -38,6 +38,28 @@ def cross_entropy(predictor: Predictor, batch: Batch, key: Array) -> tuple[Array
     return loss, {"loss": loss, "accuracy": _accuracy(logits, unknown, batch)}
 
 
+def choice(predictor: Predictor, batch: Batch, key: Array) -> tuple[Array, Metrics]:
+    """`cross_entropy` over the candidates of each row, with what one of them, drawn at random, would reach beside.
+
+    Args:
+      predictor: maps inputs [n, ...] to the scores of pairs [n, S], of what is asked and each candidate.
+      batch: targets [n] are integers in [0, S); `classes` [n, S] says which candidates a row has.
+      key: not used.
+
+    Returns:
+      The mean cross-entropy, and {"loss", "accuracy", "chance"}.
+
+    Raises:
+      ValueError: as `cross_entropy` does.
+      TypeError: as `cross_entropy` does.
+    """
+    loss, metrics = cross_entropy(predictor, batch, key)
+    if batch.classes is None:
+        checks.fail("choice: classes", "which candidates each row has", "None")
+    shares = 1 / batch.classes.sum(axis=1).astype(loss.dtype)
+    return loss, {**metrics, "chance": masked_mean(shares, batch.mask)}
+
+
 def relation_score(predictor: Predictor, batch: Batch, key: Array) -> tuple[Array, Metrics]:
     """Mean squared error of sigmoid(score) against 1 for a query's own class and 0 for the others.
 

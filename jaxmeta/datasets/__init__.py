@@ -1,5 +1,5 @@
-"""Labelled examples grouped by class, tables and pairs of strings, from built-in domains and from a user's own files;
-NumPy only."""
+"""Labelled examples grouped by class, tables, pairs of strings, questions: built-in ones and a user's own files; NumPy
+only."""
 
 from jaxmeta.datasets.catalogue import FIELDS, Builtin
 from jaxmeta.datasets.corpora import identity
@@ -16,6 +16,7 @@ from jaxmeta.datasets.loading import (
 )
 from jaxmeta.datasets.pairs import Pairs, load_pairs, load_sources
 from jaxmeta.datasets.pictures import Form, bright_border, check_form, with_polarity
+from jaxmeta.datasets.questions import Questions, load_questions
 from jaxmeta.datasets.sentences import is_texts, looks_like_texts
 from jaxmeta.datasets.sheets import is_table
 from jaxmeta.datasets.splits import MIN_CLASSES, by_class, by_example, deal, own, share_rows
@@ -30,6 +31,7 @@ __all__ = [
     "Examples",
     "Form",
     "Pairs",
+    "Questions",
     "Table",
     "Tagged",
     "bright_border",
@@ -47,6 +49,7 @@ __all__ = [
     "load",
     "load_inputs",
     "load_pairs",
+    "load_questions",
     "load_sentences",
     "load_sources",
     "load_table",

@@ -20,6 +20,7 @@ from jaxmeta.models.networks import (
     relation_module,
 )
 from jaxmeta.models.normalization import NORMS, Moments, Norm
+from jaxmeta.models.pairs import pair_scores
 from jaxmeta.models.policies import GaussianPolicy, Policy, categorical_policy, gaussian_policy
 from jaxmeta.models.precision import in_precision
 from jaxmeta.models.reading import caml, equiangular, point_network
@@ -79,6 +80,7 @@ __all__ = [
     "lstm_update_rule",
     "max_pool",
     "mlp",
+    "pair_scores",
     "point_network",
     "relation_module",
     "resnet12",

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import control, criteria, symbols
+from jaxmeta import control, criteria, recipes, spans, symbols
 from jaxmeta.criteria import strings
 from jaxmeta.report import curves, explained, policies, style
 from jaxmeta.report.figure import Figure
@@ -25,7 +25,7 @@ def makers(probe: Probe) -> list[Callable[[], Figure | list[Figure] | str]]:
     """What draws single tasks, in the way of their form."""
     draw = {
         "pictures": pictures, "texts": texts, "rows": explained.rows, "functions": curves.curves, "policies": walks,
-        "strings": words, "tokens": lambda _: "Single tasks: `jaxmeta adapt` tells the tag of each word.",
+        "strings": words, "tokens": tagged,
     }  # fmt: skip
     return [functools.partial(pictures_of_episodes, draw, probe)]
 
@@ -327,3 +327,74 @@ def drawn_words(lines: Sequence[Sequence[Any]], shown: Sequence[str]) -> Any:
         parts.append((style.wrapped(text, 58), {"color": style.RIGHT if is_right else style.WRONG}))
     parts += [("", {}), ("shown:", {"color": style.SOFT})]
     return _lines_of([*parts, *((style.plain(text, 58), {"color": style.SOFT}) for text in shown)])
+
+
+# Words with tags
+
+
+def tagged(probe: Probe) -> list[Figure]:
+    """Sentences with the mentions that are there and those that are found."""
+    found = [_tags(probe, task) for task in range(probe.num_tasks)]
+    scores = np.array([spans.score(*zip(*((true, said) for _, true, said in own), strict=True)).f1 for own in found])
+    made = []
+    for which, task in chosen(scores).items():
+        table: list[list[str | float]] = []
+        for number, (sentence, true, said) in enumerate(found[task], 1):
+            right, own = set(spans.spans(true)), set(spans.spans(said))
+            for span in sorted(right | own, key=lambda span: span[1:]):
+                answer = "right" if span in right & own else "missed" if span in right else "not there"
+                mention = " ".join(sentence[span.start : span.stop])
+                table.append([number, mention, span.type, answer, " ".join(sentence)])
+        counts = {answer: sum(line[3] == answer for line in table) for answer in ("right", "missed", "not there")}
+        alt = (
+            f"{WHICH[which]} task of {probe.name}: F1 {100 * scores[task]:.0f}%; of the mentions {counts['right']} are "
+            f"found, {counts['missed']} missed, {counts['not there']} said that are not there."
+        )
+        note = f"The first {min(_LINES, len(found[task]))} sentences that are asked; a mention is right if its type "
+        note += "and both ends are."
+        draw = functools.partial(drawn_tags, found[task][:_LINES])
+        header = ("sentence", "mention", "type", "answer", "text")
+        made.append(Figure(f"episode-{which}", f"{WHICH[which]} task", draw, alt, header, table, note))
+    return made
+
+
+Tagged = tuple[list[str], list[str], list[str]]
+
+
+def _tags(probe: Probe, task: int) -> list[Tagged]:
+    """Of each query its words, their tags, and the tags that are said; what is of no type of the task is no mention."""
+    assert probe.numbers is not None
+    labels, rows = ["O"] * (probe.sizes.ways + 1), []
+    for numbers, batch in zip(probe.numbers, probe.episodes, strict=True):
+        targets = batch.targets.classes if isinstance(batch.targets, criteria.Tagging) else batch.targets
+        rows = [probe.shown.sentences[number] for number in np.asarray(numbers.inputs[task])]
+        real = np.asarray(batch.mask[task])
+        for row, sentence in enumerate(rows):
+            for place in np.flatnonzero(
+                real[row][: len(sentence)] & (np.asarray(targets[task][row]) > 0)[: len(sentence)]
+            ):
+                labels[int(targets[task][row][place])] = sentence[place][1].partition("-")[2]
+    nothing = np.eye(len(labels))[0]
+    made = []
+    for row, sentence in enumerate(rows):
+        real = np.asarray(probe.episodes.query.mask[task][row])[:, None]
+        words = [word for word, _ in sentence]
+        outputs = np.where(real, probe.outputs[task][row], nothing)[None]
+        said = recipes.kind(probe.task).answers(["\t".join(["1", *words])], labels, outputs).said
+        true = [tag if tag.partition("-")[2] in labels else "O" for _, tag in sentence]
+        made.append((words, true, said))
+    return made
+
+
+@style.styled
+def drawn_tags(lines: Sequence[Tagged]) -> Any:
+    """Sentences with their mentions, one below the other."""
+    parts: list[tuple[str, dict[str, Any]]] = []
+    for sentence, true, said in lines:
+        parts += [("", {}), (style.wrapped(" ".join(sentence), 56, 3), {})]
+        right, own = set(spans.spans(true)), set(spans.spans(said))
+        for mark, color, some in (("✓", style.RIGHT, right & own), ("✗ missed:", style.WRONG, right - own),
+                                  ("✗ not there:", style.WRONG, own - right)):  # fmt: skip
+            told = [f"{' '.join(sentence[span.start : span.stop])} ({span.type})" for span in sorted(some)]
+            parts += [(style.wrapped(f"{mark} {', '.join(told)}", 58), {"color": color})] if told else []
+    return _lines_of(parts)

@@ -6,8 +6,9 @@ from jaxmeta.tasks.cells import cells, encoded, width
 from jaxmeta.tasks.finite import few_shot, from_arrays, labelled_batches
 from jaxmeta.tasks.gaussian_process import gaussian_process, matern52, periodic, rbf, with_kernel
 from jaxmeta.tasks.knowledge import aligned, parallel, with_names
-from jaxmeta.tasks.mentions import mentions
+from jaxmeta.tasks.mentions import mentions, mentions_across
 from jaxmeta.tasks.mixture import mixture
+from jaxmeta.tasks.questions import questions
 from jaxmeta.tasks.sampling import Sample, as_pytree, distinct, episodes
 from jaxmeta.tasks.sinusoid import sinusoid
 from jaxmeta.tasks.streamed import drawn, is_streamed, streamed
@@ -48,10 +49,12 @@ __all__ = [
     "labelled_batches",
     "matern52",
     "mentions",
+    "mentions_across",
     "mixture",
     "pad_features",
     "parallel",
     "periodic",
+    "questions",
     "rbf",
     "renamed",
     "shift",

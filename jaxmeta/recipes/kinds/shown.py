@@ -34,6 +34,8 @@ class Shown(NamedTuple):
     """Of each column of a table, where its value stands in a network's row."""
     missing: Callable[[np.ndarray, tuple[int, ...]], np.ndarray] = zeroed
     """(a network's rows [n, ...], places) -> the same without what stands there, as if nobody knew it."""
+    sentences: tuple[tuple[tuple[str, str], ...], ...] = ()
+    """Of sentences with tags, or of their pieces, each word with its own, in place of `examples`."""
     alphabet: symbols.Alphabet | None = None
     """The letters and symbols that numbers stand for."""
 

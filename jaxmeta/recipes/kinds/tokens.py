@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -160,36 +160,103 @@ def _counts(loaded: datasets.Tagged) -> dict[str, int]:
 
 
 def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
-    loaded = _tagged(task, place)
-    counts, least = _counts(loaded), max(sizes.shots + 1, task.min_examples)
-    types = [name for name, count in counts.items() if count >= least]
-    rare = [name for name in counts if name not in types]
-    split = place.split if {place.split} == {*loaded.parts} else "all"
-    what = f"`domain` {names.short(place.part)}, {split}"
-    if rare and not names.is_builtin(place.part) and not task.min_examples:
-        got = ", ".join(f"{counts[name]} of {name}" for name in rare)
-        hint = f"`min_examples` {least} leaves rare types out, or give fewer shots"
-        checks.fail(what, f"at least {least} mentions of each type, the shots and one to ask", got, hint)
-    if len(types) < sizes.ways:
-        got = f"{len(types)} with at least {least} mentions"
-        checks.fail(what, f"types for {sizes.ways} ways", got, "give fewer `ways`")
-    notes = _notes(task, loaded.words)
-    notes += [f"{len(rare)} types of fewer than {least} mentions not asked for: {', '.join(rare[:12])}"] if rare else []
-    pieces, targets, starts = _numbers(task, loaded, types)
-    # One sentence at most for each mention that is wanted.
-    room = sizes.ways * sizes.shots
-    options = {"num_ways": sizes.ways, "num_mentions": sizes.shots, "num_queries": sizes.queries, "max_sentences": room}
-    if len(pieces) < room + sizes.queries:
-        got = f"{len(pieces)} sentences"
-        hint = "give fewer `queries`, `shots` or `ways`"
-        checks.fail(what, f"at least {room + sizes.queries}, {sizes.queries} of them to ask", got, hint)
-    sample = tasks.mentions({"words": _rows(task, pieces), "starts": starts}, targets, starts, **options)
+    loaded, split, sample, told = _sampled(task, place, sizes, lambda pieces, starts: _inputs(task, pieces, starts))
     known = seen.Seen()
     if place.split != "test":
         known = seen.Seen(frozenset(loaded.checksums.values()), frozenset(_prints(loaded).tolist()))
-    sample = features.augmented(task, _Strict(sample))
-    own = Domain(sample, split, loaded.checksums, known, (_facts(loaded, split, counts, notes),))
+    own = Domain(features.augmented(task, _Strict(sample)), split, loaded.checksums, known, (told,))
     return features.sealed(task, own) if task.encoder else own
+
+
+def _inputs(task: Task, pieces: Sequence[Sentence], starts: np.ndarray) -> dict[str, np.ndarray]:
+    return {"words": _rows(task, pieces), "starts": starts}
+
+
+def _sampled(
+    task: Task, place: Place, sizes: Sizes, inputs: Callable[[Sequence[Sentence], np.ndarray], PyTree]
+) -> tuple[datasets.Tagged, str, tasks.Sample, Facts]:
+    """A split of one domain, what it is called, its tasks over what `inputs` makes of its pieces, and what is told."""
+    loaded = _tagged(task, place)
+    split = _called(place, loaded)
+    types, told = _asked_for(task, place, loaded, sizes)
+    pieces, targets, starts = _numbers(task, loaded, types)
+    options = _options(sizes)
+    _check_room(_what(place, split), len(pieces), options["max_sentences"] + sizes.queries, sizes)
+    return loaded, split, tasks.mentions(inputs(pieces, starts), targets, starts, **options), told
+
+
+def _called(place: Place, loaded: datasets.Tagged) -> str:
+    return place.split if {place.split} == {*loaded.parts} else "all"
+
+
+def _what(place: Place, split: str) -> str:
+    return f"`domain` {names.short(place.part)}, {split}"
+
+
+def _asked_for(
+    task: Task, place: Place, loaded: datasets.Tagged, sizes: Sizes, among: Sequence[str] | None = None
+) -> tuple[list[str], Facts]:
+    """The types that tasks have, of these or of all that there are, and what is told of what was read."""
+    counts, least = _counts(loaded), max(sizes.shots + 1, task.min_examples)
+    there = [name for name in counts if among is None or name in among]
+    types = [name for name in there if counts[name] >= least]
+    rare = [name for name in there if name not in types]
+    split = _called(place, loaded)
+    if rare and not names.is_builtin(place.part) and not task.min_examples:
+        got = ", ".join(f"{counts[name]} of {name}" for name in rare)
+        hint = f"`min_examples` {least} leaves rare types out, or give fewer shots"
+        checks.fail(_what(place, split), f"at least {least} mentions of each type, the shots and one to ask", got, hint)
+    if len(types) < sizes.ways:
+        got = f"{len(types)} with at least {least} mentions" + ("" if among is None else " that both domains have")
+        checks.fail(_what(place, split), f"types for {sizes.ways} ways", got, "give fewer `ways`")
+    notes = _notes(task, loaded.words)
+    notes += [f"{len(rare)} types of fewer than {least} mentions not asked for: {', '.join(rare[:12])}"] if rare else []
+    return types, _facts(loaded, split, counts, notes)
+
+
+def _options(sizes: Sizes) -> dict[str, int]:
+    """One sentence at most for each mention that is wanted."""
+    room = sizes.ways * sizes.shots
+    return {"num_ways": sizes.ways, "num_mentions": sizes.shots, "num_queries": sizes.queries, "max_sentences": room}
+
+
+def _check_room(what: str, there: int, wanted: int, sizes: Sizes) -> None:
+    if there < wanted:
+        hint = "give fewer `queries`, `shots` or `ways`"
+        checks.fail(what, f"at least {wanted}, {sizes.queries} of them to ask", f"{there} sentences", hint)
+
+
+def _across(task: Task, place: Place, other: Place, sizes: Sizes) -> Domain:
+    """Tasks that show sentences of one domain and ask about another's, of the types that both have; of sentences that
+    are the same, or translations of another, one that is shown is not asked."""
+    places, loaded = (place, other), (_tagged(task, place), _tagged(task, other))
+    types, told = _asked_for(task, place, loaded[0], sizes, loaded[1].types)
+    pieces, targets, starts = zip(*(_numbers(task, each, types) for each in loaded), strict=True)
+    ids = [[each.ids[row] for row, _ in _pieces(each.words, task.longest)] for each in loaded]
+    numbers = {each: number for number, each in enumerate(dict.fromkeys((*ids[0], *ids[1])))}
+    same = [np.array([numbers[each] for each in own]) for own in ids]
+    shown, asked = (_inputs(task, *each) for each in zip(pieces, starts, strict=True))
+    splits = [_called(*each) for each in zip(places, loaded, strict=True)]
+    room = _options(sizes)["max_sentences"]
+    most = int(np.sort(np.unique(same[1], return_counts=True)[1])[::-1][:room].sum())
+    for what, count, wanted in ((_what(place, splits[0]), len(same[0]), room),
+                                (_what(other, splits[1]), len(same[1]), most + sizes.queries)):  # fmt: skip
+        _check_room(what, count, wanted, sizes)
+    sample = tasks.mentions_across(shown, targets[0], same[0], asked, targets[1], same[1], starts[0], **_options(sizes))
+    checksums = {f"{names.short(where.part)}: {file}": value for where, each in zip(places, loaded, strict=True)
+                 for file, value in each.checksums.items()}  # fmt: skip
+    facts = (told, _facts(loaded[1], splits[1], _counts(loaded[1]), _notes(task, loaded[1].words)))
+    own = Domain(_Strict(sample), ",".join(dict.fromkeys(splits)), checksums, facts=facts)
+    return features.sealed(task, own) if task.encoder else own
+
+
+def _shown(task: Task, place: Place, sizes: Sizes) -> shown.Shown:
+    """Pieces by their number, and what these are."""
+    numbered = lambda pieces, starts: np.arange(len(pieces), dtype=np.int32)  # noqa: E731
+    loaded, _, sample, _ = _sampled(task, place, sizes, numbered)
+    pieces = (tuple(zip(loaded.words[row][part], loaded.tags[row][part], strict=True))
+              for row, part in _pieces(loaded.words, task.longest))  # fmt: skip
+    return shown.Shown("tokens", sample, sentences=tuple(pieces))
 
 
 @jax.tree_util.register_dataclass
@@ -212,10 +279,6 @@ def _facts(loaded: datasets.Tagged, split: str, counts: dict[str, int], notes: S
     found: Facts = {"domain": names.short(loaded.name), "split": split, "examples": len(loaded.words)}
     found |= {"classes": len(counts), "class_sizes": [min(counts.values()), max(counts.values())]}
     return found | {"class_names": list(counts)[:100], "target": "", "notes": list(notes)}
-
-
-def _across(task: Task, place: Place, other: Place, sizes: Sizes) -> NoReturn:
-    checks.fail("`query_domain`", "classes, which two domains may share", f"tags of {names.short(other.part)!r}")
 
 
 def _labelled(task: Task, place: Place) -> NoReturn:
@@ -341,7 +404,7 @@ TOKENS = functions.FUNCTIONS._replace(
     floors=_floors,
     read=_read,
     read_inputs=_read_inputs,
-    shown=lambda task, place, sizes: shown.Shown("tokens"),
+    shown=_shown,
     drawn_shape=_drawn_shape,
     always=(OUTSIDE,),
     answers=_answers,
