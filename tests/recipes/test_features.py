@@ -214,6 +214,27 @@ def test_a_transfer_over_features():
     assert means["frozen_ridge"] > 0.6
 
 
+@pytest.mark.fault(promised="one line that says what differs")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, r"`encoder` elsewhere.pth: expected the encoder that the run was trained with"),
+        ({"encoder": "efficientnet_lite0", "picture": (10, 10, 3)}, r"pictures of 10 x 10 x 3, got 12 x 12 x 3"),
+    ],
+)
+def test_a_transfer_whose_features_are_not_the_run_s(changes, said, tiny, monkeypatch):
+    """Their shapes are the same."""
+    recipe = recipes.get("photos").replace(**RUNS, ways=2, train_ways=2, shots=2, num_tasks=2)
+    runs.train(recipe, folder="run")
+    other = tiny._replace(checksum="fedcba")
+    own = lambda name: other if name == "elsewhere.pth" else tiny  # noqa: E731
+    monkeypatch.setattr(kind, "encoder", own)
+    monkeypatch.setattr(recipes, "encoder", own)
+    plan = {"encoder": "elsewhere.pth", "shots": (2,), "ways": 2, "num_tasks": 2, "queries": 3} | changes
+    with pytest.raises(ValueError, match=said):
+        transfer.matrix([], ["shapes.npz"], [], runs=("run",), **plan)
+
+
 def test_without_steps_adapters_change_nothing(tiny):
     """What the last layers make of the trunk is what the features are."""
     recipe = recipes.get("photos").replace(**RUNS, ways=2, train_ways=2, shots=2, num_tasks=6)
