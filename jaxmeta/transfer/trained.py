@@ -123,7 +123,8 @@ def _trained(setting: Setting, name: str, domain: str, folder: pathlib.Path | No
         path = place(training_name, training_identity(training_name))
         if path is not None and (path / folders.PARAMS).exists():
             opened_run = folders.RunFolder(path)
-            return recipe, run.parameters(opened_run, run.read(opened_run), shape)
+            own = run.with_encoder(run.read(opened_run), recipe.task.encoder, opened_run.checksums())
+            return recipe, run.parameters(opened_run, own, shape)
         start = methods.training(training_name, setting, domain).start
         begun = None if start is None else fitted(start)[1].encoder
         store: stores.Store = stores.nowhere

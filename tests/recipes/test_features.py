@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import shutil
 
 import flax.linen as nn
 import jax
@@ -285,3 +286,25 @@ def test_a_transfer_over_adapters():
     assert not [row["error"] for row in rows if "error" in row]
     means = {row["method"]: row["single"]["mean"] for row in rows}
     assert {"frozen_ridge", "frozen_tuned", "maml", "frozen features, nearest centroid"} < set(means)
+
+
+@pytest.mark.long
+def test_a_transfer_goes_on_with_an_encoder_from_elsewhere(tiny, monkeypatch):
+    """What is written down of a path, its name, is not where the encoder lies."""
+
+    def encoder(name):
+        assert name == "elsewhere/w.pth"
+        return tiny
+
+    monkeypatch.setattr(kind, "encoder", encoder)
+    monkeypatch.setattr(recipes, "encoder", encoder)
+    np.savez("others.npz", images=shapes(5, 8)[:, :, ::-1], labels=np.repeat(np.arange(5), 8))
+    plan = {"encoder": "elsewhere/w.pth", "adapters": "tsa", "shots": (2,), "ways": 2, "num_tasks": 2, "queries": 3}
+    made = []
+    for _ in range(2):
+        rows = transfer.matrix(["shapes.npz"], ["others.npz"], ["maml"], folder="kept", effort=1e-3, **plan)
+        assert not [row["error"] for row in rows if "error" in row]
+        made.append({row["method"]: row["single"]["per_task"] for row in rows})
+        shutil.rmtree("kept/cells")
+        pathlib.Path("kept/cells").mkdir()
+    assert made[0] == made[1]
