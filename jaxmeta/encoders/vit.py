@@ -278,11 +278,10 @@ def _shaped(checkpoint: weights.Checkpoint, name: str, rank: int) -> tuple[int, 
 
 def _pretrained(checkpoint: weights.Checkpoint) -> Mapping[str, Any]:
     """What is said of the pictures: timm has it in a part of config.json, Hugging Face in a file of its own."""
-    found = checkpoint.config.get("pretrained_cfg", checkpoint.config)
-    apart = {
-        name: checkpoint.pictures[f"image_{name}"] for name in ("mean", "std") if f"image_{name}" in checkpoint.pictures
-    }
-    return apart | dict(found if isinstance(found, Mapping) else {})
+    found, apart = checkpoint.config.get("pretrained_cfg", checkpoint.config), checkpoint.pictures
+    said = {name: apart[f"image_{name}"] for name in ("mean", "std") if f"image_{name}" in apart}
+    said = {"mean": [0, 0, 0], "std": [1, 1, 1]} if apart.get("do_normalize") is False else said
+    return said | dict(found if isinstance(found, Mapping) else {})
 
 
 def _three(what: str, values: Any) -> tuple[float, ...]:

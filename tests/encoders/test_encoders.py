@@ -174,6 +174,9 @@ def test_vits_with_hugging_face_s_names(name, prefix, tmp_path):
     alone = encoders.open(tmp_path / "pytorch_model.bin").module
     kind = (1e-6, *layers.IMAGENET) if "dinov2" in name else (1e-12, (0.5,) * 3, (0.5,) * 3)
     assert (alone.eps, alone.mean, alone.deviation) == kind
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": mean, "do_normalize": False}))
+    plain = encoders.open(tmp_path).module
+    assert (plain.mean, plain.deviation) == ((0, 0, 0), (1, 1, 1))
 
 
 AT = "encoder.layer.1.attention.attention"
