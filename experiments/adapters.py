@@ -25,7 +25,6 @@ from jaxmeta import transfer
 from jaxmeta.runs import results
 
 KEPT = pages.RESULTS / "transfer-adapters" / "results.json"
-TARGETS = ("ucmerced", "bccd_cells", "fashion_mnist", "mnist")
 PHOTOS: dict[str, Any] = {"encoder": "efficientnet_lite0", "fine_tune_steps": 10, "tune_tasks": 8}
 PARTS: dict[str, dict[str, dict[str, Any]]] = {
     "zero": {
@@ -55,13 +54,14 @@ def main() -> None:
     parser.add_argument("--num-tasks", type=int, default=60)
     parser.add_argument("--data-dir", help="where the data sets lie; JAXMETA_DATA is the default")
     options = parser.parse_args()
-    source = transfer.PLANS["photos"].sources
+    plan = transfer.PLANS["photos"]
     kept = json.loads(KEPT.read_text())["rows"] if KEPT.exists() else []
     for part in options.parts:
         for label, own in PARTS[part].items():
             made = transfer.matrix(
-                source, TARGETS, report=pages.told, folder=pathlib.Path(f"runs/adapters-{part}-{label.split()[0]}"),
-                data_dir=options.data_dir, queries=10, num_tasks=options.num_tasks, **{**PHOTOS, **own},
+                plan.sources, plan.targets, report=pages.told,
+                folder=pathlib.Path(f"runs/adapters-{part}-{label.split()[0]}"), data_dir=options.data_dir,
+                queries=10, num_tasks=options.num_tasks, **{**PHOTOS, **own},
             )  # fmt: skip
             if failed := [row["error"] for row in made if "error" in row]:
                 raise SystemExit("\n".join(failed))

@@ -19,7 +19,8 @@ Measured:  results/transfer-NAME. quick misses its bar: R2-D2 less the linear pr
            in-context: from the same features the in-context learner, which begins at chance where the others begin with
            what the features know, reaches 84% on validation classes of its sources in 3,000 steps and is 5 to 23
            points behind ProtoNet and R2-D2 on the targets, most on photographs from the air; ahead of the frozen
-           centroid it is on digits alone.
+           centroid it is on digits alone. Both were made with all four styles of emoji in the source; now two are, and
+           the other two are a target (an emoji has two pictures there: one shot, one query).
 
 It is `jaxmeta transfer NAME`, and keeps what that writes but for the trained networks; an interrupted one goes on. PATH
 holds the data sets that `jaxmeta domains` says are found on this disk.

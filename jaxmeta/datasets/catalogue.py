@@ -27,6 +27,7 @@ INTENTS = ("banking", "credit_cards", "kitchen_and_dining", "home", "auto_and_co
            "small_talk", "meta")  # fmt: skip
 ENTITIES = {"ai": 881, "literature": 916, "music": 945, "politics": 1392, "science": 1193}
 STYLES = ("noto", "twemoji", "fluent3d", "openmoji")
+STYLES_TOGETHER = ("noto+twemoji", "fluent3d+openmoji")  # each emoji twice: styles to train on, and held-out ones
 
 _ALL = splits.SPLITS
 _FILES = "files"
@@ -42,6 +43,7 @@ BUILTINS = {
     "fonts": Builtin("glyph", 94, 3620, "embedded", _ALL),
     "emoji_styles": Builtin("emoji", 1299, 5196, _FILES, _ALL),
     **{f"emoji_styles:{style}": Builtin("emoji", 1299, 1299, _FILES, _ALL) for style in STYLES},
+    **{f"emoji_styles:{styles}": Builtin("emoji", 1299, 2598, _FILES, _ALL) for styles in STYLES_TOGETHER},
     "caltech101": Builtin("natural", 101, 5975, _FILES, _ALL),
     "mini_imagenet": Builtin("natural", 100, 60000, _FILES, _ALL),
     "tiered_imagenet": Builtin("natural", 608, 779165, _FILES, _ALL),

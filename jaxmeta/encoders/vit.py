@@ -1,4 +1,4 @@
-"""Vision transformers with the names of timm and of DINOv2, which differ in their registers and positions."""
+"""Vision transformers of timm, of DINOv2 and of Hugging Face, which differ in registers, positions and names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.encoders import layers, weights
+from jaxmeta.encoders import layers, vit_names, weights
 from jaxmeta.types import Array, PyTree
 
-MARK = "blocks.0.attn.qkv.weight"
-EPS, HEAD_WIDTH, EVERY = 1e-6, 64, 3
-LEFT_OUT = r"^head\.|^mask_token$"
+MARKS = vit_names.MARKS
+HEAD_WIDTH, EVERY = 64, 3
 
 
 class LayerScale(nn.Module):
@@ -63,6 +62,7 @@ class Block(nn.Module):
     hidden: int
     bias: bool
     scaled: bool
+    eps: float
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -71,13 +71,13 @@ class Block(nn.Module):
             (1, Attention(self.heads, self.bias, name="attn")),
             (2, MLP(self.hidden, name="mlp")),
         ):
-            y = part(_norm(f"norm{number}")(x))
+            y = part(_norm(self.eps, f"norm{number}")(x))
             x = x + (LayerScale(width, name=f"ls{number}")(y) if self.scaled else y)
         return x
 
 
-def _norm(name: str) -> nn.LayerNorm:
-    return nn.LayerNorm(EPS, param_dtype=float, use_fast_variance=False, name=name)
+def _norm(eps: float, name: str) -> nn.LayerNorm:
+    return nn.LayerNorm(eps, param_dtype=float, use_fast_variance=False, name=name)
 
 
 class ViT(nn.Module):
@@ -106,6 +106,7 @@ class ViT(nn.Module):
     """the tensor's name and how many there are"""
     bias: bool
     scaled: bool
+    eps: float
     offset: float
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
@@ -145,11 +146,11 @@ class ViT(nn.Module):
             x, rows, columns = self._embedded(x)
         else:
             rows = columns = math.isqrt(x.shape[1] - self.tokens - self.registers[1])
-        before, norm, found = self.tokens + self.registers[1], _norm("norm"), []
+        before, norm, found = self.tokens + self.registers[1], _norm(self.eps, "norm"), []
         if rows * columns + before != x.shape[1]:
             checks.fail("vit", "the tokens of square pictures", f"{x.shape[1]} tokens")
         for index in range(first, last):
-            x = Block(self.heads, self.hidden, self.bias, self.scaled, name=f"blocks_{index}")(x)
+            x = Block(self.heads, self.hidden, self.bias, self.scaled, self.eps, name=f"blocks_{index}")(x)
             if (index + 1) % EVERY == 0 or index + 1 == self.depth:
                 y = norm(x)
                 patches = y[:, before:].reshape(len(x), rows, columns, self.width)
@@ -214,45 +215,52 @@ def _cubic(x: np.ndarray, a: float) -> np.ndarray:
 
 def build(checkpoint: weights.Checkpoint) -> tuple[str, nn.Module, PyTree, tuple[int, int, int]]:
     """The encoder's name, module, variables and pictures."""
-    what, tensors = str(checkpoint.path), checkpoint.tensors
-    if "blocks.0.mlp.w12.weight" in tensors:
-        checks.fail(what, "blocks of fc1 and fc2", "SwiGLU, blocks.0.mlp.w12.weight", error=checks.DataError)
-    projection = _shaped(checkpoint, "patch_embed.proj.weight", 4)
+    what, tensors, naming = str(checkpoint.path), checkpoint.tensors, vit_names.of(checkpoint.tensors)
+    own = naming.own
+    if (gated := own("blocks.0.mlp.w12.weight")) in tensors:
+        checks.fail(what, "blocks of two dense layers", f"SwiGLU, {gated}", error=checks.DataError)
+    projection = _shaped(checkpoint, own("patch_embed.proj.weight"), 4)
     width, patch = projection[0], projection[2]
-    places = _shaped(checkpoint, "pos_embed", 3)[1]
-    name = next((each for each in ("register_tokens", "reg_token") if each in tensors), "register_tokens")
-    tokens, registers = int("cls_token" in tensors), _shaped(checkpoint, name, 3)[1] if name in tensors else 0
+    places = _shaped(checkpoint, own("pos_embed"), 3)[1]
+    name = next((each for each in ("register_tokens", "reg_token") if own(each) in tensors), "register_tokens")
+    tokens = int(own("cls_token") in tensors)
+    registers = _shaped(checkpoint, own(name), 3)[1] if own(name) in tensors else 0
     squares = {side**2 for side in range(1, math.isqrt(places) + 1)}
     placed = next((few for few in (tokens, 0, tokens + registers) if places - few in squares), -1)
     if placed < 0:
         wanted = "positions of a square of patches, perhaps with the class token's and the registers'"
-        checks.fail(f"{what}, pos_embed", wanted, f"{places} positions", error=checks.DataError)
+        checks.fail(f"{what}, {own('pos_embed')}", wanted, f"{places} positions", error=checks.DataError)
     grid = math.isqrt(places - placed)
-    is_dino = "mask_token" in tensors
-    config, given = checkpoint.config, _pretrained(checkpoint.config)
+    is_dino = "mask_token" in tensors or naming.mark == vit_names.HUGGING_FACE_DINOV2.mark
+    config, given = checkpoint.config, _pretrained(checkpoint)
+    if (activation := config.get("hidden_act", "gelu")) != "gelu":
+        checks.fail(f"{what}, config.json: hidden_act", "gelu", repr(activation), error=checks.DataError)
     heads = config.get("num_attention_heads", config.get("num_heads", width // HEAD_WIDTH))
     if type(heads) is not int or heads < 1 or width % heads:
         wanted = f"a number of heads that divides the width of {width}"
         checks.fail(what, wanted, heads, "config.json may say num_heads", checks.DataError)
+    blocks, (mean, deviation) = own("blocks."), naming.normalization
     module = ViT(
-        depth=len({name.split(".")[1] for name in tensors if name.startswith("blocks.")}),
+        depth=len({each.removeprefix(blocks).split(".")[0] for each in tensors if each.startswith(blocks)}),
         width=width,
         heads=heads,
-        hidden=_shaped(checkpoint, "blocks.0.mlp.fc1.weight", 2)[0],
+        hidden=_shaped(checkpoint, own("blocks.0.mlp.fc1.weight"), 2)[0],
         patch=patch,
         grid=grid,
         tokens=tokens,
         placed=placed,
         registers=(name, registers),
-        bias="blocks.0.attn.qkv.bias" in tensors,
-        scaled="blocks.0.ls1.gamma" in tensors,
+        bias=own("blocks.0.attn.qkv.bias") in tensors,
+        scaled=own("blocks.0.ls1.gamma") in tensors,
+        eps=_positive(f"{what}, config.json: layer_norm_eps", config.get("layer_norm_eps", naming.eps)),
         offset=0.1 if is_dino and not registers else 0.0,
-        mean=_three(what, given.get("mean", layers.IMAGENET[0])),
-        deviation=_three(what, given.get("std", layers.IMAGENET[1])),
+        mean=_three(what, given.get("mean", mean)),
+        deviation=tuple(_positive(f"{what}, std", each) for each in _three(what, given.get("std", deviation))),
     )
     # DINOv2 ends its training on pictures of 518, and is used on 224.
     side = min(patch * grid, 224) if is_dino else patch * grid
-    return "vit", module, weights.variables(checkpoint, module, _torch_name, LEFT_OUT), (side, side, 3)
+    found = weights.variables(checkpoint, module, _torch_name, naming.left_out, parts=naming.parts)
+    return "vit", module, found, (side, side, 3)
 
 
 def _torch_name(name: str) -> str:
@@ -268,10 +276,12 @@ def _shaped(checkpoint: weights.Checkpoint, name: str, rank: int) -> tuple[int, 
     return found.shape
 
 
-def _pretrained(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What config.json says of the pictures; timm has it in a part of its own."""
-    found = config.get("pretrained_cfg", config)
-    return found if isinstance(found, Mapping) else {}
+def _pretrained(checkpoint: weights.Checkpoint) -> Mapping[str, Any]:
+    """What is said of the pictures: timm has it in a part of config.json, Hugging Face in a file of its own."""
+    found, apart = checkpoint.config.get("pretrained_cfg", checkpoint.config), checkpoint.pictures
+    said = {name: apart[f"image_{name}"] for name in ("mean", "std") if f"image_{name}" in apart}
+    said = {"mean": [0, 0, 0], "std": [1, 1, 1]} if apart.get("do_normalize") is False else said
+    return said | dict(found if isinstance(found, Mapping) else {})
 
 
 def _three(what: str, values: Any) -> tuple[float, ...]:
@@ -280,5 +290,11 @@ def _three(what: str, values: Any) -> tuple[float, ...]:
         or len(values) != 3
         or any(type(each) not in (int, float) for each in values)
     ):
-        checks.fail(f"{what}, config.json: mean or std", "three numbers", values, error=checks.DataError)
+        checks.fail(f"{what}, its configuration: mean or std", "three numbers", values, error=checks.DataError)
     return tuple(map(float, values))
+
+
+def _positive(what: str, value: Any) -> float:
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        checks.fail(what, "a positive number", repr(value), error=checks.DataError)
+    return float(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import pathlib
@@ -30,6 +31,10 @@ class Checkpoint(NamedTuple):
     tensors: Mapping[str, np.ndarray]
     config: Mapping[str, Any]
     """What config.json says, if the folder has one."""
+    pictures: Mapping[str, Any] = {}
+    """What preprocessor_config.json says, likewise."""
+    beside: tuple[pathlib.Path, ...] = ()
+    """Those of the two that there are."""
 
 
 def packaged(package: str, pattern: str, install: str = INSTALL) -> pathlib.Path:
@@ -47,8 +52,8 @@ def packaged(package: str, pattern: str, install: str = INSTALL) -> pathlib.Path
 
 
 def read(path: pathlib.Path) -> Checkpoint:
-    """Reads a .safetensors, .pth, .pt or .bin file, or a folder that holds one and perhaps config.json."""
-    config: Mapping[str, Any] = {}
+    """Reads a .safetensors, .pth, .pt or .bin file, or a folder that holds one and perhaps what says how it is read."""
+    config, pictures, beside = {}, {}, ()
     if path.is_dir():
         folder, path = path, next((path / name for name in IN_FOLDERS if (path / name).is_file()), path)
         others = [each for each in sorted(folder.iterdir()) if each.suffix in (".safetensors", *TORCH_SUFFIXES)]
@@ -56,13 +61,23 @@ def read(path: pathlib.Path) -> Checkpoint:
             wanted = f"{' or '.join(IN_FOLDERS)}, or a single file of weights"
             checks.fail(str(folder), wanted, f"{len(others)} files of weights", error=checks.DataError)
         path = others[0] if path == folder else path
-        config = _config(folder / "config.json")
+        about = [folder / name for name in ("config.json", "preprocessor_config.json")]
+        (config, pictures), beside = map(_config, about), tuple(each for each in about if each.is_file())
     if path.suffix == ".safetensors":
-        return Checkpoint(path, _safetensors(path), config)
+        return Checkpoint(path, _safetensors(path), config, pictures, beside)
     if path.suffix not in TORCH_SUFFIXES:
         wanted = f"a folder, or a file that ends in {', '.join(('.safetensors', *TORCH_SUFFIXES))}"
         checks.fail(f"weights {path}", wanted, path.suffix or "no suffix", error=checks.DataError)
-    return Checkpoint(path, torch_files.read(path), config)
+    return Checkpoint(path, torch_files.read(path), config, pictures, beside)
+
+
+def checksum(checkpoint: Checkpoint) -> str:
+    """The sha256 of the file of weights, and in a folder of what says how they are read: it makes another encoder."""
+    own = files.checksum(checkpoint.path)
+    if not checkpoint.beside:
+        return own
+    sums = [own, *(f"{path.name} {files.checksum(path)}" for path in checkpoint.beside)]
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 def _config(path: pathlib.Path) -> Mapping[str, Any]:
@@ -90,6 +105,7 @@ def variables(
     torch_name: Callable[[str], str],
     left_out: str,
     example_inputs: PyTree = PICTURES,
+    parts: Callable[[str], Sequence[str]] = lambda name: (name,),
 ) -> PyTree:
     """Returns the module's variables, as float32.
 
@@ -99,23 +115,39 @@ def variables(
       torch_name: from such a name to the checkpoint's.
       left_out: matches the names that are no part of an encoder, such as its classifier.
       example_inputs: what the module takes, or its shapes.
+      parts: from what `torch_name` returns to the tensors of equal shapes that it is made of, one behind the other.
 
     Raises:
-      DataError: names the first tensor that is missing, of another shape, or of no part of the module.
+      DataError: names the first tensor that is missing, of another shape or no finite floats, or of no part of it.
     """
     what, kind = str(checkpoint.path), type(module).__name__
-    wanted, made = tensors(module, torch_name, example_inputs), {}
-    for name, (path, shape) in wanted.items():
-        expected = torch_shape(path[-1], shape)
-        if (found := checkpoint.tensors.get(name)) is None:
-            checks.fail(what, f"tensor {name} {expected} of {kind}", "none of that name", error=checks.DataError)
-        if found.shape != expected:
-            checks.fail(what, f"tensor {name} {expected} of {kind}", f"{found.shape}", error=checks.DataError)
-        made[path] = np.ascontiguousarray(_to_flax(path[-1], found), np.float32).reshape(shape)
+    wanted, made, known = tensors(module, torch_name, example_inputs), {}, set()
+    for joined, (path, shape) in wanted.items():
+        names, found = parts(joined), []
+        whole = torch_shape(path[-1], shape)
+        expected = (whole[0] // len(names), *whole[1:]) if whole else whole
+        for name in names:
+            got = checkpoint.tensors.get(name)
+            if got is None or got.shape != expected:
+                said = "none of that name" if got is None else f"{got.shape}"
+                checks.fail(what, f"tensor {name} {expected} of {kind}", said, error=checks.DataError)
+            _check_numbers(f"{what}, {name}", got)
+            found.append(got)
+        tensor = found[0] if len(found) == 1 else np.concatenate(found)
+        made[path] = np.ascontiguousarray(_to_flax(path[-1], tensor), np.float32).reshape(shape)
+        known.update(names)
     for name in checkpoint.tensors:
-        if name not in wanted and not re.search(rf"num_batches_tracked$|{left_out}", name):
+        if name not in known and not re.search(rf"num_batches_tracked$|{left_out}", name):
             checks.fail(what, f"the tensors of {kind} alone", f"{name} beside them", error=checks.DataError)
     return traverse_util.unflatten_dict(made)
+
+
+def _check_numbers(what: str, tensor: np.ndarray) -> None:
+    if not jnp.issubdtype(tensor.dtype, jnp.floating):
+        hint = "quantized weights are not read; take the float ones"
+        checks.fail(what, "floats", f"dtype {tensor.dtype}", hint, checks.DataError)
+    if not np.isfinite(np.asarray(tensor, np.float32)).all():
+        checks.fail(what, "finite numbers", "NaN or infinity", error=checks.DataError)
 
 
 def tensors(

@@ -57,7 +57,10 @@ def tuned(
       num_steps: steps on the support set; 0 is the learner as it is.
       read: the learner over the same meta_params that adapts to the support set after the steps and predicts; None:
         `learner` itself.
-      augment: (key, support) -> the queries of a step, such as changed pictures; None: the support set as it is.
+      augment: (key, support) -> the queries of a step, such as changed pictures; None: the support set as it is. It
+        sees what the network takes. Where an encoder's first layers run once (`recipes.kinds.adapted`) these are their
+        maps, of which no changed picture can be made, and none is given: changed pictures would go through the first
+        layers anew in every step of every task, and these are two thirds of EfficientNet-Lite0's products.
       gradient, scan, select: as in `maml`.
 
     Returns:

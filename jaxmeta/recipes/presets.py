@@ -238,7 +238,7 @@ PRESETS: dict[str, Recipe] = {
         _TABULAR, _TABULAR_STEPS, shots=20, criterion="squared_error", inner_learning_rate=0.05
     ),
     # Nothing is trained: which features, and that a ridge regression reads them, was chosen on validation classes of
-    # caltech101, fonts, omniglot and emoji_styles.
+    # caltech101, fonts, omniglot and emoji_styles, as experiments/photos.py does.
     "photos": _recipe(
         learner="ridge_classifier",
         encoder="efficientnet_lite0",

@@ -123,7 +123,8 @@ def _trained(setting: Setting, name: str, domain: str, folder: pathlib.Path | No
         path = place(training_name, training_identity(training_name))
         if path is not None and (path / folders.PARAMS).exists():
             opened_run = folders.RunFolder(path)
-            return recipe, run.parameters(opened_run, run.read(opened_run), shape)
+            own = run.with_encoder(run.read(opened_run), recipe.task.encoder, opened_run.checksums())
+            return recipe, run.parameters(opened_run, own, shape)
         start = methods.training(training_name, setting, domain).start
         begun = None if start is None else fitted(start)[1].encoder
         store: stores.Store = stores.nowhere
@@ -228,7 +229,10 @@ def _encoder(recipe: Recipe, network: Model, meta_params: PyTree) -> Callable[[A
 
 def _given(setting: Setting) -> list[Source]:
     """The runs of `jaxmeta train` that take part, each with a name and a method of its own."""
-    opened = [(os.path.basename(os.path.normpath(path)), runs.open(path)) for path in setting.plan.runs]
+    encoder = setting.plan.encoder  # which `open` holds against the run's: features of another may have the same shape
+    opened = [
+        (os.path.basename(os.path.normpath(path)), runs.open(path, encoder=encoder)) for path in setting.plan.runs
+    ]
     labels = distinct([f"{given.recipe.adaptation.learner}, {name}" for name, given in opened])
     return [_run(setting, label, given) for label, (_, given) in zip(labels, opened, strict=True)]
 
@@ -244,6 +248,9 @@ def _run(setting: Setting, label: str, given: runs.Run) -> Source:
         )
         got = f"one on {list(given.shape.inputs)} with {given.shape.outputs}, by {own.task.criterion}"
         checks.fail(f"`runs` {label}", wanted, got, error=checks.DataError)
+    if own.task.encoder and own.task.picture != setting.task.picture:  # features do not tell
+        wanted, got = (" x ".join(map(str, task.picture)) for task in (setting.task, own.task))
+        checks.fail(f"`runs` {label}", f"an encoder's features of pictures of {wanted}", got, error=checks.DataError)
     name, family = label, methods.family(own.adaptation.learner)
     ready = Ready(name, family, own, given.meta_params)
     checksum = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(given.meta_params)))

@@ -50,6 +50,12 @@ def test_modes_become_grey_or_colour():
     assert _decoded(Image.fromarray(grey).convert("RGB").convert("P")).shape == (2, 2, 3)
 
 
+@pytest.mark.parametrize(("mode", "kind"), [("CMYK", "JPEG"), ("CMYK", "TIFF"), ("YCbCr", "JPEG")])
+def test_colours_of_printers_and_cameras(mode, kind):
+    array = np.full((8, 8, 3), (200, 100, 50), np.uint8)
+    np.testing.assert_allclose(_decoded(Image.fromarray(array).convert(mode), kind), array, atol=4)
+
+
 def test_sixteen_bits_keep_their_high_byte():
     deep = Image.fromarray(np.array([[0, 256, 65535, 32768]], np.uint16))
     np.testing.assert_array_equal(_decoded(deep)[..., 0], [[0, 1, 255, 128]])

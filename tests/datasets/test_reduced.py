@@ -68,6 +68,11 @@ def test_styles_are_aligned(real_data, loaded):
         datasets.load(f"emoji_styles:{style}", data_dir=real_data, split="test") for style in ("noto", "openmoji")
     ]
     assert styles[0].class_names == styles[1].class_names
+    for together in catalogue.STYLES_TOGETHER:
+        both = datasets.load(f"emoji_styles:{together}", data_dir=real_data)
+        chosen = [catalogue.STYLES.index(style) for style in together.split("+")]
+        np.testing.assert_array_equal(both.inputs.reshape(1299, 2, 32, 32, 3), whole[:, chosen])
+        assert (both.class_names, len(both.inputs)) == (one.class_names, datasets.names()[both.name].examples)
     clocks = [sum(name.startswith("clock") for name in part.class_names) for part in _parts(real_data)]
     assert sorted(map(bool, clocks)) == [False, False, True]
 
@@ -109,6 +114,8 @@ def test_unfit_emoji(tmp_path, refused, change, words):
     np.savez(tmp_path / reduced.NPZ["emoji_styles"], **arrays)
     with refused("emoji_styles_32.npz", words):
         datasets.load("emoji_styles:noto", data_dir=tmp_path)
+    with refused("emoji_styles_32.npz", words):
+        datasets.load("emoji_styles:noto+twemoji", data_dir=tmp_path)
 
 
 def test_cells_without_slides(tmp_path, refused):

@@ -1,3 +1,4 @@
+import hashlib
 import importlib.util
 import json
 import pathlib
@@ -106,6 +107,121 @@ def test_a_folder_with_its_config(tmp_path):
     assert (module.heads, module.mean, module.deviation) == (4, (0, 0.5, 1), layers.IMAGENET[1])
 
 
+def test_what_says_how_weights_are_read_makes_another_encoder(tmp_path):
+    path = torch_writer.save(tmp_path / "pytorch_model.bin", vit_tensors("vit_timm"))
+    sums = [encoders.open(path).checksum]
+    assert sums == [hashlib.sha256(path.read_bytes()).hexdigest()] == [encoders.open(tmp_path).checksum]
+    for name, content in (
+        ("config.json", {"num_heads": 4}),
+        ("config.json", {"num_heads": 2}),
+        ("preprocessor_config.json", {"image_mean": [0.5, 0.5, 0.5]}),
+        ("preprocessor_config.json", {"image_mean": [0.5, 0.5, 0.25]}),
+    ):
+        (tmp_path / name).write_text(json.dumps(content))
+        sums.append(encoders.open(tmp_path).checksum)
+    assert len(set(sums)) == 5
+    assert encoders.open(path).checksum == sums[0]  # of the file alone, which is read without them
+
+
+VIT_MODEL = {"norm1": "layernorm_before", "norm2": "layernorm_after", "mlp.fc1": "intermediate.dense",
+             "mlp.fc2": "output.dense", "attn.proj": "attention.output.dense"}  # fmt: skip
+DINOV2_MODEL = {"ls1": "layer_scale1", "ls2": "layer_scale2", "attn.proj": "attention.output.dense"}
+
+
+def hugging_face(name):
+    """The golden ViT's tensors as Hugging Face's `ViTModel` or `Dinov2Model` has them."""
+    own, made = DINOV2_MODEL if "dinov2" in name else VIT_MODEL, {}
+    first = {"patch_embed.proj": "embeddings.patch_embeddings.projection", "norm": "layernorm", "": "embeddings"}
+    leaves = {"gamma": "lambda1", "pos_embed": "position_embeddings"}
+    for path, tensor in vit_tensors(name).items():
+        module, _, leaf = path.rpartition(".")
+        if not module.startswith("blocks."):
+            made[f"{first[module]}.{leaves.get(leaf, leaf)}"] = tensor
+            continue
+        _, block, part = module.split(".", 2)
+        if part == "attn.qkv":
+            for third, each in zip(("query", "key", "value"), np.split(tensor, 3), strict=True):
+                made[f"encoder.layer.{block}.attention.attention.{third}.{leaf}"] = each
+        else:
+            made[f"encoder.layer.{block}.{own.get(part, part)}.{leaves.get(leaf, leaf)}"] = tensor
+    return made
+
+
+def check_same(found, wanted):
+    """The same module over the same numbers has the same outputs."""
+    assert (found.module, found.picture) == (wanted.module, wanted.picture)
+    assert jax.tree.structure(found.variables) == jax.tree.structure(wanted.variables)
+    jax.tree.map(np.testing.assert_array_equal, found.variables, wanted.variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [("vit_timm", "vit."), ("vit_dinov2", "dinov2."), ("vit_dinov2_registers", "dinov2_with_registers.")],
+)
+def test_vits_with_hugging_face_s_names(name, prefix, tmp_path):
+    wanted = encoders.open(torch_writer.save(tmp_path / "w.pth", vit_tensors(name)))
+    tensors = hugging_face(name)
+    assert "encoder.layer.3.attention.attention.value.bias" in tensors
+    tensors["pooler.dense.weight"] = np.zeros((128, 128), np.float32)
+    headed = {prefix + key: each for key, each in tensors.items()} | {"classifier.weight": np.zeros((10, 128))}
+    (tmp_path / "config.json").write_text(json.dumps({"layer_norm_eps": 1e-6, "num_attention_heads": 2}))
+    mean, std = layers.IMAGENET
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": mean, "image_std": std}))
+    for each in (tensors, headed):
+        torch_writer.save(tmp_path / "pytorch_model.bin", each)
+        check_same(encoders.open(tmp_path), wanted)
+    # A file alone says neither: what goes without saying in those of its kind.
+    alone = encoders.open(tmp_path / "pytorch_model.bin").module
+    kind = (1e-6, *layers.IMAGENET) if "dinov2" in name else (1e-12, (0.5,) * 3, (0.5,) * 3)
+    assert (alone.eps, alone.mean, alone.deviation) == kind
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": mean, "do_normalize": False}))
+    plain = encoders.open(tmp_path).module
+    assert (plain.mean, plain.deviation) == ((0, 0, 0), (1, 1, 1))
+
+
+AT = "encoder.layer.1.attention.attention"
+
+
+@pytest.mark.parametrize(
+    ("changes", "config", "words"),
+    [
+        ({f"{AT}.key.weight": (3, 4)}, {}, [f"tensor {AT}.key.weight (128, 128) of ViT", "(3, 4)"]),
+        ({f"{AT}.value.bias": None}, {}, [f"tensor {AT}.value.bias (128,)", "none of that name"]),
+        ({"layernorm.bias": None}, {}, ["tensor layernorm.bias (128,)", "none of that name"]),
+        ({"embeddings.position_embeddings": (1, 20, 128)}, {}, ["embeddings.position_embeddings", "20 positions"]),
+        (
+            {"embeddings.patch_embeddings.projection.weight": None},
+            {},
+            ["embeddings.patch_embeddings.projection.weight"],
+        ),
+        ({"encoder.layer.2.lambda_1": (128,)}, {}, ["encoder.layer.2.lambda_1 beside them"]),
+        ({"encoder.layer.0.mlp.weights_in.weight": (8, 8)}, {}, ["SwiGLU, encoder.layer.0.mlp.weights_in.weight"]),
+        ({}, {"hidden_act": "gelu_new"}, ["hidden_act", "'gelu_new'"]),
+        ({}, {"layer_norm_eps": 0}, ["layer_norm_eps", "a positive number"]),
+    ],
+)
+def test_a_vit_of_hugging_face_that_is_none(changes, config, words, refused):
+    tensors = hugging_face("vit_dinov2")
+    for name, shape in changes.items():
+        tensors.pop(name, None) if shape is None else tensors.update({name: np.zeros(shape, np.float32)})
+    with refused("w.pth", *words):
+        vit.build(read(tensors, config))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda kernel: np.zeros(kernel.shape, np.int8), ["floats", "int8", "quantized"]),
+        (lambda kernel: np.where(kernel == kernel.max(), np.nan, kernel), ["finite numbers", "NaN"]),
+    ],
+)
+def test_weights_that_are_no_numbers(change, words, refused):
+    tensors = vit_tensors("vit_timm")
+    name = "blocks.2.mlp.fc1.weight"
+    with refused("w.pth", name, *words):
+        vit.build(read(tensors | {name: change(tensors[name])}))
+
+
 def test_safetensors_in_any_precision(tmp_path):
     numpy = pytest.importorskip("safetensors.numpy", reason="safetensors (extra vision) is not installed")
     tensors = vit_tensors("vit_dinov2")
@@ -207,6 +323,7 @@ def test_a_tensor_that_does_not_fit(name, state, refused):
         ({"patch_embed.proj.weight": None}, {}, ["patch_embed.proj.weight", "none of that name"]),
         ({}, {"num_heads": 5}, ["heads", "128"]),
         ({}, {"mean": [1, 2]}, ["mean", "three numbers"]),
+        ({}, {"std": [1, 0, 1]}, ["std", "a positive number"]),
     ],
 )
 def test_a_vit_that_is_none(changes, config, words, refused):

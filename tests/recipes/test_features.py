@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import shutil
 
 import flax.linen as nn
 import jax
@@ -214,6 +215,27 @@ def test_a_transfer_over_features():
     assert means["frozen_ridge"] > 0.6
 
 
+@pytest.mark.fault(promised="one line that says what differs")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, r"`encoder` elsewhere.pth: expected the encoder that the run was trained with"),
+        ({"encoder": "efficientnet_lite0", "picture": (10, 10, 3)}, r"pictures of 10 x 10 x 3, got 12 x 12 x 3"),
+    ],
+)
+def test_a_transfer_whose_features_are_not_the_run_s(changes, said, tiny, monkeypatch):
+    """Their shapes are the same."""
+    recipe = recipes.get("photos").replace(**RUNS, ways=2, train_ways=2, shots=2, num_tasks=2)
+    runs.train(recipe, folder="run")
+    other = tiny._replace(checksum="fedcba")
+    own = lambda name: other if name == "elsewhere.pth" else tiny  # noqa: E731
+    monkeypatch.setattr(kind, "encoder", own)
+    monkeypatch.setattr(recipes, "encoder", own)
+    plan = {"encoder": "elsewhere.pth", "shots": (2,), "ways": 2, "num_tasks": 2, "queries": 3} | changes
+    with pytest.raises(ValueError, match=said):
+        transfer.matrix([], ["shapes.npz"], [], runs=("run",), **plan)
+
+
 def test_without_steps_adapters_change_nothing(tiny):
     """What the last layers make of the trunk is what the features are."""
     recipe = recipes.get("photos").replace(**RUNS, ways=2, train_ways=2, shots=2, num_tasks=6)
@@ -264,3 +286,25 @@ def test_a_transfer_over_adapters():
     assert not [row["error"] for row in rows if "error" in row]
     means = {row["method"]: row["single"]["mean"] for row in rows}
     assert {"frozen_ridge", "frozen_tuned", "maml", "frozen features, nearest centroid"} < set(means)
+
+
+@pytest.mark.long
+def test_a_transfer_goes_on_with_an_encoder_from_elsewhere(tiny, monkeypatch):
+    """What is written down of a path, its name, is not where the encoder lies."""
+
+    def encoder(name):
+        assert name == "elsewhere/w.pth"
+        return tiny
+
+    monkeypatch.setattr(kind, "encoder", encoder)
+    monkeypatch.setattr(recipes, "encoder", encoder)
+    np.savez("others.npz", images=shapes(5, 8)[:, :, ::-1], labels=np.repeat(np.arange(5), 8))
+    plan = {"encoder": "elsewhere/w.pth", "adapters": "tsa", "shots": (2,), "ways": 2, "num_tasks": 2, "queries": 3}
+    made = []
+    for _ in range(2):
+        rows = transfer.matrix(["shapes.npz"], ["others.npz"], ["maml"], folder="kept", effort=1e-3, **plan)
+        assert not [row["error"] for row in rows if "error" in row]
+        made.append({row["method"]: row["single"]["per_task"] for row in rows})
+        shutil.rmtree("kept/cells")
+        pathlib.Path("kept/cells").mkdir()
+    assert made[0] == made[1]

@@ -47,6 +47,21 @@ def test_transfers_name_methods_and_domains_that_there_are(name):
     assert all(map(recipes.is_builtin, plan.targets))
 
 
+@pytest.mark.parametrize("name", ["photos", "in-context"])
+def test_held_out_styles_are_in_no_source(name):
+    plan = transfer.PLANS[name]
+
+    def styles(domains):
+        named = [part.partition(":") for domain in domains for part in recipes.parts(domain) if "emoji" in part]
+        assert all(names for _, _, names in named)  # without, a domain has all styles
+        return {style for _, _, names in named for style in names.split("+")}
+
+    trained, held_out = styles(plan.sources), styles(plan.targets)
+    assert trained
+    assert held_out
+    assert not trained & held_out
+
+
 @pytest.mark.parametrize("name", [name for name in PRESETS if name.endswith(("strokes", "sinusoid", "processes"))])
 @pytest.mark.product(
     name=(

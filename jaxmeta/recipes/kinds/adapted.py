@@ -1,4 +1,7 @@
-"""Pictures before the last layers of a pretrained encoder, in which adapters learn; the first layers run once."""
+"""Pictures before the last layers of a pretrained encoder, in which adapters learn; the first layers run once.
+
+So support sets are not augmented: `learners.tuned` says what that would cost.
+"""
 
 from __future__ import annotations
 
