@@ -218,20 +218,32 @@ class Holding(nnx.Module):
             self.more = nnx.BatchNorm(3, use_running_average=True, rngs=rngs)
         if kind in ("noise", "unused key"):
             self.more = rngs
+        if kind == "array":
+            self.more = nnx.data(jnp.full(3, 2.0))
+        if kind == "own param":
+            self.more = nnx.Param(jnp.ones(3))
 
     def __call__(self, x):
         x = self.layer(x)
         if self.kind == "frozen":
             return x * self.more[...][None]
-        if self.kind == "counter":
+        if self.kind in ("counter", "own param"):
             self.more[...] = self.more[...] + 1
+        if self.kind == "array":
+            return x * self.more[None]
+        if self.kind == "sown":
+            self.hidden = nnx.Intermediate(x)  # as `sow` does it
         if self.kind in ("noise", "unused key"):
             noise = jax.random.normal(self.more.params(), x.shape)
             return x + noise if self.kind == "noise" else x
-        return self.more(x) if callable(getattr(self, "more", None)) and self.kind != "counter" else x
+        return (
+            self.more(x) if callable(getattr(self, "more", None)) and self.kind not in ("counter", "own param") else x
+        )
 
 
-@pytest.mark.parametrize("kind", ["frozen", "dropout off", "dropout of nothing", "kept averages", "unused key"])
+@pytest.mark.parametrize(
+    "kind", ["frozen", "dropout off", "dropout of nothing", "kept averages", "unused key", "array", "sown"]
+)
 def test_what_a_call_does_not_change_is_carried_along(kind):
     model = models.from_nnx(lambda rngs: Holding(rngs, kind))
     params, x = model.init(KEY), jax.random.normal(KEY, (4, 3))
@@ -242,13 +254,30 @@ def test_what_a_call_does_not_change_is_carried_along(kind):
     assert jax.tree.structure(gradient) == jax.tree.structure(params)
 
 
-@pytest.mark.parametrize(("kind", "named"), [("counter", "changes of more"), ("noise", "random.*more/default")])
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [("counter", "changes of more"), ("own param", "changes of more"), ("noise", "random.*more/default")],
+)
 @pytest.mark.fault(promised="refused by name")
 def test_what_a_call_changes_is_refused(kind, named):
     model = models.from_nnx(lambda rngs: Holding(rngs, kind))
     params = model.init(KEY)
     with pytest.raises(ValueError, match=named):
         jax.jit(model.apply)(params, jnp.ones((4, 3)))
+
+
+@pytest.mark.fault(promised="refused by name")
+def test_arrays_that_nnx_does_not_see():
+    with pytest.raises(ValueError, match=r"expected arrays that nnx sees, got some in scales of inside; make Params"):
+        models.from_nnx(WeightNormed)
+
+
+class WeightNormed(nnx.Module):
+    def __init__(self, rngs):
+        self.inside = nnx.WeightNorm(nnx.Linear(3, 3, rngs=rngs), rngs=rngs)
+
+    def __call__(self, x):
+        return self.inside(x)
 
 
 def test_a_recurrent_cell_draws_a_key_for_a_carry_of_zeros():

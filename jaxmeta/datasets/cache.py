@@ -23,7 +23,7 @@ LARGE = 2**32  # bytes of pictures that are held in memory
 DAY = 86_400.0
 _ELSEWHERE = "JAXMETA_CACHE says where else"
 Decoded = Iterable[tuple[str, np.ndarray]]
-FORMAT = 2  # raise when decoding changes, so that older entries are no longer found
+FORMAT = 3  # raise when decoding changes, so that older entries are no longer found
 
 
 def folder() -> pathlib.Path:

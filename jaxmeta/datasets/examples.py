@@ -134,6 +134,11 @@ def grouped(
         labels = _indices(labels, class_names)
     values, codes = np.unique(labels, return_inverse=True)
     names = [str(value) if class_names is None else str(class_names[value]) for value in values]
+    first: dict[str, str] = {}
+    for each in names:
+        if (other := first.setdefault(" ".join(composed(each).split()) or each, each)) != each:
+            hint = "they differ in blanks or in the form of Unicode alone"
+            checks.fail("class names", "one spelling for a class", f"{each!r} beside {other!r}", hint)
     order = np.argsort(codes, kind="stable")
     is_sorted = (np.diff(codes) >= 0).all()  # then it is not copied: it may be on the disk
     inputs = inputs if is_sorted else _each(lambda leaf: leaf[order], inputs)

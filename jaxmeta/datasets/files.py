@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import os
 import pathlib
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -39,10 +40,42 @@ def number_type() -> np.dtype:
     return np.dtype(numpy.result_type(float))
 
 
+def flattened(values: np.ndarray) -> np.ndarray:
+    """[d] bool, the columns of float64 [N, d] whose numbers `number_type` no longer tells apart, such as seconds of
+    this century."""
+    if number_type() == np.float64 or not len(values):
+        return np.zeros(values.shape[1], bool)
+    there = np.where(np.isfinite(values), values, 0)
+    low, high = (pick(values, axis=0, initial=at, where=np.isfinite(values))
+                 for pick, at in ((np.min, np.inf), (np.max, -np.inf)))  # fmt: skip
+    with np.errstate(over="ignore"):
+        found = (high > low) & (high - low < 64 * np.spacing(np.abs(there).max(axis=0).astype(np.float32)))
+    for column in np.flatnonzero(found):
+        exact = np.unique(values[:, column])
+        found[column] = len(np.unique(exact.astype(np.float32))) < len(exact)
+    return found
+
+
 def checksum(path: pathlib.Path) -> str:
     """Returns the sha256 of a file's content."""
     with reading(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def text(path: pathlib.Path) -> str:
+    """Returns a file's text, lines ended by "\\n", in the one form of Unicode: UTF-8, or UTF-16 with its mark.
+
+    Raises:
+      DataError: if it is of another encoding; NUL bytes are what others look like that UTF-8 does not refuse.
+    """
+    with reading(path):
+        content = path.read_bytes()
+        is_wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        found = content.decode("utf-16" if is_wide else "utf-8-sig")
+    if "\0" in found:
+        got = f"a NUL byte in line {found.count(chr(10), 0, found.index(chr(0))) + 1}"
+        checks.fail(str(path), "UTF-8 text", got, "save it as UTF-8", checks.DataError)
+    return unicodedata.normalize("NFC", found.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def stem(path: PathLike) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import pathlib
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.datasets import cache, examples, files, pictures, sheets
+from jaxmeta.datasets import cache, examples, files, pictures, sheets, splits
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm",
             ".pnm")  # fmt: skip
@@ -23,12 +26,9 @@ OTHERS = (".heic", ".heif", ".avif", ".svg", ".jp2", ".j2k", ".jxl", ".tga", ".i
           ".npy")  # fmt: skip
 """Pictures of kinds that are not read."""
 
-PARTS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "eval"), "test"),
-}
-"""What folders are called that hold a split."""
+_PART = re.compile(r"(train|training|val|valid|validation|dev|test|testing|eval)(set|data|images?|imgs?|pictures)?")
+_AGAIN = re.compile(r"(fold|split)[\W_]*\d+|support|query|hold[\W_]?out|original|augmented|aug|masks?", re.IGNORECASE)
+"""What folders are called that hold the same classes again."""
 
 
 class _Folder(NamedTuple):
@@ -44,7 +44,7 @@ def _walk(path: pathlib.Path) -> list[_Folder]:
 
     def below(folder: pathlib.Path, parents: tuple[str, ...]) -> list[_Folder]:
         with files.reading(folder):
-            entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+            entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX")))
         for entry in entries:
             files.check_link(entry, root)
         folders = [entry for entry in entries if entry.is_dir()]
@@ -121,35 +121,101 @@ class _Listed(NamedTuple):
 def _listed(path: pathlib.Path) -> _Listed:
     """Lists what a person has: class folders, perhaps below train, validation and test, or pictures and a csv."""
     folders = _walk(path)
-    if folders[0].pictures and len(_tables(folders)) == 1:
+    one = sum(bool(folder.pictures) for folder in folders) == 1  # a folder beside the table, and no class
+    if (folders[0].pictures or one) and len(_tables(folders)) == 1:
         return _from_table(path, folders, _tables(folders)[0])
     notes = _read_otherwise(path, folders)
     names, labels = _classes(path, folders)
-    above, below = _above(labels)
-    tops = {label.partition("/")[0] for label in below}
-    parts = {top for top in tops if top.lower() in PARTS}
-    nested = {top for top in parts if any(label.startswith(f"{top}/") for label in below)}
-    if not (len(nested) > 1 or (parts == tops and (nested or len(parts) > 1))):
-        return _Listed(names, labels, None, notes)
-    for label in below:
-        if label.partition("/")[0] not in parts:
+    places, note = _parts(path, sorted(set(labels)))
+    if not places:
+        return _Listed(names, labels, None, (*notes, *note))
+    return _Listed(names, [places[label][1] for label in labels], [places[label][0] for label in labels],
+                   (*notes, *note))  # fmt: skip
+
+
+def _part(name: str) -> str:
+    """The split that a folder's name says: train, seg_train, Training Data, val2017, test_set; "" where none or two."""
+    words = [_PART.fullmatch(word) for word in re.split(r"[\W_\d]+", name.lower())]
+    found = {splits.PARTS[word[1]] for word in words if word}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _parts(path: pathlib.Path, labels: list[str]) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
+    """The split and the class of each folder of pictures, none where no folder is called as splits are, and notes.
+
+    Splits stand above the classes, perhaps below folders that all classes lie in, or in each class.
+    """
+    paths = [tuple(label.split("/")) for label in labels]
+    together = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*paths, strict=False))
+    common = len(list(together)) if len(paths) > 1 else 0
+    depth = next((at for at in range(common + 1) if any(_part(each[at]) for each in paths if at < len(each))), None)
+    if depth is not None and (found := _splits_above(path, paths, depth)):
+        return found
+    for at in range(1, max(map(len, paths))):
+        inside: dict[tuple[str, ...], set[str]] = {}
+        for each in paths:
+            inside.setdefault(each[:at], set()).add(splits.PARTS.get("".join(each[at : at + 1]).lower(), ""))
+        if any(len(found) > 1 and "" not in found for found in inside.values()):
+            if odd := [above for above, found in inside.items() if "" in found]:
+                got, hint = "splits in one class and none in another", f"look at {'/'.join(odd[0])}"
+                checks.fail(str(path), "splits above the classes, or in each", got, hint, checks.DataError)
+            made = {
+                "/".join(each): (splits.PARTS[each[at].lower()], "/".join(each[:at] + each[at + 1 :])) for each in paths
+            }
+            return made, ("folders in each class taken for splits",)
+    ends: dict[str, set[str]] = {}
+    for each in paths:
+        ends.setdefault("/".join(each[1:]), set()).add(each[0])
+    if any(re.fullmatch("un_?label+ed", each[0], re.IGNORECASE) for each in paths) and len(paths) > 1:
+        checks.fail(str(path), "one folder for each class", "unlabelled pictures", "move them out", checks.DataError)
+    again = [end for end, tops in ends.items() if end and len(tops) > 1]
+    if again and any(map(_AGAIN.fullmatch, ends[again[0]])):
+        got, hint = f"{again[0]!r} in {', '.join(sorted(ends[again[0]]))}", "give one of them, or merge them"
+        checks.fail(str(path), "one folder for each class", got, hint, checks.DataError)
+    return {}, (f"{again[0]!r} in several folders is a class of each",) if again else ()
+
+
+def _splits_above(
+    path: pathlib.Path, paths: list[tuple[str, ...]], depth: int
+) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]] | None:
+    below = [each[depth:] for each in paths]
+    tops = {each[0] for each in below}
+    nested = {top for top in tops if _part(top) and any(each[0] == top and each[1:] for each in below)}
+    # A class may be called train station: only what is called as no class is says a split without classes below.
+    parts = {top for top in tops if top.lower() in splits.PARTS} | nested
+    others = {each[1:] for each in below if each[0] not in parts}
+    shared = any(each[1:] in others for each in below if each[0] in nested)
+    if not (len(nested) > 1 or shared or (parts == tops and (nested or len(parts) > 1))):
+        return None
+    made = {}
+    for whole, each in zip(paths, below, strict=True):
+        label = "/".join(whole)
+        if each[0] not in parts:
             hint = f"move it out, or give the folder {sorted(parts)[0]} alone"
-            checks.fail(str(path / above / label), "splits of classes, as train/CLASS", "another folder", hint,
-                        checks.DataError)  # fmt: skip
-        if "/" not in label:
+            checks.fail(
+                str(path / label), "splits of classes, as train/CLASS", "another folder", hint, checks.DataError
+            )
+        rest = each[1:]
+        while rest[1:] and rest[0] == each[0]:  # an archive unpacked into a folder of its own name
+            rest = rest[1:]
+        if not rest:
             hint = "give the folder with the classes alone"
-            checks.fail(str(path / above / label), "classes, as in train/CLASS", "pictures", hint, checks.DataError)
-    splits = [PARTS[label.partition("/")[0].lower()] for label in below]
-    note = f"folders {', '.join(sorted(parts))} taken for splits"
-    return _Listed(names, [label.partition("/")[2] for label in below], splits, (*notes, note))
+            checks.fail(str(path / label), "classes, as in train/CLASS", "pictures", hint, checks.DataError)
+        made[label] = (_part(each[0]), "/".join(rest))
+    _check_names(path, made.values())
+    return made, (f"folders {', '.join(sorted(parts))} taken for splits",)
 
 
-def _above(labels: list[str]) -> tuple[str, list[str]]:
-    """The folder that all classes lie in if splits are what comes next, and the labels below it."""
-    first, _, _ = labels[0].partition("/")
-    below = [label.partition("/")[2] for label in labels]
-    inside = all(label.startswith(f"{first}/") for label in labels) and first.lower() not in PARTS
-    return (first, below) if inside and any(each.partition("/")[0].lower() in PARTS for each in below) else ("", labels)
+def _check_names(path: pathlib.Path, places: Iterable[tuple[str, str]]) -> None:
+    """Raises if a class is written otherwise in another split: it would count as one that nobody trained on."""
+    classes = sorted({examples.composed(name) for _, name in places})
+    having = {name: {part for part, other in places if examples.composed(other) == name} for name in classes}
+    first: dict[object, str] = {}
+    for name in classes:
+        other = first.setdefault(sheets.alike(re.sub(r"[_-]+", " ", name)), name)
+        if other != name and having[other].isdisjoint(having[name]):
+            got, hint = f"{name!r} beside {other!r}", "rename one"
+            checks.fail(str(path), "one spelling for a class in all splits", got, hint, checks.DataError)
 
 
 def _tables(folders: list[_Folder]) -> list[str]:
@@ -170,6 +236,8 @@ def _from_table(path: pathlib.Path, folders: list[_Folder], table: str) -> _List
         hint = "name every picture once, and pictures alone"
         checks.fail(str(path / table), "one column of the names of pictures", got, hint, checks.DataError)
     rest = [column for column in range(sheet.width) if column != columns[0]]
+    said = sheets.parts(sheet.cells(column) if column in rest else () for column in range(sheet.width))
+    rest = [column for column in rest if said is None or column != said[0]]
     target = rest[0] if len(rest) == 1 else sheets.target(sheet, None, is_class=True)
     assert target is not None
     names = [known[cell] for cell in sheet.cells(columns[0])]
@@ -178,9 +246,10 @@ def _from_table(path: pathlib.Path, folders: list[_Folder], table: str) -> _List
         sheet.fail(twice, columns[0], "every picture once", repr(sheet.cells(columns[0])[twice]))
     others = [folder._replace(others=[name for name in folder.others if name != table]) for folder in folders]
     notes = [f"classes of the column {sheet.name(target)!r} of {table}", *_read_otherwise(path, others)]
+    notes += [f"splits of its column {sheet.name(said[0])!r}"] if said else []
     if left := sorted(set(known.values()) - {"", *names}):
         notes.append(f"{len(left)} pictures passed over, which {table} does not name: {', '.join(left[:5])}")
-    return _Listed(names, sheets.classes(sheet, target), None, tuple(notes))
+    return _Listed(names, sheets.classes(sheet, target), said[1] if said else None, tuple(notes))
 
 
 def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Examples:

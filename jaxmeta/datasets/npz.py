@@ -85,17 +85,28 @@ def numbers(what: str, array: np.ndarray) -> np.ndarray:
         values = array.astype(number_type)
     if not np.isfinite(values).all():
         checks.fail(what, "finite numbers", f"NaN, infinity or more than {number_type} holds", error=checks.DataError)
+    if array.dtype.itemsize > 2 and array.dtype != number_type:
+        flat = files.flattened(array.reshape(len(array), -1).astype(np.float64))
+        if flat.any():
+            got, hint = f"others in column {int(flat.argmax()) + 1}", "subtract the smallest of each column"
+            checks.fail(what, f"numbers that {number_type} tells apart", got, hint, checks.DataError)
     return values
+
+
+LABELS = ("label", "y", "target", "targets", "class", "classes", "y_train", "train_labels", "train_y")
+"""What people call labels that this reader does not take for them."""
 
 
 def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Examples:
     """Reads images or inputs with labels [N] and perhaps class_names, or one array [classes, examples, ...]."""
-    arrays = read_arrays(path, ("images", "inputs", "labels", "class_names"))
+    arrays = read_arrays(path, ("images", "inputs", "labels", "class_names", *LABELS))
     key, array = _inputs(path, arrays)
     if "labels" in arrays:
         labels = arrays["labels"]
-    elif array.ndim < 3 or (array.ndim == 4 and array.shape[3] in (1, 3)):
-        # [N, height, width, channels] without labels would otherwise pass for classes of thin pictures.
+    elif other := next((name for name in LABELS if name in arrays), None):
+        checks.fail(str(path), "labels [N]", f"an array {other!r}", "save it as labels", checks.DataError)
+    elif array.ndim < 3 or (array.ndim == 4 and (array.shape[3] in (1, 3, 4) or array.shape[1] in (1, 3))):
+        # Pictures [N, height, width, channels] or [N, channels, height, width] would otherwise pass for classes.
         wanted = "labels [N], or one array [classes, examples, ...]"
         checks.fail(str(path), wanted, f"{key} of shape {array.shape} alone", error=checks.DataError)
     else:

@@ -128,9 +128,7 @@ def _lines(path: pathlib.Path) -> Iterable[tuple[int, str]]:
     """The lines that are not blank, and their numbers from 1."""
     if not path.is_file():
         checks.fail(str(path), "a file of strings", "no such file", error=checks.DataError)
-    with files.reading(path):
-        text = path.read_text(encoding="utf-8-sig")
-    return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return [(number, line) for number, line in enumerate(files.text(path).split("\n"), 1) if line.strip()]
 
 
 def _rows(path: pathlib.Path) -> list[tuple[str, str]]:

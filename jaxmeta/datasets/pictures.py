@@ -16,6 +16,7 @@ from jaxmeta.datasets import files
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 4096  # of the form a user asks for
 MAX_BYTES = 2**33  # of all pictures of a set
+_FAINT = 16  # shades of 256: what differs by fewer is not seen
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 
@@ -46,7 +47,7 @@ def decode(source: str | IO[bytes], what: str, form: Form | None = None) -> Any:
     Raises:
       DataError: if it is corrupt, of an unknown kind, above 50 megapixels or of more pixels than its bytes can hold;
         this is known from its header, before anything is decoded. Also if it has several frames or pages, if it has
-        16 bits a channel of which the upper four are not used, or if white paper makes it blank.
+        16 bits a channel of which the upper two are not used, or if white paper makes it blank.
     """
     image_module = files.extra("PIL.Image")
     try:
@@ -63,8 +64,8 @@ def decode(source: str | IO[bytes], what: str, form: Form | None = None) -> Any:
                 wide = any(";16" in str(tile[3]) for tile in image.tile)
                 with _quiet() if image.format == "TIFF" else contextlib.nullcontext():
                     made = _plain(files.extra("PIL.ImageOps").exif_transpose(image), what)
-                if wide and 0 < (most := np.asarray(made).max()) < 16:  # of each number the upper half was taken
-                    _fail_dark(what, f"up to {16 * (int(most) + 1) * 16 - 1}")
+                if wide and 0 < (most := np.asarray(made).max()) < 64:  # of each number the upper half was taken
+                    _fail_dark(what, f"up to {256 * (int(most) + 1) - 1}")
                 return made
     except checks.DataError:
         raise
@@ -115,7 +116,7 @@ def _plain(image: Any, what: str) -> Any:
     if image.mode.startswith("I;16"):
         # Pillow's own conversion clips 16 bits at 255.
         array = np.asarray(image)
-        if 0 < (most := int(array.max())) < 2**12:
+        if 0 < (most := int(array.max())) < 2**14:
             _fail_dark(what, f"up to {most}")
         return image_module.fromarray((array >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
@@ -126,10 +127,12 @@ def _plain(image: Any, what: str) -> Any:
         image = image_module.new("RGBA", layer.size, "white")
         image.alpha_composite(layer)
         low, high = layer.getextrema()[3]
-        if low < high and all(least == most for least, most in image.convert("RGB").getextrema()):
-            hint = "flatten it on a darker ground"
-            checks.fail(what, "a picture that is seen on white paper", "white on a transparent ground", hint,
-                        checks.DataError)  # fmt: skip
+        drawn = any(least < most for least, most in layer.getextrema()[:3])
+        faint = high - low > _FAINT and all(most - least < _FAINT for least, most in image.convert("RGB").getextrema())
+        if faint or (drawn and not high):
+            got = "white on a transparent ground" if high else "colours that are all transparent"
+            hint = "flatten it on a darker ground" if high else "remove its transparency"
+            checks.fail(what, "a picture that is seen on white paper", got, hint, checks.DataError)
     return image.convert(mode)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import pathlib
 from collections.abc import Sequence
@@ -29,6 +30,10 @@ class _Read(NamedTuple):
     rows: list[tuple[int, list[str]]]
     """(line number in the file, cells)"""
     notes: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return len(self.rows[0][1])
 
     def cells(self, column: int) -> list[str]:
         return [row[column] for _, row in self.rows]
@@ -71,16 +76,26 @@ def labelled(path: pathlib.Path, text_column: str = "", target_column: str | Non
     read = _read(path, text_column, target_column)
     text = _text(read, text_column)
     target = _target(read, text, target_column)
-    texts, classes = _texts(read, text), [examples.composed(cell) for cell in read.cells(target)]
-    for row, cell in enumerate(classes):
+    texts, cells = _texts(read, text), read.cells(target)
+    _check_plain(read, target, "one class")
+    for row, cell in enumerate(cells):
         if sheets.is_missing(cell):
             read.fail(row, target, "a class in every row", repr(cell) if cell else "an empty cell")
-    order = sorted(set(classes), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+    hint = "write both alike, or more unlike"
+    classes = sheets.spelled(cells, lambda row, got: read.fail(row, target, "one spelling for a class", got, hint))
+    counts = collections.Counter(classes)
+    if read.names is None and counts.pop(classes[0]) == 1 and min(counts.values(), default=1) > 1:
+        got = f"{classes[0]!r}, a class that comes once"
+        read.fail(0, target, "a row, or a header that says text and label", got, "name both, or remove the row")
+    order = sorted(set(classes), key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name))
     numbers = {name: index for index, name in enumerate(order)}
+    said = sheets.parts(read.cells(column) if column not in (text, target) else () for column in range(read.width))
+    parts = None if said is None else said[1]
     notes = (*read.notes, f"texts of column {read.name(text)!r}")
+    notes += (f"parts of column {read.name(said[0])!r}",) if said else ()
     made = examples.grouped(
         np.array(texts), np.array([numbers[name] for name in classes]), order, name=files.stem(path),
-        checksums={path.name: files.checksum(path)}, notes=notes,
+        checksums={path.name: files.checksum(path)}, parts=parts, notes=notes,
     )  # fmt: skip
     return made._replace(target=read.name(target))
 
@@ -90,9 +105,8 @@ def unlabelled(
 ) -> tuple[list[str], np.ndarray]:
     """Reads texts without classes, named by their position; a file .txt has one in each line."""
     if path.suffix.lower() == ".txt":
-        with files.reading(path):
-            lines = path.read_text("utf-8-sig").splitlines()
-        texts = [" ".join(line.split()) for line in lines if line.strip()]
+        # Of line ends alone: what else `splitlines` takes for one stands inside texts.
+        texts = [" ".join(line.split()) for line in files.text(path).split("\n") if line.strip()]
         if not texts:
             checks.fail(str(path), "a text in each line", "none", error=checks.DataError)
     else:
@@ -103,11 +117,18 @@ def unlabelled(
 
 def _texts(read: _Read, column: int) -> list[str]:
     """Texts in one line each, of which none is empty."""
+    _check_plain(read, column, "a text")
     texts = [" ".join(cell.split()) for cell in read.cells(column)]
     for row, text in enumerate(texts):
         if not text:
             read.fail(row, column, "a text in every row", "an empty cell", "remove the row")
     return texts
+
+
+def _check_plain(read: _Read, column: int, wanted: str) -> None:
+    for row, cell in enumerate(read.cells(column)):
+        if isinstance(cell, _Nested):
+            read.fail(row, column, wanted, f"a list or an object, {cell}")
 
 
 def _read(path: pathlib.Path, *wanted: str | None) -> _Read:
@@ -131,10 +152,8 @@ def _read(path: pathlib.Path, *wanted: str | None) -> _Read:
 
 
 def _json_lines(path: pathlib.Path) -> _Read:
-    with files.reading(path):
-        lines = [(number, line) for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), 1)]
     rows: list[tuple[int, dict[str, Any]]] = []
-    for number, line in lines:
+    for number, line in enumerate(files.text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -143,6 +162,7 @@ def _json_lines(path: pathlib.Path) -> _Read:
             checks.fail(f"{path}, row {number}", "an object in JSON", error, error=checks.DataError)
         if not isinstance(found, dict):
             checks.fail(f"{path}, row {number}", "an object in JSON", type(found).__name__, error=checks.DataError)
+        found = {examples.composed(name): value for name, value in found.items()}
         rows.append((number, found))
     if not rows:
         checks.fail(str(path), "at least one line", "none", error=checks.DataError)
@@ -150,12 +170,18 @@ def _json_lines(path: pathlib.Path) -> _Read:
     return _Read(path, names, [(number, [_cell(row.get(name)) for name in names]) for number, row in rows])
 
 
+class _Nested(str):
+    """A list or an object in JSON, which is neither a text nor a class."""
+
+
 def _cell(value: Any) -> str:
-    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return sheets.stripped(examples.composed(value))
+    return "" if value is None else (_Nested if isinstance(value, list | dict) else str)(json.dumps(value))
 
 
 def _named(read: _Read, what: str, name: str) -> int:
-    found = [column for column, own in enumerate(read.names or []) if own == name]
+    found = [column for column, own in enumerate(read.names or []) if own == examples.composed(name)]
     width = len(read.rows[0][1])
     if not found and name in map(str, range(1, width + 1)):
         return int(name) - 1

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import collections
+import contextlib
 import csv
+import decimal
 import io
 import itertools
 import math
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
 from jaxmeta import checks
-from jaxmeta.datasets import files
+from jaxmeta.datasets import files, splits
 from jaxmeta.datasets.examples import composed
 
-MISSING = frozenset({"", "na", "n/a", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "none", "?", ".", "-", "--"})
+MISSING = frozenset({
+    "", "nil", "n.d.", "n/d", "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "nat",
+    "null", "none", "(null)", "[null]", "<null>", "\\n", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "#div/0!",
+    "#value!", "#ref!", "#name?", "#num!", "#null!", "undefined", "missing", "not available", "(blank)", "?", ".",
+    "..", "...", "-", "--", "---", "\N{EN DASH}", "\N{EM DASH}",
+})  # fmt: skip
 """How pandas, R, Excel, SQL and Weka write a cell without a value, in lower case."""
 
 TARGETS = ("label", "labels", "target", "targets", "class", "y")
@@ -31,8 +38,26 @@ SEEN_ROWS = 200  # of which the separator is told
 
 _DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
-# What people take for a number or a date and Python does not: 1.234,5 or 1'000 or 12% or $5 or 2020-01-31 or 12:30.
-_ALMOST = re.compile(r"[$€£]?\s*[+-]?\d[\d.,'’\s]*\s*[%$€£]?|\d{1,4}[-/.:]\d{1,2}([-/.:]\d{1,4})?([T ].*)?")
+_SIGN, _MONEY = "[+\\-−–]", "[$€£¥₹]"
+# What people take for a number, an amount, a list or a date and Python does not.
+_ALMOST = re.compile(
+    rf"[<>~≈≤≥='(]{{0,2}}\s*{_MONEY}?\s*{_SIGN}?[\d¼½¾][\d.,'’_¼½¾\s]*({_MONEY}|[%°)+\-−])?(\s*±[\d.,\s]+)?"  # $5, 5±1
+    r"|\d{1,4}[-/.:]\d{1,2}([-/.:]\d{1,4})?([T ].*)?"  # 2020-01-31, 12:30
+    r"|(\d{1,2}[-. ]*)?(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[-.,' ]*"
+    r"(\d{1,2}(st|nd|rd|th)?[, ]+)?\d{2,4}"  # Jan 31, 2020
+    r"|(\d+\s*[a-z]+\.?\s+)+\d+\s*[a-z]+"  # 1 h 30 min
+    r"|\d[\d.,]*\s*[x×*]\s*10[\^*]*[+-]?\d*|\d[\d.]*d[+-]?\d+"  # 5x10^3, Fortran's 5D3
+    r"|[\[{(].*\d.*[\])}]|[+-]?[\d.]+[+-][\d.]+[ij]",  # [1, 2], 1+2j
+    re.IGNORECASE,
+)
+_MEASURE = re.compile(rf"([A-Z]{{3}}\s)?{_SIGN}?\d[\d.,\s]*(?P<unit>\D*)")
+_UNITS = frozenset((
+    "%", "c", "f", "°c", "°f", "k", "m", "b", "bn", "mn", "usd", "eur", "gbp", "g", "kg", "mg", "µg", "t", "lb", "lbs",
+    "oz", "mm", "cm", "km", "in", "ft", "mi", "l", "ml", "dl", "ms", "s", "sec", "min", "h", "hr", "hrs", "d", "day",
+    "days", "w", "week", "weeks", "mo", "month", "months", "y", "yr", "yrs", "year", "years",
+))  # fmt: skip
+FEW = 4  # rows: of fewer nothing is told of a column
+_LONGEST = 64  # characters of what may be a number
 
 Rows = list[tuple[int, list[str]]]
 """(line number in the file, cells)"""
@@ -84,7 +109,14 @@ def is_number(cell: str) -> bool:
 
 def is_almost_number(cell: str) -> bool:
     """Whether a person would take for a number, an amount or a date what is none to `float`."""
-    return _ALMOST.fullmatch(cell) is not None and not is_number(cell)
+    return len(cell) <= _LONGEST and _ALMOST.fullmatch(cell) is not None and not is_number(cell)
+
+
+def are_measures(cells: Sequence[str]) -> bool:
+    """Whether texts are several numbers of one unit, such as 5 cm, or of units that are known."""
+    found = [_MEASURE.fullmatch(cell[: _LONGEST + 1]) for cell in dict.fromkeys(cells)]
+    units = {each["unit"].strip().lower() for each in found if each}
+    return len(found) > 2 and None not in found and (len(units) == 1 or units <= _UNITS)
 
 
 def read(path: pathlib.Path, target_column: str | None = None) -> Sheet:
@@ -104,32 +136,56 @@ def read(path: pathlib.Path, target_column: str | None = None) -> Sheet:
     for number, cells in rows:
         if len(cells) != width:
             checks.fail(f"{path}, row {number}", f"{width} columns", len(cells), error=checks.DataError)
+        if any("\n" in cell and separator in cell for cell in cells):
+            hint = "end every quote in its own cell"
+            checks.fail(f"{path}, row {number}", "one row", "several in one pair of quotes", hint, checks.DataError)
+    _check_header(path, header, rows, target_column)
     notes = () if separator == "," else (f"separated by {SEPARATORS[separator]}",)
     return _with_decimal_points(Sheet(path, header, rows, notes))
 
 
 def split_rows(path: pathlib.Path) -> tuple[str, Rows]:
     """What separates the cells of a file, and its rows of stripped cells, those that are empty left out."""
-    with files.reading(path):
-        content = path.read_bytes()
-        encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-        text = content.decode(encoding)
-    separator, text = _separator(path, text)
-    rows = [(number, [cell.strip() for cell in row]) for number, row in _parsed(path, text, separator)]
+    separator, text = _separator(path, files.text(path))
+    try:
+        parsed = list(_parsed(path, text, separator))
+    except checks.DataError:
+        if separator != "\t":
+            raise
+        parsed = _plain(text)
+    rows = [(number, [stripped(cell) for cell in row]) for number, row in parsed]
     return separator, [(number, [_unquoted(cell) for cell in row]) for number, row in rows if any(row)]
 
 
 def _parsed(path: pathlib.Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    # Strict, since a quote that does not end, or ends in another row, would swallow the rows between.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    row = 1
     try:
         for cells in reader:
             yield reader.line_num, cells
+            row = reader.line_num + 1
     except csv.Error as error:
-        checks.fail(f"{path}, row {reader.line_num}", "comma-separated text", error, error=checks.DataError)
+        hint = "end every quote in its own cell, and double those inside" if '"' in text else ""
+        checks.fail(f"{path}, row {row}", "comma-separated text", error, hint, checks.DataError)
+
+
+_UNSEEN = "\u200b\u200e\u200f\u2060\ufeff"
+"""Characters without width, which are left of copying and of files that were put together."""
+
+
+def stripped(cell: str) -> str:
+    """Without blanks and characters without width at its ends."""
+    before = None
+    while before != cell:
+        before, cell = cell, cell.strip().strip(_UNSEEN)
+    return cell
 
 
 def _unquoted(cell: str) -> str:
-    """Without the quotes that are left around a cell, such as Weka's single ones."""
+    """Without the quotes that are left around a cell, such as Weka's single ones, or Excel's of ="text"."""
+    if len(cell) > 3 and cell.startswith('="') and cell.endswith('"'):
+        return cell[2:-1].strip()
     quoted = len(cell) > 1 and cell[0] == cell[-1] and cell[0] in "'\""
     return cell[1:-1].strip() if quoted else cell
 
@@ -157,7 +213,12 @@ def _sample(path: pathlib.Path, text: str, separator: str) -> list[list[str]]:
         rows = (cells for _, cells in _parsed(path, text, separator))
         return list(itertools.islice((row for row in rows if any(cell.strip() for cell in row)), SEEN_ROWS))
     except checks.DataError:
-        return []
+        return [cells for _, cells in _plain(text, SEEN_ROWS)] if separator == "\t" else []
+
+
+def _plain(text: str, most: int = -1) -> Rows:
+    """Rows between tabs, where quotes are text."""
+    return [(number, line.split("\t")) for number, line in enumerate(text.split("\n", most)[: most or None], 1) if line]
 
 
 def _are_decimal(sample: dict[str, list[list[str]]], fitting: list[str]) -> bool:
@@ -175,15 +236,35 @@ def _is_header(path: pathlib.Path, rows: Rows, target_column: str | None) -> boo
     above = list(zip(first, columns, strict=False))
     # A class may be called y: a name does not come again below it.
     wanted = {*TARGETS, *ALSO_TARGETS} | ({target_column.lower()} if target_column else set())
-    if any(cell.lower() in wanted and not is_number(cell) and cell not in column for cell, column in above):
-        return True
     texts = [cell for cell in first if not is_number(cell) and not is_missing(cell)]
+    if any(cell.lower() in wanted and not is_number(cell) and cell not in column for cell, column in above):
+        again = next((cell for cell, column in above if cell in texts and cell in column), None)
+        return again is None or _uncertain(path, rows[0], f"{again!r}, which comes again below")
     over_numbers = any(cell in texts and _is_numeric(column) and any(map(is_number, column)) for cell, column in above)
     if not texts:
         return _counts_columns(path, rows[0])
     if any(is_number(cell) for cell in first):
         return _uncertain(path, rows[0], "names and numbers") if over_numbers and below else False
     return over_numbers or not any(cell in column for cell, column in above)
+
+
+def _check_header(path: pathlib.Path, header: list[str] | None, rows: Rows, target_column: str | None) -> None:
+    """Raises if a header comes again, as where files were put together, or comes late, below a title or a comment."""
+    wanted = {*TARGETS, *ALSO_TARGETS} | ({target_column.lower()} if target_column else set())
+    (number, first), below = rows[0], [cells for _, cells in rows[1:]]
+    names = [
+        cell for index, cell in enumerate(first) if cell.lower() in wanted and cell not in (row[index] for row in below)
+    ]
+    if header is None:
+        told = not wanted.difference("y").isdisjoint(map(str.lower, first))
+        again = [number for number, cells in rows[1:] if told and cells == first]
+    elif names and wanted.isdisjoint(map(str.lower, header)) and not any(map(is_number, first)):
+        again = [number]
+    else:
+        again = [number for number, cells in rows if cells == header]
+    if again:
+        got, hint = "what reads as a header", "keep one header, in the first row"
+        checks.fail(f"{path}, row {again[0]}", "data below the header", got, hint, checks.DataError)
 
 
 def _counts_columns(path: pathlib.Path, row: tuple[int, list[str]]) -> bool:
@@ -273,7 +354,7 @@ def target(sheet: Sheet, target_column: str | None, *, is_class: bool, required:
     """
     header = sheet.header or []
     if target_column is not None:
-        found = [column for column, name in enumerate(header) if name == target_column]
+        found = [column for column, name in enumerate(header) if name == composed(target_column)]
         if not found and target_column in map(str, range(1, sheet.width + 1)):
             return int(target_column) - 1
         if not found and required:
@@ -299,14 +380,17 @@ def target(sheet: Sheet, target_column: str | None, *, is_class: bool, required:
 
 
 def _could_be_class(sheet: Sheet, last: int) -> bool:
-    """Whether the last column holds classes, and no other could as well."""
+    """Whether the last column holds classes, and no other could as well; without a header the first alone could."""
     # A number among texts is a slip, of which its column tells.
     texts = [column for column in range(sheet.width) if not any(map(is_number, sheet.cells(column)))]
-    texts = [column for column in texts if not _is_numeric(sheet.cells(column))]
-    if texts:
-        return texts == [last] or (sheet.header is None and last in texts)
-    repeated = [column for column in range(sheet.width) if _are_codes(sheet.cells(column))]
-    return last in repeated and (sheet.header is None or repeated == [last])
+    could = [column for column in texts if not _is_numeric(sheet.cells(column))]
+    could = could or [column for column in range(sheet.width) if _are_codes(sheet.cells(column))]
+    if sheet.header:
+        return could == [last]
+    first_could = 0 in could[:-1] and sheet.width > 2 and len(sheet.rows) >= FEW
+    first, own = (len(set(sheet.cells(column))) for column in (0, last))
+    constant = own == 1 and len(could) > 1 and len(sheet.rows) >= FEW
+    return last in could and not constant and not (first_could and first <= own)
 
 
 def _is_numeric(cells: Sequence[str]) -> bool:
@@ -316,7 +400,26 @@ def _is_numeric(cells: Sequence[str]) -> bool:
 def _are_codes(cells: Sequence[str]) -> bool:
     """Whether cells are whole numbers of which most come again."""
     whole = all(cell.isdecimal() or float(cell).is_integer() for cell in cells if is_number(cell))
-    return whole and (len(cells) < 4 or len(set(cells)) <= len(cells) / 2)
+    return whole and (len(cells) < FEW or len(set(cells)) <= len(cells) / 2)
+
+
+def says_class(sheet: Sheet, column: int, target: int) -> bool:
+    """Whether a column is called as targets are and tells the class of every row, as its number or name beside it."""
+    words = {*re.split(r"[\W_]+", sheet.name(column).lower())}
+    own, classes = sheet.cells(column), sheet.cells(target)
+    pairs = len(set(zip(own, classes, strict=True)))
+    if len(own) < FEW or pairs == len(own):
+        return False
+    return not words.isdisjoint({*TARGETS[:-1], *ALSO_TARGETS}) and pairs == len(set(own)) == len(set(classes))
+
+
+def parts(columns: Iterable[Sequence[str]]) -> tuple[int, list[str]] | None:
+    """Which of columns says of each row whether it trains or tests, and what it says; None where none does."""
+    for column, cells in enumerate(columns):
+        said = [splits.PARTS.get(cell.lower(), "") for cell in cells]
+        if "train" in said and all(said) and len(set(said)) > 1:
+            return column, said
+    return None
 
 
 def classes(sheet: Sheet, column: int) -> list[str]:
@@ -330,22 +433,38 @@ def classes(sheet: Sheet, column: int) -> list[str]:
         hint = "remove the row, or give the class another name if it is one"
         got = repr(cells[gaps[0]]) if cells[gaps[0]] else "an empty cell"
         sheet.fail(gaps[0], column, "a class or value in every row", got, hint)
-    spelled = {cell: _spelling(cell) for cell in dict.fromkeys(cells)}
-    alike: dict[str, list[str]] = collections.defaultdict(list)
-    for spelling in dict.fromkeys(spelled.values()):
-        alike[" ".join((spelling.lstrip("0") or "0" if spelling.isdecimal() else spelling).casefold().split())].append(
-            spelling
-        )
-    for same in alike.values():
-        if len(same) > 1:
-            row = next(row for row, cell in enumerate(cells) if spelled[cell] == same[1])
-            got = f"{same[1]!r} beside {same[0]!r}"
-            sheet.fail(row, column, "one spelling for a class", got, "write both alike, or more unlike")
-    return [spelled[cell] for cell in cells]
+    fail = lambda row, got: sheet.fail(row, column, "one spelling for a class", got, "write both alike, or more unlike")  # noqa: E731
+    return spelled(cells, fail)
+
+
+def spelled(cells: Sequence[str], fail: Callable[[int, str], NoReturn]) -> list[str]:
+    """Classes in one spelling each; `fail` is told the row of one that has two, or that is several classes.
+
+    Whole numbers that are equal are one class; two names that differ in zeros, signs, case, blanks, quotes or unseen
+    characters alone may be, and are refused.
+    """
+    spellings = {cell: _spelling(cell) for cell in dict.fromkeys(cells)}
+    first: dict[object, str] = {}
+    for cell, spelling in spellings.items():
+        if (other := first.setdefault(alike(spelling), spelling)) != spelling:
+            fail(cells.index(cell), f"{spelling!r} beside {other!r}")
+        several = [part.strip() for part in re.split(r"[|;,+&]", spelling)]
+        if len(several) > 1 and {*several} <= spellings.keys():
+            fail(cells.index(cell), f"{spelling!r}, which are {len(several)} classes")
+    return [spellings[cell] for cell in cells]
+
+
+def alike(spelling: str) -> object:
+    """What is the same for spellings that people may take for one."""
+    with contextlib.suppress(decimal.InvalidOperation):
+        if "_" not in spelling and (number := decimal.Decimal(spelling)).is_finite():
+            return number
+    text = "".join(each for each in unicodedata.normalize("NFKC", spelling) if unicodedata.category(each) != "Cf")
+    return " ".join(text.casefold().strip("'\"‘’“”").split()) or spelling
 
 
 def _spelling(cell: str) -> str:
-    """A whole number without its decimal point; text in the one form of Unicode."""
+    """A whole number without its decimal point."""
     if is_number(cell) and re.fullmatch(r"[+-]?\d+\.0*", cell):
         return cell.partition(".")[0].lstrip("+")
-    return composed(cell)
+    return cell

@@ -13,6 +13,12 @@ from jaxmeta import checks
 from jaxmeta.datasets import examples
 
 SPLITS = ("train", "validation", "test")
+PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval"), "test"),
+}
+"""What people call a split."""
 MIN_CLASSES = 8  # two in each split, the fewest that make a task
 
 

@@ -75,10 +75,11 @@ def labelled(
     labels = np.array([place[text] for text in targets])  # an array of text is as wide as its longest
     if form is not None:
         npz.vectors(str(path), read.features, form)
-    made = examples.from_labels(
-        read.features, labels, order, name=files.stem(path), checksums={path.name: files.checksum(path)}
-    )
-    return made._replace(columns=read.columns, target=read.sheet.name(read.target), notes=read.notes)
+    made = examples.grouped(
+        read.features, labels, order, name=files.stem(path), checksums={path.name: files.checksum(path)},
+        parts=read.parts, notes=read.notes,
+    )  # fmt: skip
+    return made._replace(columns=read.columns, target=read.sheet.name(read.target))
 
 
 def valued(path: pathlib.Path, target_column: str | None, columns: Sequence[str] = ()) -> Table:
@@ -153,8 +154,16 @@ def unlabelled(
         have counts as missing.
     """
     sheet = sheets.read(path, target_column)
-    if columns is not None and sheet.header and not all(column.name.isdecimal() for column in columns):
-        places = [_named(sheet, column.name) for column in columns]
+    called = [column.name for column in columns or ()]
+    if "0" in called and sheet.header is None and {*called} <= {*sheet.rows[0][1]}:  # places are counted from 1
+        wanted, hint = (
+            "a header of names, or a row of data",
+            "name the columns otherwise, here and in the labelled rows",
+        )
+        checks.fail(f"{path}, row 1", wanted, "what may be either", hint, checks.DataError)
+    by_name = sheet.header and (not all(map(str.isdecimal, called)) or {*called} <= {*sheet.header})
+    if columns is not None and by_name:
+        places = [_named(sheet, name) for name in called]
     else:
         target = sheets.target(sheet, target_column, is_class=True, required=False)
         left_out = sheets.index_columns(sheet, target) if columns is None or sheet.width > len(columns) else {}
@@ -186,6 +195,7 @@ class _Read(NamedTuple):
     features: np.ndarray
     columns: tuple[Column, ...]
     notes: tuple[str, ...]
+    parts: list[str] | None  # of each row, where a column says which trains and which tests
 
 
 def _parts(path: pathlib.Path, target_column: str | None, wanted: Sequence[str], *, is_class: bool = True) -> _Read:
@@ -196,21 +206,31 @@ def _parts(path: pathlib.Path, target_column: str | None, wanted: Sequence[str],
     target = sheets.target(sheet, target_column, is_class=is_class)
     assert target is not None
     notes = list(sheet.notes)
-    if wanted:
-        places = [_wanted(sheet, name, target) for name in wanted]
-    else:
+    places = [_wanted(sheet, name, target) for name in wanted]
+    said = sheets.parts(sheet.cells(column) if column != target else () for column in range(sheet.width))
+    if said and said[0] in places:  # a feature, since it is asked for
+        said = None
+    if not wanted:
         left_out = sheets.index_columns(sheet, target)
+        if said:
+            left_out[said[0]] = "says which rows train" + ("" if is_class else ", and values are shared out anew")
+        left_out |= {
+            column: "says the class again"
+            for column in range(sheet.width)
+            if is_class and column not in (target, *left_out) and sheets.says_class(sheet, column, target)
+        }
         notes += [f"column {sheet.name(column)!r} left out, since it {why}" for column, why in left_out.items()]
         places = [column for column in range(sheet.width) if column != target and column not in left_out]
     if not places:
         checks.fail(str(path), "features beside the target", "none", "; ".join(notes), checks.DataError)
     columns = [Column(sheet.name(place), _categories(sheet, place)) for place in places]
+    notes += [note for column in columns if (note := _alike(column))]
     features = np.stack([_cells(sheet, place, column) for place, column in zip(places, columns, strict=True)], axis=1)
-    return _Read(sheet, target, features, tuple(columns), tuple(notes))
+    return _Read(sheet, target, features, tuple(columns), tuple(notes), said[1] if said and is_class else None)
 
 
 def _wanted(sheet: sheets.Sheet, name: str, target: int) -> int:
-    found = [column for column, own in enumerate(sheet.header or []) if own == name]
+    found = [column for column, own in enumerate(sheet.header or []) if own == examples.composed(name)]
     if not found and name in map(str, range(1, sheet.width + 1)):
         found = [int(name) - 1]
     if len(found) != 1 or found[0] == target:
@@ -225,13 +245,22 @@ def _categories(sheet: sheets.Sheet, column: int) -> tuple[str, ...]:
     odd = [cell for cell in cells if not sheets.is_number(cell)]
     if not odd:
         return ()
-    if len(odd) < len(cells) or all(map(sheets.is_almost_number, odd)):
+    if len(odd) < len(cells) or all(map(sheets.is_almost_number, odd)) or sheets.are_measures(odd):
         row = sheet.cells(column).index(odd[0])
         sheet.fail(row, column, "a finite number", repr(odd[0]), "or texts that are no numbers in the whole column")
     if _is_free(odd):
         got, hint = f"{len(set(odd))} different texts in {len(odd)} rows", "choose features with `columns`"
         sheet.fail(0, column, f"numbers or at most {MAX_CATEGORIES} categories", got, hint)
     return tuple(sorted(set(odd)))
+
+
+def _alike(column: Column) -> str:
+    """What is said of categories that differ in case alone."""
+    first: dict[str, str] = {}
+    for text in column.categories:
+        if (other := first.setdefault(text.casefold(), text)) != text:
+            return f"column {column.name!r} has {text!r} beside {other!r}"
+    return ""
 
 
 def _is_free(texts: Sequence[str]) -> bool:
@@ -245,14 +274,29 @@ def _cells(sheet: sheets.Sheet, place: int, like: Column) -> np.ndarray:
     if not like.categories:
         return _numbers(sheet, place)
     number = {text: index for index, text in enumerate(like.categories)}
-    return np.array([number.get(cell, math.nan) for cell in sheet.cells(place)], files.number_type())
+    cells = sheet.cells(place)
+    known = {sheets.alike(text): text for text in like.categories}
+    for row, cell in enumerate(cells):  # a new category is missing, but not a known one that is written otherwise
+        if cell not in number and not sheets.is_missing(cell) and (other := known.get(sheets.alike(cell))):
+            sheet.fail(
+                row, place, "the spelling of the labelled rows", f"{cell!r} beside {other!r}", "write both alike"
+            )
+    there = [cell for cell in cells if not sheets.is_missing(cell)]
+    if there and all(map(sheets.is_number, there)):
+        wanted = f"categories as in the labelled rows, such as {like.categories[0]!r}"
+        sheet.fail(cells.index(there[0]), place, wanted, repr(there[0]))
+    return np.array([number.get(cell, math.nan) for cell in cells], files.number_type())
 
 
 def _numbers(sheet: sheets.Sheet, column: int, *, is_complete: bool = False) -> np.ndarray:
     cells = sheet.cells(column)
+    exact = np.array([float(cell) if sheets.is_number(cell) else math.nan for cell in cells])
     with np.errstate(over="ignore"):
-        values = np.array([float(cell) if sheets.is_number(cell) else math.nan for cell in cells], files.number_type())
+        values = exact.astype(files.number_type())
     for row in np.flatnonzero(~np.isfinite(values)):
         if is_complete or not sheets.is_missing(cells[row]):
             sheet.fail(int(row), column, "a finite number", repr(cells[row]))
+    if files.flattened(exact[:, None]).any():
+        hint = "subtract the smallest, such as the first day"
+        sheet.fail(0, column, f"numbers that {values.dtype} tells apart", f"{cells[0]!r} and others like it", hint)
     return values

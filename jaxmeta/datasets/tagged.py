@@ -163,8 +163,7 @@ def _sentences(path: pathlib.Path, cell: Callable[[str, Sequence[str]], _Cell]) 
     if not path.is_file():
         got = "a folder" if path.is_dir() else "no such file"
         checks.fail(str(path), "crossner:DOMAIN, xsid:LANGUAGE, or a CoNLL file", got, error=checks.DataError)
-    with files.reading(path):
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    lines = files.text(path).split("\n")
     found: list[tuple[str, list[_Cell]]] = []
     now: list[_Cell] = []
     about = ""

@@ -59,7 +59,7 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
         no padding.
 
     Raises:
-      ValueError: if a call would change a constant (running averages) or its outputs depend on random numbers
+      ValueError: if a call would change a variable (running averages) or its outputs depend on random numbers
         (dropout), or if its `mask` is something else; once the model is called, where the module itself does not tell.
     """
     graph, shapes, empty, rest = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, Context, ...)
@@ -74,6 +74,13 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     if jax.tree.leaves(rest):
         with jax.ensure_compile_time_eval():
             rest = jax.jit(lambda: nnx.split(make(nnx.Rngs(0)), nnx.Param, Context, ...)[3])()
+    for path, part in nnx.iter_modules(nnx.merge(graph, shapes, empty, rest)):
+        if hidden := [key for key, value in vars(part).items() if _is_hidden(value)]:
+            got, hint = (
+                f"some in {hidden[0]} of {'/'.join(map(str, path))}",
+                "make Params of them, in an nnx.Dict or nnx.List",
+            )
+            checks.fail("from_nnx", "arrays that nnx sees", got, hint)
 
     def bind(params: PyTree, context: PyTree, constants: PyTree) -> Any:
         state = nnx.clone(shapes)
@@ -85,9 +92,9 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
 
     def checked_call(params: PyTree, context: PyTree, inputs: PyTree, mask: Array | None) -> tuple[Any, PyTree]:
         module = bind(params, context, rest)
-        before = _others(module)
+        before = _values(module)
         outputs = call(module, inputs, mask)
-        changed = [path for path, leaf in _others(module).items() if before.get(path) is not leaf]
+        changed = [path for path, leaf in _values(module).items() if before.get(path) is not leaf]
         random = [path for path in changed if path in _random(module)]
         if other := sorted(set(changed) - set(random)):
             checks.fail("from_nnx", "a module that a call does not change", f"changes of {', '.join(other)}", STATELESS)
@@ -114,10 +121,17 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     return checked_once("from_nnx", model) if masked else model
 
 
-def _others(module: Any) -> dict[str, Any]:
-    """The values of a module's variables that are neither Param nor Context, by path."""
-    state: Any = nnx.split(module, (nnx.Param, Context), ...)[2]
-    return {_name(path): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
+def _values(module: Any) -> dict[str, Any]:
+    """The values of a module's variables and arrays by path, but for Context and what is sown for others to look at."""
+    state: Any = nnx.split(module, (Context, nnx.Intermediate), ...)[2]
+    leaves = nnx.to_flat_state(state)
+    return {_name(path): leaf.get_value() if isinstance(leaf, nnx.Variable) else leaf for path, leaf in leaves}
+
+
+def _is_hidden(value: Any) -> bool:
+    """Whether a plain dict or list, which nnx takes for a constant, has arrays in it: nothing gave them values."""
+    leaves = jax.tree.leaves(value) if isinstance(value, dict | list | tuple) else []
+    return any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
 
 
 def _random(module: Any) -> set[str]:

@@ -267,3 +267,28 @@ def test_queries_of_a_domain_that_does_not_fit(tmp_path, queries, words):
     with pytest.raises(ValueError, match="expected") as caught:
         recipes.domains.open(str(ours), "test", task=TASK, query_domain=queries, seen=seen.Seen())
     assert words in str(caught.value)
+
+
+def test_queries_are_no_examples_of_the_support(tmp_path):
+    ours, theirs = write_pictures(tmp_path / "ours", range(3)), write_pictures(tmp_path / "theirs", range(3), seed=1)
+    shutil.copy(ours / "class 1" / "0.png", theirs / "class 1" / "another name.png")
+    open_to = lambda path: recipes.domains.open(  # noqa: E731
+        str(ours), "test", task=TASK, query_domain=str(path), seen=seen.Seen()
+    )
+    assert open_to(theirs).facts[1]["examples"] == 24
+    assert open_to(theirs).facts[1]["notes"] == ["1 examples left out that the support's domain has"]
+    again = shutil.copytree(ours, tmp_path / "again")
+    with pytest.raises(ValueError, match=r"`query_domain`: expected other examples .*, got the same ones"):
+        open_to(again)
+
+
+def test_examples_that_come_again_are_told_of(tmp_path):
+    path = write_pictures(tmp_path / "one", range(3))
+    shutil.copy(path / "class 1" / "0.png", path / "class 1" / "0 copy.png")
+    for name in ("class 0", "class 2"):
+        shutil.copy(path / "class 1" / "3.png", path / name / "9.png")
+    domain = recipes.domains.open(str(path), "test", task=TASK, seen=seen.Seen())
+    assert domain.facts[0]["notes"] == [
+        "1 examples come again in their class",
+        "2 examples come again in another class",
+    ]

@@ -114,7 +114,8 @@ def _floors(task: Task, ways: int) -> dict[str, MetaLearner]:
 
 def _read(task: Task, own: Own, ways: int) -> Given:
     del ways
-    loaded = datasets.load(own.support, data_dir=own.data_dir, target_column=own.target_column, columns=own.columns)
+    options = {"target_column": own.target_column, "columns": own.columns}
+    loaded = labelled.shown(datasets.load(own.support, data_dir=own.data_dir, **options))
     if loaded.inputs.ndim != 2:
         got = f"shape {loaded.inputs.shape}"
         checks.fail(own.support, "a table, as the run was trained on", got, error=checks.DataError)

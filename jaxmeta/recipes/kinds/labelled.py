@@ -49,12 +49,22 @@ def examples(
     check(loaded.inputs)
     try:
         if not known:
-            loaded = _of_own(task, place, _large_enough(loaded, task.min_examples))
+            loaded = _of_own(task, place, _large_enough(_told_of_copies(loaded), task.min_examples))
         # Four times as many pictures to encode are not worth their time.
         turned = split == "train" and part == "omniglot" and not task.encoder
         return datasets.rotated(loaded) if turned else loaded
     except ValueError as error:
         raise ValueError(f"`domain` {names.short(part)}, {loaded.split}: {error}") from error
+
+
+def _told_of_copies(loaded: datasets.Examples) -> datasets.Examples:
+    """The examples, and how many of them come again: a query that the support set shows is known by heart."""
+    prints = seen.fingerprints(loaded)
+    classes = np.repeat(np.arange(len(loaded.class_names)), np.diff(loaded.offsets))
+    alone = len(np.unique(prints))
+    own = len(np.unique(np.stack([prints, classes.astype(np.uint64)]), axis=1)[0])
+    told = ((len(prints) - own, "come again in their class"), (own - alone, "come again in another class"))
+    return loaded._replace(notes=(*loaded.notes, *(f"{count} examples {what}" for count, what in told if count)))
 
 
 def _large_enough(loaded: datasets.Examples, least: int) -> datasets.Examples:
@@ -152,6 +162,8 @@ def across(
       ValueError: if fewer classes are in both than a task has, or tables differ in their columns.
     """
     ours, theirs = examples(place), examples(other)
+    if ours.ids is None or theirs.ids is None:
+        theirs = _others(theirs, ours)
     found = [{datasets.composed(name): index for index, name in enumerate(part.class_names)}
              for part in (ours, theirs)]  # fmt: skip
     common = [name for name in found[0] if name in found[1]]
@@ -176,6 +188,17 @@ def across(
                  for file, value in part.checksums.items()}  # fmt: skip
     split = ",".join(dict.fromkeys((ours.split, theirs.split)))
     return Domain(declared(sample, ours), split, checksums, facts=(facts.of(ours), facts.of(theirs)))
+
+
+def _others(theirs: datasets.Examples, ours: datasets.Examples) -> datasets.Examples:
+    """Examples of a query domain without those that the support's domain has as well."""
+    keep = ~np.isin(seen.fingerprints(theirs), seen.fingerprints(ours))
+    if not keep.any():
+        checks.fail("`query_domain`", "other examples than the support's domain has", "the same ones")
+    if keep.all():
+        return theirs
+    note = f"{int((~keep).sum())} examples left out that the support's domain has"
+    return datasets.rows(theirs, keep, theirs.split)._replace(notes=(*theirs.notes, note))
 
 
 def shown(loaded: datasets.Examples) -> datasets.Examples:

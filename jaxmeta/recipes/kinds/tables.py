@@ -182,7 +182,7 @@ def _read(task: Task, own: Own, ways: int) -> Given:
     if not _has_classes(task):
         return _read_values(task, own)
     options = {"target_column": own.target_column, "columns": own.columns}
-    loaded = datasets.load(own.support, data_dir=own.data_dir, **options)
+    loaded = labelled.shown(datasets.load(own.support, data_dir=own.data_dir, **options))
     if loaded.inputs.ndim != 2:
         got = f"shape {loaded.inputs.shape}"
         checks.fail(own.support, "a table, as the run was trained on", got, error=checks.DataError)
