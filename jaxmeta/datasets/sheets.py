@@ -51,6 +51,12 @@ _ALMOST = re.compile(
     re.IGNORECASE,
 )
 _MEASURE = re.compile(rf"([A-Z]{{3}}\s)?{_SIGN}?\d[\d.,\s]*(?P<unit>\D*)")
+_NUMBER = r"-?\d+(?:\.\d+)?"
+_RANGE = re.compile(
+    rf"(?P<low>{_NUMBER})\s*(?:-|–|\.\.|to)\s*(?P<high>{_NUMBER})|"  # 20-29
+    rf"(?:\((?P<above>{_NUMBER}),\s*(?P<most>{_NUMBER})\]|\[(?P<least>{_NUMBER}),\s*(?P<below>{_NUMBER})\))"  # (0, 10]
+)
+_OPEN = re.compile(rf"(?:[<>]=?|[≤≥])\s*{_NUMBER}|{_NUMBER}\s*\+")  # <20, 60+
 _UNITS = frozenset((
     "%", "c", "f", "°c", "°f", "k", "m", "b", "bn", "mn", "usd", "eur", "gbp", "g", "kg", "mg", "µg", "t", "lb", "lbs",
     "oz", "mm", "cm", "km", "in", "ft", "mi", "l", "ml", "dl", "ms", "s", "sec", "min", "h", "hr", "hrs", "d", "day",
@@ -110,6 +116,14 @@ def is_number(cell: str) -> bool:
 def is_almost_number(cell: str) -> bool:
     """Whether a person would take for a number, an amount or a date what is none to `float`."""
     return len(cell) <= _LONGEST and _ALMOST.fullmatch(cell) is not None and not is_number(cell)
+
+
+def are_ranges(cells: Sequence[str]) -> bool:
+    """Whether texts are intervals, such as 20-29, (0, 10] and 60+: one at least has two ends, the lower one first."""
+    found = {cell: _RANGE.fullmatch(cell[: _LONGEST + 1]) for cell in cells}
+    ends = [[float(end) for end in each.groups() if end] for each in found.values() if each]
+    rest = (cell for cell, each in found.items() if not each)
+    return bool(ends) and all(low <= high for low, high in ends) and all(map(_OPEN.fullmatch, rest))
 
 
 def are_measures(cells: Sequence[str]) -> bool:

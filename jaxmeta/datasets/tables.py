@@ -245,7 +245,8 @@ def _categories(sheet: sheets.Sheet, column: int) -> tuple[str, ...]:
     odd = [cell for cell in cells if not sheets.is_number(cell)]
     if not odd:
         return ()
-    if len(odd) < len(cells) or all(map(sheets.is_almost_number, odd)) or sheets.are_measures(odd):
+    almost = all(map(sheets.is_almost_number, odd)) and not sheets.are_ranges(odd)
+    if len(odd) < len(cells) or almost or sheets.are_measures(odd):
         row = sheet.cells(column).index(odd[0])
         sheet.fail(row, column, "a finite number", repr(odd[0]), "or texts that are no numbers in the whole column")
     if _is_free(odd):

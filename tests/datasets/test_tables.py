@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxmeta import datasets
+from jaxmeta import checks, datasets
 from jaxmeta.datasets import Form
 
 
@@ -174,3 +174,20 @@ def test_target_columns_are_for_csv(tmp_path):
     for source in (tmp_path / "x.npz", "digits", "tfds:mnist"):
         with pytest.raises(ValueError, match="target_column: expected none"):
             datasets.load(source, target_column="y")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["20-29", "30-39"], ["<20", "20-29", ">=60"], ["0 to 2", "3 to 5", "15+"], ["(0, 10]", "(10, 20]"], ["[0,10)"]],
+)
+def test_intervals_are_categories(write, cells):
+    rows = "".join(f'"{cells[row % len(cells)]}",{"ab"[row % 2]}\n' for row in range(12))
+    assert datasets.load(write(f"age,label\n{rows}")).columns[0].categories == tuple(sorted(cells))
+
+
+@pytest.mark.fault(promised="amounts, dates and lists are no categories")
+@pytest.mark.parametrize("cells", [["5-3", "2020-01"], ["<5", ">7"], ["[1, 2]", "[2, 3]"], ["1-2", "12:30"]])
+def test_what_only_looks_like_intervals_is_refused(write, cells):
+    rows = "".join(f'"{cells[row % len(cells)]}",{"ab"[row % 2]}\n' for row in range(12))
+    with pytest.raises(checks.DataError, match="expected a finite number"):
+        datasets.load(write(f"age,label\n{rows}"))
