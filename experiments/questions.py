@@ -40,7 +40,6 @@ PATH = pages.RESULTS / "questions"
 FROZEN = "frozen encoder, cosine"
 
 
-@functools.cache
 def encoded(
     encoder: encoders.TextEncoder, language: str, part: str, data_dir: str
 ) -> tuple[Any, dict[str, np.ndarray]]:
