@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import checks, cli, criteria, datasets, encoders, recipes, runs, spans, tasks, transfer
-from jaxmeta.encoders import bert, texts
-from jaxmeta.recipes.kinds import features, seen, tokens
+from jaxmeta.recipes.kinds import seen, tokens
 from jaxmeta.report import episodes, facts, probes
 
 KEY = jax.random.key(0)
@@ -347,21 +346,8 @@ class Made:
         self.ids, self.word_ids = [1, *(piece for piece, _ in pieces), 2], [None, *(of for _, of in pieces), None]
 
 
-@pytest.fixture
-def small(tmp_path, monkeypatch):
-    """A small encoder under the name of the large one."""
-    module = bert.Bert(vocabulary=48, places=24, depth=1, width=8, heads=2, hidden=8)
-    variables = jax.device_get(
-        module.init(jax.random.key(0), {"ids": jnp.zeros((1, 4), int), "mask": jnp.ones((1, 4))})
-    )
-    encoder = texts.TextEncoder("small", module, variables, Letters(), 24, 0, "", "0123456789abcdef")
-    monkeypatch.setattr(features, "encoder", lambda name: encoder)
-    monkeypatch.setenv("JAXMETA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(texts, "TOKENS", 128)
-    return encoder
-
-
-def test_an_encoder_reads_words_once(small, files, tmp_path):
+def test_an_encoder_reads_words_once(encoder_with, files, tmp_path):
+    small = encoder_with(Letters(), 24)
     path = str(files / "other.conll")
     recipe = recipes.get("protonet-entities").replace(domain=path, **{**SMALL, "ways": 2})
     task = recipe.replace(task=recipes.complete(recipe.task)).task
