@@ -14,7 +14,9 @@ that was trained on or chosen by in English is shown or asked in any language. T
 a projection of rank 16 of the question, which is nothing at first: its scores begin as cosines.
 
 Learners are trained on English alone. Rates of steps on the support set were chosen on the English validation articles
-at 5 paragraphs, among those that `chosen` of results/questions.json tells, each method's for itself.
+at 5 paragraphs, among those that `chosen` of results/questions.json tells, each method's for itself. Steps are plain
+gradient descent: Adam without momentum moves every entry of the projection alike, and two of its steps at 0.03 took
+accuracy on the English validation articles from 0.82 to 0.46.
 """
 
 import functools
@@ -34,13 +36,12 @@ from jaxmeta.types import MetaLearner, PyTree
 
 LANGUAGES, SHOWN, ASKED, MOST = ("en", "de", "es", "tr", "zh"), (1, 5), 10, 5
 NUM_TASKS, CHOICE_TASKS, STEPS, UPDATES, TOGETHER = 200, 50, 5, 100, 25
-RATES = (0.01, 0.03)
+RATES = (0.03, 0.3)
 LONGEST, GRAMS = 18, 512  # sentences of a paragraph, and hashed n-grams
 PATH = pages.RESULTS / "questions"
 FROZEN = "frozen encoder, cosine"
 
 
-@functools.cache
 def encoded(
     encoder: encoders.TextEncoder, language: str, part: str, data_dir: str
 ) -> tuple[Any, dict[str, np.ndarray]]:
@@ -93,15 +94,14 @@ def methods(width: int, english: tuple[Any, Any], unseen: tuple[Any, Any]) -> tu
     """{name: (learner, parameters)}, and which rates were chosen for them."""
     model = models.pair_scores(width)
     start = model.init(jax.random.key(0))
-    adam = functools.partial(optax.adam, b1=0.0, eps_root=1e-10)
     outer = optax.adam(optax.cosine_decay_schedule(3e-3, UPDATES))
     on = functools.partial(sampled, english, 5)
     plain = jaxmeta.fomaml(model, criteria.choice, optax.sgd(0.0), num_steps=0)
     pooled = trained(plain, on(), outer, "English")
-    tune = lambda rate: jaxmeta.fomaml(model, criteria.choice, adam(rate), num_steps=STEPS)  # noqa: E731
-    scratch = lambda rate: baselines.from_scratch(model, criteria.choice, adam(rate), num_steps=STEPS)  # noqa: E731
+    tune = lambda rate: jaxmeta.fomaml(model, criteria.choice, optax.sgd(rate), num_steps=STEPS)  # noqa: E731
+    scratch = lambda rate: baselines.from_scratch(model, criteria.choice, optax.sgd(rate), num_steps=STEPS)  # noqa: E731
     meta_sgd = lambda rate: jaxmeta.meta_sgd(model, criteria.choice, num_steps=3, initial_learning_rate=rate)  # noqa: E731
-    reptile = lambda rate: jaxmeta.reptile(model, criteria.choice, adam(rate), num_steps=STEPS)  # noqa: E731
+    reptile = lambda rate: jaxmeta.reptile(model, criteria.choice, optax.sgd(rate), num_steps=STEPS)  # noqa: E731
     candidates = {
         "adapted from scratch": [(rate, scratch(rate), {}) for rate in RATES],
         "English, then fine-tuned": [(rate, tune(rate), pooled) for rate in RATES],

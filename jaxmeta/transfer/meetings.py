@@ -237,7 +237,7 @@ def _told(row: Row) -> str:
 
 def _draw(setting: Setting, meeting: Meeting, watch: trained.Watch) -> Drawn:
     plan, source, seen = setting.plan, meeting.source, meeting.source.seen()
-    task, has_classes = methods.plain(setting, meeting.target).task, plan.criterion == "cross_entropy"
+    task, has_classes = methods.plain(setting, meeting.target).task, plan.scoring.has_classes
     class_sizes = recipes.domains.class_sizes(task, "test", seen=seen, data_dir=setting.data_dir)
     asked_for = {"ways": plan.ways, "shots": meeting.shots, "queries": plan.queries}
     sizes = Sizes(**asked_for) if class_sizes is None else cells.fitted(class_sizes, **asked_for)
@@ -248,14 +248,14 @@ def _draw(setting: Setting, meeting: Meeting, watch: trained.Watch) -> Drawn:
     domain = recipes.domains.open(meeting.target, "test", task=task, **sizes._asdict(), **options)
     for read in (*source.read(), *domain.facts):
         watch.report(Event("read", "transfer", 0, 0, read, recipes.line(read)))
-    sample = tasks.widen(domain.sample, plan.ways) if has_classes else domain.sample
+    sample = tasks.widen(domain.sample, plan.ways + len(setting.kind.always)) if has_classes else domain.sample
     episodes = scores.draw(sample, TEST_SEED + plan.seed, plan.num_tasks)
     facts = {"domain": meeting.name, "split": domain.split, **sizes._asdict()}
     facts |= {} if has_classes else {"ways": 0}
     plain = methods.plain(setting, meeting.target)
     known = scores.oracles(plain, sample, TEST_SEED + plan.seed, plan.num_tasks)
     test = scores.Test(episodes, facts, domain.checksums, setting.shape, sample, oracles=known)
-    chance = {"chance": 1 / sizes.ways if has_classes else None}
+    chance = {"chance": 1 / sizes.ways if plan.scoring.metric == "accuracy" else None}
     return Drawn(sizes, smallest, test, {"split": domain.split, **chance, **_distances(source, episodes)})
 
 

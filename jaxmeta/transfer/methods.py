@@ -98,7 +98,7 @@ def tested(found: Method, trained: Recipe | None, setting: Setting, source: str)
 
 def plain(setting: Setting, domain: str) -> Recipe:
     """A domain in the transfer's form, under an encoder whose features depend on nothing but an example."""
-    learner = "protonet" if setting.plan.criterion == "cross_entropy" else "maml"
+    learner = "protonet" if setting.plan.scoring.has_classes else "maml"
     return _asked(Recipe().replace(learner=learner), setting, domain).replace(norm="layer")
 
 
@@ -107,10 +107,13 @@ def _asked(recipe: Recipe, setting: Setting, source: str) -> Recipe:
     same: dict[str, Any] = {
         name: getattr(plan, name) for name in ("ways", "num_filters", "downsampling", "polarity", "seed")
     }
-    same |= {name: getattr(form, name) for name in ("kind", "num_features", "encoder", "adapters", "picture")}
+    same |= {
+        name: getattr(form, name) for name in ("kind", "num_features", "encoder", "adapters", "picture", "longest")
+    }
     if recipe.task.criterion != "relation_score":
         same["criterion"] = plan.criterion
-    if recipe.entry.has_head:
+    # Of types of mentions a source may have no more than a target.
+    if recipe.entry.has_head or setting.kind.always:
         same["train_ways"] = plan.ways
     rate = plan.learning_rate or recipe.outer.learning_rate
     together = plan.tasks_per_step or recipe.budget.tasks_per_step

@@ -44,9 +44,11 @@ class Plan:
     checkpoint."""
     adapters: AdaptersName = "none"
     """What may change in the encoder's last layers: tsa, film, lora, all; none: its features serve."""
-    criterion: Literal["cross_entropy", "squared_error", "gaussian_likelihood", "policy_gradient"] = "cross_entropy"
+    criterion: Literal["cross_entropy", "squared_error", "gaussian_likelihood", "policy_gradient", "mentions"] = (
+        "cross_entropy"
+    )
     """The loss: cross_entropy of labels, squared_error of values, gaussian_likelihood of values with a deviation,
-    policy_gradient of returns in control."""
+    policy_gradient of returns in control, mentions of words with tags."""
     ways: int = 5
     """Classes per task; a target with fewer has tasks of all its classes."""
     shots: tuple[int, ...] = (1, 5)
@@ -84,6 +86,11 @@ class Plan:
     """Whether a target that is among a source's domains is evaluated from that source."""
     seed: int = 0
     """Seed of everything random."""
+
+    @property
+    def scoring(self) -> recipes.Scoring:
+        """The criterion, and what is reported of it."""
+        return recipes.SCORINGS[self.criterion]
 
     def meets(self, source: str, target: str) -> bool:
         """Whether a source is evaluated on a target."""
@@ -180,12 +187,13 @@ def setting(plan: Plan, data_dir: str | None) -> Setting:
     names = [part for domain in (*plan.sources, *plan.targets) for part in recipes.parts(domain)]
     found = recipes.domains.joined(form, [Place(part, "train", data_dir) for part in names], _BOTH)
     kind = recipes.kind(found)
+    found = dataclasses.replace(found, longest=recipes.get(kind.base(found, "maml")).task.longest)
     for name in plan.learners:
         entry = ENTRIES[_LEARNERS[name]]
         pretrained = entry.is_pretrained or name == "pmf"
         if (pretrained and not kind.pretrains) or (entry.network == "maps" and not kind.has_norm):
             checks.fail("`learners`", f"methods that fit {kind.name}, such as maml or from_scratch", name)
-        if not entry.has_head and plan.criterion != "cross_entropy":
+        if not entry.has_head and not plan.scoring.has_classes:
             checks.fail("`learners`", f"methods with a head, for `criterion` {plan.criterion}", name)
         if entry.has_scale and plan.criterion != "gaussian_likelihood":
             checks.fail("`criterion`", f"gaussian_likelihood, for `learners` {name}", plan.criterion)

@@ -3,13 +3,10 @@
 import csv
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxmeta import cli, datasets, encoders, recipes, runs, transfer
-from jaxmeta.encoders import bert, texts
-from jaxmeta.recipes.kinds import features
 from jaxmeta.recipes.kinds import texts as kind
 
 CLASSES = ("PlayMusic", "card_arrival", "alarm/set_alarm", "book_table", "what_weather", "send_money", "open_door",
@@ -31,17 +28,10 @@ class Made:
 
 
 @pytest.fixture(autouse=True)
-def small(tmp_path, monkeypatch):
+def small(encoder_with, tmp_path, monkeypatch):
     """The encoder under the name of the large one, and a folder with a set of texts."""
-    module = bert.Bert(vocabulary=48, places=12, depth=1, width=8, heads=2, hidden=8)
-    variables = jax.device_get(
-        module.init(jax.random.key(0), {"ids": jnp.zeros((1, 4), int), "mask": jnp.ones((1, 4))})
-    )
-    encoder = texts.TextEncoder("small", module, variables, Letters(), 12, 0, "", "0123456789abcdef")
-    monkeypatch.setattr(features, "encoder", lambda name: encoder)
+    encoder = encoder_with(Letters(), 12)
     monkeypatch.setattr(recipes, "encoder", lambda name: encoder)
-    monkeypatch.setenv("JAXMETA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(texts, "TOKENS", 128)
     monkeypatch.chdir(tmp_path)
     write("own.csv", range(8))
     return encoder

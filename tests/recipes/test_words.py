@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmeta import checks, cli, criteria, datasets, encoders, recipes, runs, spans, tasks
-from jaxmeta.encoders import bert, texts
-from jaxmeta.recipes.kinds import features, seen, tokens
+from jaxmeta import checks, cli, criteria, datasets, encoders, recipes, runs, spans, tasks, transfer
+from jaxmeta.recipes.kinds import seen, tokens
+from jaxmeta.report import episodes, facts, probes
 
 KEY = jax.random.key(0)
 TYPES = ("per", "loc", "org")
@@ -93,6 +93,80 @@ def test_splits_share_no_sentence(files, monkeypatch):
     assert asked(of_file) == tuple(loaded.words[row] for row in tests)
     with pytest.raises(checks.DataError, match="test: expected sentences that are not of another split, got none"):
         asked(known(range(len(prints))))
+
+
+@pytest.fixture(scope="module")
+def languages(files):
+    """The same sentences in two languages, under the same ids; in one of them a type more."""
+    (files / "xsid").mkdir()
+    for part, count in (("valid", 6), ("test", 30)):
+        for language, seed, types in (("en", 2, TYPES), ("de", 3, ("loc", "per"))):
+            conll(files / "own.txt", types, count, seed)
+            told = (files / "own.txt").read_text(encoding="utf-8").split("\n\n")
+            lines = "\n\n".join(f"# id = {number}\n{own.strip()}" for number, own in enumerate(told) if own.strip())
+            (files / "xsid" / f"{language}.{part}.conll").write_text(lines + "\n", encoding="utf-8")
+    return str(files)
+
+
+def test_a_language_is_shown_and_another_asked(run, languages):
+    own = {"query_domain": "xsid:de", "data_dir": languages, "ways": 2, "num_tasks": 12, "seed": 3}
+    test = run.test("xsid:en", **own)
+    assert (test.facts["domain"], test.facts["split"]) == ("xsid:en to xsid:de", "all")
+    assert [told["domain"] for told in test.read] == ["xsid:en", "xsid:de"]
+    assert {name.partition(": ")[0] for name in test.checksums} == {"xsid:en", "xsid:de"}
+    loaded = [datasets.load_sentences(f"xsid:{each}", data_dir=languages) for each in ("en", "de")]
+    rows = [tokens._rows(run.recipe.task, [words[:8] for words in each.words]) for each in loaded]
+    known_by_words = 0
+    for task in range(12):
+        sides = []
+        for part, known, each in zip(test.episodes, rows, loaded, strict=True):
+            found = {
+                each.ids[row]
+                for row in (np.asarray(part.inputs[task])[:, None] == known[None]).all((2, 3)).nonzero()[1]
+            }
+            sides.append(found)
+        known_by_words += len(sides[0]) * len(sides[1])
+        assert not sides[0] & sides[1]
+    assert known_by_words > 12  # not pieces of long sentences alone
+    row = run.rows(test)[-1]
+    assert (row["metric"], row["domain"]) == ("span_f1", "xsid:en to xsid:de")
+    with pytest.raises(ValueError, match=r"xsid:en, all: expected types for 3 ways, got 2 .* that both domains have"):
+        run.test("xsid:en", **own | {"ways": 3})
+    with pytest.raises(ValueError, match=r"xsid:de, all: expected at least .* 90 of them to ask, got"):
+        run.test("xsid:en", **own | {"queries": 90})
+
+
+def test_single_tasks_are_shown_with_what_is_found(run, files):
+    path = str(files / "other.conll")
+    run.write(run.score(path, ways=2, num_tasks=3))
+    probe = probes.opened(facts.read(run.folder), domain=path, num_tasks=3)
+    found = [episodes._tags(probe, task) for task in range(probe.num_tasks)]
+    scores = [spans.score([own[1] for own in task], [own[2] for own in task]).f1 for task in found]
+    np.testing.assert_allclose(scores, run.rows(probe.test)[-1]["joint"]["per_task"], atol=1e-6)
+    places = probes.chosen(np.array(scores))
+    for figure in episodes.tagged(probe):
+        right, missed, wrong = (
+            sum(line[3] == each for line in figure.rows) for each in ("right", "missed", "not there")
+        )
+        own = scores[places[figure.name.removeprefix("episode-")]]
+        assert 2 * right / (2 * right + missed + wrong) == pytest.approx(own)
+        assert {line[2] for line in figure.rows} <= {"drug", "dose"}
+        assert all(line[1].lower().startswith(line[2]) for line in figure.rows if line[3] != "not there")
+        figure.draw().canvas.draw()
+
+
+@pytest.mark.long
+def test_a_transfer_of_words(files):
+    methods, sizes = ["protonet", "maml", "from_scratch"], {"shots": (1,), "ways": 2, "num_tasks": 3, "queries": 2}
+    effort = {"effort": 0.001, "tune_tasks": 2, "fine_tune_steps": 2, "criterion": "mentions"}
+    rows = transfer.matrix([str(files / "own.conll")], [str(files / "other.conll")], methods, **sizes, **effort)
+    assert not [row["error"] for row in rows if "error" in row]
+    assert [row["method"] for row in rows] == [
+        "character n-grams, nearest word", "protonet, untrained", "protonet", "maml, untrained", "maml", "from_scratch",
+    ]  # fmt: skip
+    assert {(row["metric"], row["ways"], row["chance"]) for row in rows} == {("span_f1", 2, None)}
+    with pytest.raises(ValueError, match="expected methods that fit tokens"):
+        transfer.matrix([str(files / "own.conll")], [str(files / "other.conll")], ["simple_shot"], criterion="mentions")
 
 
 def test_two_mentions_side_by_side_are_two(files):
@@ -272,21 +346,8 @@ class Made:
         self.ids, self.word_ids = [1, *(piece for piece, _ in pieces), 2], [None, *(of for _, of in pieces), None]
 
 
-@pytest.fixture
-def small(tmp_path, monkeypatch):
-    """A small encoder under the name of the large one."""
-    module = bert.Bert(vocabulary=48, places=24, depth=1, width=8, heads=2, hidden=8)
-    variables = jax.device_get(
-        module.init(jax.random.key(0), {"ids": jnp.zeros((1, 4), int), "mask": jnp.ones((1, 4))})
-    )
-    encoder = texts.TextEncoder("small", module, variables, Letters(), 24, 0, "", "0123456789abcdef")
-    monkeypatch.setattr(features, "encoder", lambda name: encoder)
-    monkeypatch.setenv("JAXMETA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(texts, "TOKENS", 128)
-    return encoder
-
-
-def test_an_encoder_reads_words_once(small, files, tmp_path):
+def test_an_encoder_reads_words_once(encoder_with, files, tmp_path):
+    small = encoder_with(Letters(), 24)
     path = str(files / "other.conll")
     recipe = recipes.get("protonet-entities").replace(domain=path, **{**SMALL, "ways": 2})
     task = recipe.replace(task=recipes.complete(recipe.task)).task

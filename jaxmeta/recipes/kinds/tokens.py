@@ -238,10 +238,8 @@ def _across(task: Task, place: Place, other: Place, sizes: Sizes) -> Domain:
     shown, asked = (_inputs(task, *each) for each in zip(pieces, starts, strict=True))
     splits = [_called(*each) for each in zip(places, loaded, strict=True)]
     room = _options(sizes)["max_sentences"]
-    most = int(np.sort(np.unique(same[1], return_counts=True)[1])[::-1][:room].sum())
-    for what, count, wanted in ((_what(place, splits[0]), len(same[0]), room),
-                                (_what(other, splits[1]), len(same[1]), most + sizes.queries)):  # fmt: skip
-        _check_room(what, count, wanted, sizes)
+    for where, called, own, wanted in zip(places, splits, same, (room, room + sizes.queries), strict=True):
+        _check_room(_what(where, called), len(own), wanted, sizes)
     sample = tasks.mentions_across(shown, targets[0], same[0], asked, targets[1], same[1], starts[0], **_options(sizes))
     checksums = {f"{names.short(where.part)}: {file}": value for where, each in zip(places, loaded, strict=True)
                  for file, value in each.checksums.items()}  # fmt: skip
