@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from jaxmeta import checks, memory, meshes, tasks, tree
-from jaxmeta.inner.guards import updated
+from jaxmeta.inner.guards import check_descent, updated
 from jaxmeta.inner.loop import transformation
 from jaxmeta.models import forms
 from jaxmeta.types import Array, MetaLearner, Metrics, PyTree, scored
@@ -64,7 +64,8 @@ def meta_trainer(
     Raises:
       TypeError: if outer_optimizer is no Optax transformation; or, once it is called, if it needs to be given more,
         such as the `value_fn` of a line search.
-      ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
+      ValueError: if an update would go up the gradient, as that of `optax.masked` where it masks, or without a rate;
+        if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
 
     Example:
       Seeds, or a grid of inner rates, in one program are a vmap over whoever makes the learner.
@@ -87,6 +88,7 @@ def meta_trainer(
     def init(key: Array) -> MetaState:
         meta_params = learner.init(key)
         own, _ = tree.split(meta_params, tree.trained(meta_params))
+        check_descent("meta_trainer: outer_optimizer", optimizer, own)
         state = MetaState(meta_params, optimizer.init(own), jnp.zeros((), jnp.int32))
         return state if mesh is None else jax.device_put(state, meshes.everywhere(mesh))
 

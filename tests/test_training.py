@@ -152,6 +152,35 @@ def test_an_outer_optimizer_that_needs_more():
         meta_trainer(learner, optax.linear_schedule(1, 0, 3))
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [
+        (optax.masked(optax.adam(0.1), lambda p: jax.tree.map(lambda leaf: leaf.ndim > 1, p)), r"at .*bias.*passes on"),
+        (optax.partition({1: optax.identity(), 2: optax.sgd(0.1)}, lambda p: jax.tree.map(jnp.ndim, p)), r"at .*bias"),
+        (optax.scale_by_adam(), "no learning rate"),
+        (optax.clip_by_global_norm(1.0), "no learning rate"),
+        (optax.MultiSteps(optax.scale(0.999), 1).gradient_transformation(), "no learning rate"),
+    ],
+)
+@pytest.mark.fault(promised="refused: it would go up the gradient")
+def test_an_outer_optimizer_that_passes_gradients_on(optimizer, words):
+    with pytest.raises(ValueError, match=f"outer_optimizer: expected updates that go down the gradient, .*{words}"):
+        jax.eval_shape(meta_trainer(small()[0], optimizer).init, KEY)
+
+
+def test_outer_optimizers_of_every_form_begin():
+    frozen = optax.partition({1: optax.set_to_zero(), 2: optax.adam(0.1)}, lambda p: jax.tree.map(jnp.ndim, p))
+    decayed = optax.inject_hyperparams(optax.adamw)(learning_rate=optax.linear_schedule(0.0, 0.1, 5))
+    for optimizer in (
+        frozen,
+        decayed,
+        optax.apply_if_finite(optax.sgd(0.1), 3),
+        optax.contrib.prodigy(),
+        optax.lion(0.1),
+    ):
+        jax.eval_shape(meta_trainer(small()[0], optimizer).init, KEY)
+
+
 RESULTS = {
     "an array of shape": lambda loss: loss,
     "a loss of shape": lambda loss: (loss[None], {"loss": loss}),

@@ -27,7 +27,7 @@ def start(optimizer: optax.GradientTransformationExtraArgs, params: PyTree, key:
 
     Raises:
       ValueError: if the optimizer draws noise from a key that is not in its state, which would be the same in every
-        task; or if its update is the gradient itself on some leaves, as `optax.masked` leaves it where it masks.
+        task; or if its update is the gradient itself on leaves, as `optax.masked` leaves it where it masks.
     """
     state = optimizer.init(params)
     keys = list(filter(_is_key, jax.tree.leaves(state)))
@@ -91,13 +91,8 @@ def _check_update(
     with jax.ensure_compile_time_eval():
         params = structure.unflatten([jnp.zeros(shape, dtype) for shape, dtype in shapes])
 
-    def odd_part(params: PyTree) -> PyTree:
-        """Half the difference of the updates of a gradient and its opposite: noise and weight decay cancel."""
-        ahead, back = (_updates(optimizer, _waves(params, sign * _TINY), params)[0] for sign in (1, -1))
-        return jax.tree.map(lambda a, b: (a - b) / 2, ahead, back)
-
     try:
-        traced = jax.make_jaxpr(odd_part)(params)
+        traced = jax.make_jaxpr(functools.partial(_odd_part, optimizer))(params)
     except Exception:
         return  # what it lacks is said where it is called
     if not has_key and primitives(traced) & _NOISE:
@@ -107,30 +102,56 @@ def _check_update(
             "one that draws noise from a key that all tasks share",
             "use optax.add_noise, or keep the key in the state",
         )
-    if len(shapes) < 2:
-        return
     with jax.ensure_compile_time_eval():
+        _refuse_ascent("inner optimizer", jax.jit(functools.partial(_ascents, optimizer))(params), params)
 
-        @jax.jit
-        def ascents(params: PyTree) -> Array:
-            waves, changes = (jax.tree.leaves(each) for each in (_waves(params, _TINY), odd_part(params)))
-            slopes = [change * jnp.sign(wave) / jnp.abs(wave) for wave, change in zip(waves, changes, strict=True)]
-            return jnp.array([jnp.all(slope > 0.99) if slope.size else False for slope in slopes])
 
-        found = ascents(params)
-        # Of a rate that is traced, as in a grid of rates, nothing is known before the program runs.
-        if isinstance(found, Tracer):
-            return
-        found = np.asarray(found)
-    if found.any() and not found.all():
-        names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-        checks.fail(
-            "inner optimizer",
-            "updates that go down the gradient",
-            f"the gradient itself at {', '.join(name for name, up in zip(names, found, strict=True) if up)}",
-            "optax.masked passes on what it masks: partial_maml(.., adapts=) adapts some leaves, and "
-            "optax.partition with optax.set_to_zero() freezes some",
-        )
+def check_descent(what: str, optimizer: optax.GradientTransformationExtraArgs, params: PyTree) -> None:
+    """Raises ValueError if an update is the gradient itself, as `optax.masked` leaves it, or that of a transformation
+    without a rate; tried on leaves of one number, which is cheap whatever the network."""
+    leaves, structure = jax.tree.flatten(params)
+    _check_descent(what, optimizer, structure, tuple((leaf.ndim, str(leaf.dtype)) for leaf in leaves))
+
+
+@functools.lru_cache(maxsize=256)
+def _check_descent(
+    what: str, optimizer: optax.GradientTransformationExtraArgs, structure: Any, forms: tuple[tuple[int, str], ...]
+) -> None:
+    with jax.ensure_compile_time_eval():
+        params = structure.unflatten([jnp.zeros((1,) * ndim, dtype) for ndim, dtype in forms])
+        try:
+            found = _ascents(optimizer, params)
+        except Exception:
+            return  # what it lacks is said where it is called
+        _refuse_ascent(what, found, params)
+
+
+def _odd_part(optimizer: optax.GradientTransformationExtraArgs, params: PyTree) -> PyTree:
+    """Half the difference of the updates of a gradient and its opposite: noise and weight decay cancel."""
+    ahead, back = (_updates(optimizer, _waves(params, sign * _TINY), params)[0] for sign in (1, -1))
+    return jax.tree.map(lambda a, b: (a - b) / 2, ahead, back)
+
+
+def _ascents(optimizer: optax.GradientTransformationExtraArgs, params: PyTree) -> Array:
+    """Which leaves an update moves up the gradient, by no less than the gradient."""
+    waves, changes = (jax.tree.leaves(each) for each in (_waves(params, _TINY), _odd_part(optimizer, params)))
+    slopes = [change * jnp.sign(wave) / jnp.abs(wave) for wave, change in zip(waves, changes, strict=True)]
+    return jnp.array([jnp.all(slope > 0.99) if slope.size else False for slope in slopes])
+
+
+def _refuse_ascent(what: str, found: Array, params: PyTree) -> None:
+    # Of a rate that is traced, as in a grid of rates, nothing is known before the program runs.
+    if isinstance(found, Tracer) or not (up := np.asarray(found)).any():
+        return
+    names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    hint = (
+        "optax.masked passes on what it masks: partial_maml(.., adapts=) adapts some leaves, and "
+        "optax.partition with optax.set_to_zero() freezes some"
+    )
+    if up.all():
+        hint = "it has no learning rate: optax.chain(.., optax.scale(-rate)) goes down"
+    got = f"the gradient itself at {', '.join(name for name, each in zip(names, up, strict=True) if each) or 'params'}"
+    checks.fail(what, "updates that go down the gradient", got, hint)
 
 
 def differentiable(

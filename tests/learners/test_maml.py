@@ -156,6 +156,17 @@ def test_gradients_that_are_passed_on(name):
         learner.adapt(learner.init(KEY), labelled().support, KEY)
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [optax.scale_by_adam(eps_root=1e-10), optax.clip_by_global_norm(1.0), optax.identity(), optax.trace(0.9)],
+)
+@pytest.mark.fault(promised="refused: without a rate it would go up the gradient")
+def test_optimizers_without_a_rate(optimizer):
+    learner = maml(models.mlp(2, 3, hidden=(4,)), criteria.cross_entropy, optimizer, num_steps=1)
+    with pytest.raises(ValueError, match=r"inner optimizer: expected updates that go down .* it has no learning rate"):
+        learner.adapt(learner.init(KEY), labelled().support, KEY)
+
+
 def old_noise(size):
     """Noise by a key of the old kind."""
 
