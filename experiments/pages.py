@@ -26,6 +26,7 @@ EXPERIMENTS = (
     "omniglot",
     "papers",
     "patients",
+    "photos",
     "presets",
     "processes",
 )

@@ -5,7 +5,9 @@ Command:   python experiments/photos.py --data-dir PATH [--num-tasks N]   (wants
 Hardware:  2 cores of an x86-64 CPU, no accelerator.
 Time:      not measured; once features are in the cache it is the compiling of 40 small programs.
 Expected:  what the preset has, all parts read by a ridge regression, ahead on average.
-Measured:  not with this command; the choice was made before it was one. It goes to results/photos.
+Measured:  results/photos, 100 tasks a column. The choice, made before it had a command, is first on average: the maps
+           are worth 4.7 points to a ridge regression, most on glyphs; it is 0.8 ahead of prototypes and 0.1 of a
+           logistic regression, which says nothing in so few tasks; on photographs and emoji two maps do as well.
 
 Only validation classes of the transfer's sources are looked at, so that its targets are new to the choice. What is read
 are the features that the encoder is known for and, behind them, its last maps as means over a grid, the last one first.
