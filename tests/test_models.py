@@ -266,6 +266,23 @@ def test_what_a_call_changes_is_refused(kind, named):
         jax.jit(model.apply)(params, jnp.ones((4, 3)))
 
 
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (
+            lambda: models.from_linen(nn.Dense, jnp.ones((2, 3))),
+            "from_linen: expected a linen module.*got the class Dense",
+        ),
+        (lambda: models.from_linen(lambda x: x, jnp.ones((2, 3))), "from_linen: expected a linen module.*got function"),
+        (lambda: models.from_nnx(nnx.Linear(3, 2, rngs=nnx.Rngs(0))), "from_nnx: expected what makes.*got the module"),
+    ],
+)
+@pytest.mark.fault(promised="an error that says what was expected and what came")
+def test_what_is_no_module(build, message):
+    with pytest.raises(TypeError, match=message):
+        build()
+
+
 @pytest.mark.fault(promised="refused by name")
 def test_arrays_that_nnx_does_not_see():
     with pytest.raises(ValueError, match=r"expected arrays that nnx sees, got some in scales of inside; make Params"):

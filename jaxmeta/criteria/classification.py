@@ -106,6 +106,9 @@ def _logits(what: str, predictor: Predictor, batch: Batch) -> tuple[Array, Array
         checks.fail(what, "logits [n, num_ways] for targets [n]", got)
     labels.check_form(what, targets, len(logits))
     num_ways = logits.shape[1]
+    if num_ways < 2:
+        hint = "give a logit to each class, two for yes and no"
+        checks.fail(what, "logits [n, num_ways] of at least 2 classes", f"shape {logits.shape}", hint)
     chosen = jax.nn.one_hot(targets, num_ways, dtype=bool)
     return silence_absent(logits, batch.classes), chosen, labels.unknown(targets, num_ways, batch.mask), batch
 

@@ -21,10 +21,14 @@ def squared_error(predictor: Predictor, batch: Batch, key: Array) -> tuple[Array
       The mean over rows, and {"loss": the same}.
 
     Raises:
-      ValueError: if predictions and targets differ in shape (they would broadcast without a word).
+      ValueError: if predictions and targets differ in shape (they would broadcast without a word), or the predictions
+        are no floats, which have no gradient.
     """
     del key
     predictions = predictor(batch.inputs, batch.mask)
+    got = getattr(predictions, "dtype", type(predictions).__name__)
+    if isinstance(got, str) or not jnp.issubdtype(got, jnp.inexact):
+        checks.fail("squared_error", "one array of floats as predictions", got, "wrap the model: lambda x: model(x)[0]")
     if predictions.shape != batch.targets.shape:
         checks.fail(
             "squared_error",

@@ -65,7 +65,11 @@ def from_linen(module: nn.Module, example_inputs: PyTree) -> Model:
     Raises:
       ValueError: if a call changes the module's other collections (running averages) or draws random numbers
         (dropout), or if its `mask` is something else, such as an attention mask.
+      TypeError: if it is no linen module, but its class or a function.
     """
+    if not isinstance(module, nn.Module):
+        got = f"the class {module.__name__}" if isinstance(module, type) else type(module).__name__
+        checks.fail("from_linen", "a linen module, such as nn.Dense(5)", got, error=TypeError)
     model = linen_model(module, example_inputs)
     if _takes_mask(module):
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), example_inputs)

@@ -62,6 +62,9 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
       ValueError: if a call would change a variable (running averages) or its outputs depend on random numbers
         (dropout), or if its `mask` is something else; once the model is called, where the module itself does not tell.
     """
+    if isinstance(make, nnx.Module):
+        got, hint = f"the module itself, a {type(make).__name__}", "give lambda rngs: Net(.., rngs=rngs)"
+        checks.fail("from_nnx", "what makes a module", got, hint, TypeError)
     graph, shapes, empty, rest = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, Context, ...)
     whole = nnx.merge(graph, shapes, empty, rest)
     for path, part in nnx.iter_modules(whole):

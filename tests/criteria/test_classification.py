@@ -148,3 +148,9 @@ def test_a_users_own_labels(labels):
         tasks.from_arrays((x, y * 0 + 3), num_shots=2, num_queries=2, num_ways=3)
     with pytest.raises(ValueError, match="argmax"):
         tasks.from_arrays((x, np.zeros((3, 8, 3))), num_shots=2, num_queries=2, num_ways=3)
+
+
+@pytest.mark.fault(promised="one line that says what is scored")
+def test_one_logit_for_two_classes():
+    with pytest.raises(ValueError, match=r"of at least 2 classes, got shape \(4, 1\); give a logit to each class"):
+        criteria.cross_entropy(lambda x, mask=None: x, Batch(jnp.ones((4, 1)), jnp.arange(4) % 2), jax.random.key(0))

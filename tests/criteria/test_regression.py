@@ -38,6 +38,13 @@ def test_shapes_that_would_broadcast():
         criteria.squared_error(lambda x, mask=None: x[:, 0], Batch(jnp.ones((3, 2)), jnp.ones((3, 1))), KEY)
 
 
+@pytest.mark.parametrize("answer", [lambda x: (x, x), lambda x: x.astype(int), lambda x: {"mean": x}])
+@pytest.mark.fault(promised="one line that says what is scored")
+def test_predictions_that_are_no_floats(answer):
+    with pytest.raises(ValueError, match=r"expected one array of floats as predictions, got (tuple|int32|dict); wrap"):
+        criteria.squared_error(lambda x, mask=None: answer(x), Batch(jnp.ones((3, 1)), jnp.ones((3, 1))), KEY)
+
+
 def test_a_neighbour_of_what_is_not_a_number():
     support = Batch(jnp.array([[0.0], [5.0]]), jnp.array([[1.0], [2.0]]))
     learner = baselines.nearest_neighbour(criteria.squared_error)
