@@ -97,7 +97,8 @@ def mentions_across(
     if asked.max() > made.counts.shape[1]:
         checks.fail("mentions_across: query_targets", f"types up to {made.counts.shape[1]}", asked.max())
     other = as_arrays(query_inputs), jnp.asarray(asked, jnp.int32)
-    return _Across(made, *other, *(jnp.asarray(each, jnp.int32) for each in both), num_queries, max_sentences)
+    own_ids, query_ids = (jnp.asarray(each, jnp.int32) for each in both)
+    return _Across(made, *other, own_ids, query_ids, num_queries, max_sentences)
 
 
 def _checked(what: str, inputs: PyTree, targets: Any, starts: Any, *, num_ways: int, num_mentions: int) -> _Sentences:

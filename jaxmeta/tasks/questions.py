@@ -62,8 +62,9 @@ def questions(
         got = f"{num_paragraphs} + {num_queries}"
         checks.fail("questions: num_paragraphs + num_queries", f"at most the {total} paragraphs there are", got)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    numbers = (jnp.asarray(each, jnp.int32) for each in (sizes, starts, counts, answers))
-    return _Questions(as_arrays(asked), as_arrays(sentences), *numbers, num_paragraphs, num_queries, max_questions)
+    inputs = as_arrays(asked), as_arrays(sentences)
+    sizes, starts, counts, answers = (jnp.asarray(each, jnp.int32) for each in (sizes, starts, counts, answers))
+    return _Questions(*inputs, sizes, starts, counts, answers, num_paragraphs, num_queries, max_questions)
 
 
 @jax.tree_util.register_dataclass
