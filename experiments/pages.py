@@ -29,6 +29,7 @@ EXPERIMENTS = (
     "photos",
     "presets",
     "processes",
+    "questions",
 )
 
 
