@@ -1,4 +1,4 @@
-"""Questions: which sentence of a paragraph answers, in languages that nothing was trained on, from a few paragraphs.
+"""Which sentence of a paragraph answers a question, in languages that nothing was trained on, from a few paragraphs.
 
 Paper:     none; the comparison is this project's own. XQuAD: Artetxe et al., On the Cross-lingual Transferability of
            Monolingual Representations, 2020; multilingual E5: Wang et al., 2024.

@@ -84,7 +84,7 @@ def _picture(value: int, side: int = 5) -> Image.Image:
 def _npz(folder: pathlib.Path) -> None:
     pictures, names = np.arange(96, dtype=np.uint8).reshape(6, 4, 4), np.array(["ant", "bée", "<b>"])
     np.savez(folder / "pictures.npz", images=pictures, labels=np.arange(6) % 3, class_names=names)
-    np.savez_compressed(folder / "classes.npz", images=pictures.reshape(2, 3, 4, 4) / 100)
+    np.savez_compressed(folder / "classes.npz", images=pictures.reshape(2, 2, 4, 6) / 100)
     np.savez(folder / "vectors.npz", inputs=np.asfortranarray(np.ones((6, 3), ">f8")), labels=np.array(list("aabbcc")))
 
 
