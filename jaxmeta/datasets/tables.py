@@ -156,10 +156,8 @@ def unlabelled(
     sheet = sheets.read(path, target_column)
     called = [column.name for column in columns or ()]
     if "0" in called and sheet.header is None and {*called} <= {*sheet.rows[0][1]}:  # places are counted from 1
-        wanted, hint = (
-            "a header of names, or a row of data",
-            "name the columns otherwise, here and in the labelled rows",
-        )
+        wanted = "a header of names, or a row of data"
+        hint = "name the columns otherwise, here and in the labelled rows"
         checks.fail(f"{path}, row 1", wanted, "what may be either", hint, checks.DataError)
     by_name = sheet.header and (not all(map(str.isdecimal, called)) or {*called} <= {*sheet.header})
     if columns is not None and by_name:
