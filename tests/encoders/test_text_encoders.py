@@ -179,6 +179,20 @@ def test_upper_layers_are_trained_from_what_they_were(small):
     )
 
 
+def test_what_says_how_texts_are_read_makes_another_encoder(folder):
+    sums = [encoders.open_text(folder).checksum, encoders.open_text(folder).checksum]
+    for name, content in (
+        ("config.json", {**json.loads((folder / "config.json").read_text()), "pad_token_id": 1}),
+        ("1_Pooling/config.json", {"pooling_mode_cls_token": True}),
+        ("sentence_bert_config.json", {"max_seq_length": 8}),
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+        sums.append(encoders.open_text(folder).checksum)
+    assert sums[0] == sums[1]
+    assert len(set(sums)) == 4
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
