@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.datasets import cache, examples, files, pictures, sheets, splits
+from jaxmeta.datasets import cache, examples, files, pictures, sheets, spellings, splits
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm",
             ".pnm")  # fmt: skip
@@ -212,7 +212,7 @@ def _check_names(path: pathlib.Path, places: Iterable[tuple[str, str]]) -> None:
     having = {name: {part for part, other in places if examples.composed(other) == name} for name in classes}
     first: dict[object, str] = {}
     for name in classes:
-        other = first.setdefault(sheets.alike(re.sub(r"[_-]+", " ", name)), name)
+        other = first.setdefault(spellings.alike(re.sub(r"[_-]+", " ", name)), name)
         if other != name and having[other].isdisjoint(having[name]):
             got, hint = f"{name!r} beside {other!r}", "rename one"
             checks.fail(str(path), "one spelling for a class in all splits", got, hint, checks.DataError)

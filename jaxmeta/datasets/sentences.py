@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.datasets import examples, files, sheets
+from jaxmeta.datasets import examples, files, sheets, spellings
 
 TEXTS = ("text", "texts", "sentence", "utterance", "query", "question", "content", "review", "comment", "message",
          "title", "document", "phrase")  # fmt: skip
@@ -79,10 +79,10 @@ def labelled(path: pathlib.Path, text_column: str = "", target_column: str | Non
     texts, cells = _texts(read, text), read.cells(target)
     _check_plain(read, target, "one class")
     for row, cell in enumerate(cells):
-        if sheets.is_missing(cell):
+        if spellings.is_missing(cell):
             read.fail(row, target, "a class in every row", repr(cell) if cell else "an empty cell")
     hint = "write both alike, or more unlike"
-    classes = sheets.spelled(cells, lambda row, got: read.fail(row, target, "one spelling for a class", got, hint))
+    classes = spellings.spelled(cells, lambda row, got: read.fail(row, target, "one spelling for a class", got, hint))
     counts = collections.Counter(classes)
     if read.names is None and counts.pop(classes[0]) == 1 and min(counts.values(), default=1) > 1:
         got = f"{classes[0]!r}, a class that comes once"
@@ -176,7 +176,7 @@ class _Nested(str):
 
 def _cell(value: Any) -> str:
     if isinstance(value, str):
-        return sheets.stripped(examples.composed(value))
+        return spellings.stripped(examples.composed(value))
     return "" if value is None else (_Nested if isinstance(value, list | dict) else str)(json.dumps(value))
 
 

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import decimal
 import io
 import itertools
-import math
 import pathlib
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
 from jaxmeta import checks
-from jaxmeta.datasets import files, splits
+from jaxmeta.datasets import files, spellings, splits
 from jaxmeta.datasets.examples import composed
-
-MISSING = frozenset({
-    "", "nil", "n.d.", "n/d", "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "nat",
-    "null", "none", "(null)", "[null]", "<null>", "\\n", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "#div/0!",
-    "#value!", "#ref!", "#name?", "#num!", "#null!", "undefined", "missing", "not available", "(blank)", "?", ".",
-    "..", "...", "-", "--", "---", "\N{EN DASH}", "\N{EM DASH}",
-})  # fmt: skip
-"""How pandas, R, Excel, SQL and Weka write a cell without a value, in lower case."""
 
 TARGETS = ("label", "labels", "target", "targets", "class", "y")
 ALSO_TARGETS = ("outcome", "diagnosis", "species", "category", "class_label", "class_name", "response")
@@ -38,32 +26,7 @@ SEEN_ROWS = 200  # of which the separator is told
 
 _DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
-_SIGN, _MONEY = "[+\\-−–]", "[$€£¥₹]"
-# What people take for a number, an amount, a list or a date and Python does not.
-_ALMOST = re.compile(
-    rf"[<>~≈≤≥='(]{{0,2}}\s*{_MONEY}?\s*{_SIGN}?[\d¼½¾][\d.,'’_¼½¾\s]*({_MONEY}|[%°)+\-−])?(\s*±[\d.,\s]+)?"  # $5, 5±1
-    r"|\d{1,4}[-/.:]\d{1,2}([-/.:]\d{1,4})?([T ].*)?"  # 2020-01-31, 12:30
-    r"|(\d{1,2}[-. ]*)?(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[-.,' ]*"
-    r"(\d{1,2}(st|nd|rd|th)?[, ]+)?\d{2,4}"  # Jan 31, 2020
-    r"|(\d+\s*[a-z]+\.?\s+)+\d+\s*[a-z]+"  # 1 h 30 min
-    r"|\d[\d.,]*\s*[x×*]\s*10[\^*]*[+-]?\d*|\d[\d.]*d[+-]?\d+"  # 5x10^3, Fortran's 5D3
-    r"|[\[{(].*\d.*[\])}]|[+-]?[\d.]+[+-][\d.]+[ij]",  # [1, 2], 1+2j
-    re.IGNORECASE,
-)
-_MEASURE = re.compile(rf"([A-Z]{{3}}\s)?{_SIGN}?\d[\d.,\s]*(?P<unit>\D*)")
-_NUMBER = r"-?\d+(?:\.\d+)?"
-_RANGE = re.compile(
-    rf"(?P<low>{_NUMBER})\s*(?:-|–|\.\.|to)\s*(?P<high>{_NUMBER})|"  # 20-29
-    rf"(?:\((?P<above>{_NUMBER}),\s*(?P<most>{_NUMBER})\]|\[(?P<least>{_NUMBER}),\s*(?P<below>{_NUMBER})\))"  # (0, 10]
-)
-_OPEN = re.compile(rf"(?:[<>]=?|[≤≥])\s*{_NUMBER}|{_NUMBER}\s*\+")  # <20, 60+
-_UNITS = frozenset((
-    "%", "c", "f", "°c", "°f", "k", "m", "b", "bn", "mn", "usd", "eur", "gbp", "g", "kg", "mg", "µg", "t", "lb", "lbs",
-    "oz", "mm", "cm", "km", "in", "ft", "mi", "l", "ml", "dl", "ms", "s", "sec", "min", "h", "hr", "hrs", "d", "day",
-    "days", "w", "week", "weeks", "mo", "month", "months", "y", "yr", "yrs", "year", "years",
-))  # fmt: skip
 FEW = 4  # rows: of fewer nothing is told of a column
-_LONGEST = 64  # characters of what may be a number
 
 Rows = list[tuple[int, list[str]]]
 """(line number in the file, cells)"""
@@ -100,39 +63,6 @@ def is_table(path: files.PathLike) -> bool:
     return pathlib.Path(path).suffix.lower() in SUFFIXES
 
 
-def is_missing(cell: str) -> bool:
-    return cell.lower() in MISSING
-
-
-def is_number(cell: str) -> bool:
-    if "_" in cell:  # which Python takes for a separator of thousands, and people for a slip
-        return False
-    try:
-        return not math.isnan(float(cell))
-    except ValueError:
-        return False
-
-
-def is_almost_number(cell: str) -> bool:
-    """Whether a person would take for a number, an amount or a date what is none to `float`."""
-    return len(cell) <= _LONGEST and _ALMOST.fullmatch(cell) is not None and not is_number(cell)
-
-
-def are_ranges(cells: Sequence[str]) -> bool:
-    """Whether texts are intervals, such as 20-29, (0, 10] and 60+: one at least has two ends, the lower one first."""
-    found = {cell: _RANGE.fullmatch(cell[: _LONGEST + 1]) for cell in cells}
-    ends = [[float(end) for end in each.groups() if end] for each in found.values() if each]
-    rest = (cell for cell, each in found.items() if not each)
-    return bool(ends) and all(low <= high for low, high in ends) and all(map(_OPEN.fullmatch, rest))
-
-
-def are_measures(cells: Sequence[str]) -> bool:
-    """Whether texts are several numbers of one unit, such as 5 cm, or of units that are known."""
-    found = [_MEASURE.fullmatch(cell[: _LONGEST + 1]) for cell in dict.fromkeys(cells)]
-    units = {each["unit"].strip().lower() for each in found if each}
-    return len(found) > 2 and None not in found and (len(units) == 1 or units <= _UNITS)
-
-
 def read(path: pathlib.Path, target_column: str | None = None) -> Sheet:
     """Reads a file of separated text.
 
@@ -167,8 +97,8 @@ def split_rows(path: pathlib.Path) -> tuple[str, Rows]:
         if separator != "\t":
             raise
         parsed = _plain(text)
-    rows = [(number, [stripped(cell) for cell in row]) for number, row in parsed]
-    return separator, [(number, [_unquoted(cell) for cell in row]) for number, row in rows if any(row)]
+    rows = [(number, [spellings.stripped(cell) for cell in row]) for number, row in parsed]
+    return separator, [(number, [spellings.unquoted(cell) for cell in row]) for number, row in rows if any(row)]
 
 
 def _parsed(path: pathlib.Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -182,26 +112,6 @@ def _parsed(path: pathlib.Path, text: str, separator: str) -> Iterator[tuple[int
     except csv.Error as error:
         hint = "end every quote in its own cell, and double those inside" if '"' in text else ""
         checks.fail(f"{path}, row {row}", "comma-separated text", error, hint, checks.DataError)
-
-
-_UNSEEN = "\u200b\u200e\u200f\u2060\ufeff"
-"""Characters without width, which are left of copying and of files that were put together."""
-
-
-def stripped(cell: str) -> str:
-    """Without blanks and characters without width at its ends."""
-    before = None
-    while before != cell:
-        before, cell = cell, cell.strip().strip(_UNSEEN)
-    return cell
-
-
-def _unquoted(cell: str) -> str:
-    """Without the quotes that are left around a cell, such as Weka's single ones, or Excel's of ="text"."""
-    if len(cell) > 3 and cell.startswith('="') and cell.endswith('"'):
-        return cell[2:-1].strip()
-    quoted = len(cell) > 1 and cell[0] == cell[-1] and cell[0] in "'\""
-    return cell[1:-1].strip() if quoted else cell
 
 
 def _separator(path: pathlib.Path, text: str) -> tuple[str, str]:
@@ -250,14 +160,16 @@ def _is_header(path: pathlib.Path, rows: Rows, target_column: str | None) -> boo
     above = list(zip(first, columns, strict=False))
     # A class may be called y: a name does not come again below it.
     wanted = {*TARGETS, *ALSO_TARGETS} | ({target_column.lower()} if target_column else set())
-    texts = [cell for cell in first if not is_number(cell) and not is_missing(cell)]
-    if any(cell.lower() in wanted and not is_number(cell) and cell not in column for cell, column in above):
+    texts = [cell for cell in first if not spellings.is_number(cell) and not spellings.is_missing(cell)]
+    if any(cell.lower() in wanted and not spellings.is_number(cell) and cell not in column for cell, column in above):
         again = next((cell for cell, column in above if cell in texts and cell in column), None)
         return again is None or _uncertain(path, rows[0], f"{again!r}, which comes again below")
-    over_numbers = any(cell in texts and _is_numeric(column) and any(map(is_number, column)) for cell, column in above)
+    over_numbers = any(
+        cell in texts and _is_numeric(column) and any(map(spellings.is_number, column)) for cell, column in above
+    )
     if not texts:
         return _counts_columns(path, rows[0])
-    if any(is_number(cell) for cell in first):
+    if any(spellings.is_number(cell) for cell in first):
         return _uncertain(path, rows[0], "names and numbers") if over_numbers and below else False
     return over_numbers or not any(cell in column for cell, column in above)
 
@@ -272,7 +184,7 @@ def _check_header(path: pathlib.Path, header: list[str] | None, rows: Rows, targ
     if header is None:
         told = not wanted.difference("y").isdisjoint(map(str.lower, first))
         again = [number for number, cells in rows[1:] if told and cells == first]
-    elif names and wanted.isdisjoint(map(str.lower, header)) and not any(map(is_number, first)):
+    elif names and wanted.isdisjoint(map(str.lower, header)) and not any(map(spellings.is_number, first)):
         again = [number]
     else:
         again = [number for number, cells in rows if cells == header]
@@ -299,14 +211,17 @@ def _with_decimal_points(sheet: Sheet) -> Sheet:
     commas = {
         column: [cell for cell in sheet.cells(column) if "," in cell]
         for column in range(sheet.width)
-        if all(is_number(cell) or is_missing(cell) or _DECIMAL.fullmatch(cell) for cell in sheet.cells(column))
+        if all(
+            spellings.is_number(cell) or spellings.is_missing(cell) or _DECIMAL.fullmatch(cell)
+            for cell in sheet.cells(column)
+        )
     }
     commas = {column: cells for column, cells in commas.items() if cells}
     if not commas:
         return sheet
     for column in commas:
         cells = sheet.cells(column)
-        mixed = [row for row, cell in enumerate(cells) if "." in cell and is_number(cell)]
+        mixed = [row for row, cell in enumerate(cells) if "." in cell and spellings.is_number(cell)]
         thousands = all(_THOUSANDS.fullmatch(cell) for cell in commas[column])
         if mixed or thousands:
             row = mixed[0] if mixed else cells.index(commas[column][0])
@@ -329,12 +244,12 @@ def index_columns(sheet: Sheet, target: int | None) -> dict[int, str]:
     others = [column for column in range(sheet.width) if column != target]
     for column in others:
         name, cells = sheet.name(column), sheet.cells(column)
-        if all(map(is_missing, cells)):
+        if all(map(spellings.is_missing, cells)):
             found[column] = "is empty"
             continue
         distinct = len(set(cells)) == len(cells)
         if sheet.header and (not name or re.fullmatch(r"unnamed: \d+(_level_\d+|\.\d+)?", name.lower())):
-            if not distinct or not all(cell.isdecimal() or not is_number(cell) for cell in cells):
+            if not distinct or not all(cell.isdecimal() or not spellings.is_number(cell) for cell in cells):
                 sheet.fail(0, column, "a name for every column", f"{name!r} in the header", "name it, or remove it")
             found[column] = "numbers the rows"
         elif sheet.header and (name.lower() in IDENTIFIERS or re.search(r"[a-z](_id|ID|Id)$|\bid$", name)):
@@ -344,7 +259,7 @@ def index_columns(sheet: Sheet, target: int | None) -> dict[int, str]:
     # What is left of a table must be something: the only feature is one, even if it counts.
     if len(found) < len(others):
         return found
-    return {column: why for column, why in found.items() if all(map(is_missing, sheet.cells(column)))}
+    return {column: why for column, why in found.items() if all(map(spellings.is_missing, sheet.cells(column)))}
 
 
 def _counts(cells: Sequence[str]) -> bool:
@@ -396,7 +311,7 @@ def target(sheet: Sheet, target_column: str | None, *, is_class: bool, required:
 def _could_be_class(sheet: Sheet, last: int) -> bool:
     """Whether the last column holds classes, and no other could as well; without a header the first alone could."""
     # A number among texts is a slip, of which its column tells.
-    texts = [column for column in range(sheet.width) if not any(map(is_number, sheet.cells(column)))]
+    texts = [column for column in range(sheet.width) if not any(map(spellings.is_number, sheet.cells(column)))]
     could = [column for column in texts if not _is_numeric(sheet.cells(column))]
     could = could or [column for column in range(sheet.width) if _are_codes(sheet.cells(column))]
     if sheet.header:
@@ -408,12 +323,12 @@ def _could_be_class(sheet: Sheet, last: int) -> bool:
 
 
 def _is_numeric(cells: Sequence[str]) -> bool:
-    return all(is_number(cell) or is_missing(cell) for cell in cells)
+    return all(spellings.is_number(cell) or spellings.is_missing(cell) for cell in cells)
 
 
 def _are_codes(cells: Sequence[str]) -> bool:
     """Whether cells are whole numbers of which most come again."""
-    whole = all(cell.isdecimal() or float(cell).is_integer() for cell in cells if is_number(cell))
+    whole = all(cell.isdecimal() or float(cell).is_integer() for cell in cells if spellings.is_number(cell))
     return whole and (len(cells) < FEW or len(set(cells)) <= len(cells) / 2)
 
 
@@ -443,42 +358,10 @@ def classes(sheet: Sheet, column: int) -> list[str]:
       DataError: if a row has no class, or two classes are told apart by zeros, case or spaces alone.
     """
     cells = sheet.cells(column)
-    if gaps := [row for row, cell in enumerate(cells) if is_missing(cell)]:
+    if gaps := [row for row, cell in enumerate(cells) if spellings.is_missing(cell)]:
         hint = "remove the row, or give the class another name if it is one"
         got = repr(cells[gaps[0]]) if cells[gaps[0]] else "an empty cell"
         sheet.fail(gaps[0], column, "a class or value in every row", got, hint)
-    fail = lambda row, got: sheet.fail(row, column, "one spelling for a class", got, "write both alike, or more unlike")  # noqa: E731
-    return spelled(cells, fail)
-
-
-def spelled(cells: Sequence[str], fail: Callable[[int, str], NoReturn]) -> list[str]:
-    """Classes in one spelling each; `fail` is told the row of one that has two, or that is several classes.
-
-    Whole numbers that are equal are one class; two names that differ in zeros, signs, case, blanks, quotes or unseen
-    characters alone may be, and are refused.
-    """
-    spellings = {cell: _spelling(cell) for cell in dict.fromkeys(cells)}
-    first: dict[object, str] = {}
-    for cell, spelling in spellings.items():
-        if (other := first.setdefault(alike(spelling), spelling)) != spelling:
-            fail(cells.index(cell), f"{spelling!r} beside {other!r}")
-        several = [part.strip() for part in re.split(r"[|;,+&]", spelling)]
-        if len(several) > 1 and {*several} <= spellings.keys():
-            fail(cells.index(cell), f"{spelling!r}, which are {len(several)} classes")
-    return [spellings[cell] for cell in cells]
-
-
-def alike(spelling: str) -> object:
-    """What is the same for spellings that people may take for one."""
-    with contextlib.suppress(decimal.InvalidOperation):
-        if "_" not in spelling and (number := decimal.Decimal(spelling)).is_finite():
-            return number
-    text = "".join(each for each in unicodedata.normalize("NFKC", spelling) if unicodedata.category(each) != "Cf")
-    return " ".join(text.casefold().strip("'\"‘’“”").split()) or spelling
-
-
-def _spelling(cell: str) -> str:
-    """A whole number without its decimal point."""
-    if is_number(cell) and re.fullmatch(r"[+-]?\d+\.0*", cell):
-        return cell.partition(".")[0].lstrip("+")
-    return cell
+    hint = "write both alike, or more unlike"
+    fail = lambda row, got: sheet.fail(row, column, "one spelling for a class", got, hint)  # noqa: E731
+    return spellings.spelled(cells, fail)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.datasets import examples, files, npz, pictures, sheets
+from jaxmeta.datasets import examples, files, npz, pictures, sheets, spellings
 from jaxmeta.datasets.examples import Column
 
 MAX_CATEGORIES = 64  # of a column; what has more is free text
@@ -87,7 +87,7 @@ def valued(path: pathlib.Path, target_column: str | None, columns: Sequence[str]
     read = _parts(path, target_column, columns, is_class=False)
     sheet, target = read.sheet, read.target
     for row, cell in enumerate(sheet.cells(target)):
-        if not sheets.is_number(cell):
+        if not spellings.is_number(cell):
             got = "an empty cell" if not cell else repr(cell)
             sheet.fail(row, target, "a class or value in every row" if not cell else "a finite number", got)
     values = _numbers(sheet, target)[:, None]
@@ -239,12 +239,12 @@ def _wanted(sheet: sheets.Sheet, name: str, target: int) -> int:
 
 def _categories(sheet: sheets.Sheet, column: int) -> tuple[str, ...]:
     """The texts of a column that has no number; () for one of numbers."""
-    cells = [cell for cell in sheet.cells(column) if not sheets.is_missing(cell)]
-    odd = [cell for cell in cells if not sheets.is_number(cell)]
+    cells = [cell for cell in sheet.cells(column) if not spellings.is_missing(cell)]
+    odd = [cell for cell in cells if not spellings.is_number(cell)]
     if not odd:
         return ()
-    almost = all(map(sheets.is_almost_number, odd)) and not sheets.are_ranges(odd)
-    if len(odd) < len(cells) or almost or sheets.are_measures(odd):
+    almost = all(map(spellings.is_almost_number, odd)) and not spellings.are_ranges(odd)
+    if len(odd) < len(cells) or almost or spellings.are_measures(odd):
         row = sheet.cells(column).index(odd[0])
         sheet.fail(row, column, "a finite number", repr(odd[0]), "or texts that are no numbers in the whole column")
     if _is_free(odd):
@@ -274,14 +274,14 @@ def _cells(sheet: sheets.Sheet, place: int, like: Column) -> np.ndarray:
         return _numbers(sheet, place)
     number = {text: index for index, text in enumerate(like.categories)}
     cells = sheet.cells(place)
-    known = {sheets.alike(text): text for text in like.categories}
+    known = {spellings.alike(text): text for text in like.categories}
     for row, cell in enumerate(cells):  # a new category is missing, but not a known one that is written otherwise
-        if cell not in number and not sheets.is_missing(cell) and (other := known.get(sheets.alike(cell))):
+        if cell not in number and not spellings.is_missing(cell) and (other := known.get(spellings.alike(cell))):
             sheet.fail(
                 row, place, "the spelling of the labelled rows", f"{cell!r} beside {other!r}", "write both alike"
             )
-    there = [cell for cell in cells if not sheets.is_missing(cell)]
-    if there and all(map(sheets.is_number, there)):
+    there = [cell for cell in cells if not spellings.is_missing(cell)]
+    if there and all(map(spellings.is_number, there)):
         wanted = f"categories as in the labelled rows, such as {like.categories[0]!r}"
         sheet.fail(cells.index(there[0]), place, wanted, repr(there[0]))
     return np.array([number.get(cell, math.nan) for cell in cells], files.number_type())
@@ -289,11 +289,11 @@ def _cells(sheet: sheets.Sheet, place: int, like: Column) -> np.ndarray:
 
 def _numbers(sheet: sheets.Sheet, column: int, *, is_complete: bool = False) -> np.ndarray:
     cells = sheet.cells(column)
-    exact = np.array([float(cell) if sheets.is_number(cell) else math.nan for cell in cells])
+    exact = np.array([float(cell) if spellings.is_number(cell) else math.nan for cell in cells])
     with np.errstate(over="ignore"):
         values = exact.astype(files.number_type())
     for row in np.flatnonzero(~np.isfinite(values)):
-        if is_complete or not sheets.is_missing(cells[row]):
+        if is_complete or not spellings.is_missing(cells[row]):
             sheet.fail(int(row), column, "a finite number", repr(cells[row]))
     if files.flattened(exact[:, None]).any():
         hint = "subtract the smallest, such as the first day"
