@@ -36,7 +36,7 @@ _RANGE = re.compile(
     rf"(?P<low>{_NUMBER})\s*(?:-|–|\.\.|to)\s*(?P<high>{_NUMBER})|"  # 20-29
     rf"(?:\((?P<above>{_NUMBER}),\s*(?P<most>{_NUMBER})\]|\[(?P<least>{_NUMBER}),\s*(?P<below>{_NUMBER})\))"  # (0, 10]
 )
-_OPEN = re.compile(rf"(?:[<>]=?|[≤≥])\s*{_NUMBER}|{_NUMBER}\s*\+")  # <20, 60+
+_OPEN = re.compile(rf"(?:(?P<below>[<≤]=?)|[>≥]=?)\s*(?P<limit>{_NUMBER})|(?P<least>{_NUMBER})\s*\+")  # <20, 60+
 _UNITS = frozenset((
     "%", "c", "f", "°c", "°f", "k", "m", "b", "bn", "mn", "usd", "eur", "gbp", "g", "kg", "mg", "µg", "t", "lb", "lbs",
     "oz", "mm", "cm", "km", "in", "ft", "mi", "l", "ml", "dl", "ms", "s", "sec", "min", "h", "hr", "hrs", "d", "day",
@@ -67,11 +67,17 @@ def is_almost_number(cell: str) -> bool:
 
 
 def are_ranges(cells: Sequence[str]) -> bool:
-    """Whether texts are intervals, such as 20-29, (0, 10] and 60+: one at least has two ends, the lower one first."""
+    """Whether texts are intervals, such as 20-29, (0, 10] and 60+, or the two parts of all numbers, <=60 and >60.
+
+    Of two ends the lower one is first. Other open intervals alone may be values beyond what was measured, <5 and >7.
+    """
     found = {cell: _RANGE.fullmatch(cell[: _LONGEST + 1]) for cell in cells}
     ends = [[float(end) for end in each.groups() if end] for each in found.values() if each]
-    rest = (cell for cell, each in found.items() if not each)
-    return bool(ends) and all(low <= high for low, high in ends) and all(map(_OPEN.fullmatch, rest))
+    rest = [_OPEN.fullmatch(cell) for cell, each in found.items() if not each]
+    if not all(rest) or not all(low <= high for low, high in ends):
+        return False
+    sides = [(float(each["limit"] or each["least"]), bool(each["below"])) for each in rest if each]
+    return bool(ends) or (len(sides) == 2 and sides[0][0] == sides[1][0] and sides[0][1] != sides[1][1])
 
 
 def are_measures(cells: Sequence[str]) -> bool:

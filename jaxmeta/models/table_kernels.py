@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,9 @@ from jaxmeta import inner
 from jaxmeta.types import Array
 
 CATEGORY = 2
+_LEAST = 0.2  # of cosines: with a handful of rows they are little but chance
 _LIMIT = 4.0  # deviations beyond which numbers are bent
+_LOG_DEPTH = 1.5  # of the forest in a mixture
 
 
 class Units(NamedTuple):
@@ -44,6 +47,8 @@ class Pairs(NamedTuple):
 
     products: Array
     """Of numbers; a category is a number for each of its values, less what it is on average."""
+    orders: Array
+    """Likewise, of ranks in place of numbers."""
     near: Array
     """From 0, or missing, to 1."""
     squares: Array
@@ -115,19 +120,34 @@ def pairs(own: Units, rows: Rows, known: Rows, log_width: Array) -> Pairs:
     near = jnp.where(is_category, alike, jnp.exp(-jnp.exp(-2 * log_width) * squares / 2) * here * there)
     steps = jnp.where(is_category, squares / 2, jnp.abs(rows.ranks[:, None] - known.ranks[None]))
     # What standardised columns of 0 and 1, one a category, would have for a product if two were equally frequent.
-    return Pairs(jnp.where(is_category, 2 * centred, numbers * against), near, squares, steps)
+    centred = 2 * centred
+    # Ranks are of deviation one then, too; where there is none a rank is the middle one, 0.
+    order, over = (math.sqrt(12) * (each.ranks - 0.5) for each in (rows, known))
+    products, orders = numbers * against, order[:, None] * over[None]
+    return Pairs(*(jnp.where(is_category, centred, each) for each in (products, orders)), near, squares, steps)
 
 
-def kernels(names: Sequence[str], pairs: Pairs, weights: Array, log_reach: Array, log_depth: Array) -> Array:
-    """The kernels of these names, [k, m, n], whose columns weigh `weights` [k, d]."""
+def kernels(names: Sequence[str], pairs: Pairs, weights: Array, log_sizes: Array) -> Array:
+    """The kernels of these names, [k, m, n], whose columns weigh `weights` [k, d].
+
+    `log_sizes` [k] are the logarithms of what a Gaussian's squares, those of a mixture, too, or a forest's steps are
+    multiplied by; the others have none.
+    """
+    linear = lambda own: pairs.products @ own  # noqa: E731
+    ranked = lambda own: pairs.orders @ own  # noqa: E731
+    gaussian = lambda own, log_size: jnp.exp(-jnp.exp(log_size) * (pairs.squares @ own))  # noqa: E731
+    # What infinitely many trees of random splits agree on (Balog et al., The Mondrian Kernel, 2016).
+    forest = lambda own, log_size: jnp.exp(-jnp.exp(log_size) * (pairs.steps @ own))  # noqa: E731
     made = {
-        "linear": lambda own: pairs.products @ own,
-        "gaussian": lambda own: jnp.exp(-jnp.exp(log_reach) * (pairs.squares @ own)),
-        "additive": lambda own: pairs.near @ own,
-        # What infinitely many trees of random splits agree on (Balog et al., The Mondrian Kernel, 2016).
-        "forest": lambda own: jnp.exp(-jnp.exp(log_depth) * (pairs.steps @ own)),
+        "linear": lambda own, _: linear(own),
+        "ranked": lambda own, _: ranked(own),
+        "gaussian": gaussian,
+        "additive": lambda own, _: pairs.near @ own,
+        "forest": forest,
+        # A function that is the sum of one of each.
+        "mixed": lambda own, size: linear(own) + ranked(own) + gaussian(own, size) + forest(own, _LOG_DEPTH),
     }
-    return jnp.stack([made[name](own) for name, own in zip(names, weights, strict=True)])
+    return jnp.stack([made[name](own, size) for name, own, size in zip(names, weights, log_sizes, strict=True)])
 
 
 def fit(kernels: Array, classes: Array, keep: Array, log_penalties: Array) -> Fit:
@@ -139,8 +159,13 @@ def fit(kernels: Array, classes: Array, keep: Array, log_penalties: Array) -> Fi
     return Fit(weights, (classes[None] - weights / own) * keep[None, :, None])
 
 
-def agreement(left_out: Array, classes: Array) -> Array:
-    """[k], from -1 to 1: the cosine of what was foretold [k, n, num_ways] and what is [n, num_ways]."""
-    both = (left_out * classes[None]).sum(axis=(1, 2))
-    size = jnp.square(left_out).sum(axis=(1, 2)) * jnp.square(classes).sum()
-    return both * jax.lax.rsqrt(size + 1e-12)
+def agreement(left_out: Array, classes: Array) -> tuple[Array, Array]:
+    """How well what was foretold [k, n, num_ways] is what is [n, num_ways]: [k] their cosine; what an answer weighs.
+
+    The weight of a regression is the square of its cosine, small ones made equal, over the size of what it foretold.
+    """
+    squares, known = jnp.square(left_out).sum(axis=(1, 2)), jnp.square(classes).sum()
+    cosine = (left_out * classes[None]).sum(axis=(1, 2)) * jax.lax.rsqrt(squares * known + 1e-12)
+    # One that foretells nothing has size 0, where a root has no derivative.
+    size = jnp.sqrt(squares / jnp.maximum(known, 1e-6) + 1e-6)
+    return cosine, jnp.square(jnp.maximum(cosine, _LEAST)) / size

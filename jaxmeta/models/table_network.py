@@ -16,10 +16,12 @@ from jaxmeta.models.reading import checked, kept
 from jaxmeta.models.table_kernels import CATEGORY, Pairs, Rows, Units
 from jaxmeta.types import Array, Batch, Model, PyTree
 
-_EVEN = ("linear", "linear", "gaussian", "additive", "forest")  # kernels whose columns weigh alike
-_CHOSEN = ("linear", "gaussian", "additive", "forest")  # kernels whose columns weigh as the network finds
-_PENALTIES = (10.0, 2.0, 1.0, 0.5, 1.0, 2.0, 1.0, 0.5, 1.0)
+_EVEN = ("mixed", "mixed", "ranked", "gaussian", "forest")  # kernels whose columns weigh alike
+_CHOSEN = ("mixed", "gaussian", "additive", "forest")  # kernels whose columns weigh as the network finds
+_PENALTIES = (3.0, 1.0, 10.0, 0.1, 1.0, 3.0, 0.3, 0.5, 1.0)
+_LOG_SIZES = (-1.0, -1.0, 0.0, -2.0, 0.5, -1.0, -1.0, 0.0, 1.5)
 _NUMBER = len(_PENALTIES)
+_OPEN = -0.2  # at the start, before softplus: what foretells better than chance has odds of about the right size
 
 
 class Read(NamedTuple):
@@ -37,8 +39,8 @@ class Read(NamedTuple):
     """[k, n, num_ways] of the regressions on even and on chosen columns."""
     columns: tuple[Array, Array]
     """[k, d] the columns' weights in them."""
-    merit: Array
-    """[all k] how well each foretells the rows that it is not shown."""
+    merit: tuple[Array, Array]
+    """[all k] how well each foretells the rows that it is not shown, and what its answer weighs therefore."""
     known: Array
     """[n, width] what the support rows' answers are recognised by."""
     layers: tuple[tuple[Array, Array], ...]
@@ -71,8 +73,7 @@ class TableNetwork(nn.Module):
         start = lambda key, values: jnp.array(values, float)  # noqa: E731
         self.log_penalties = self.param("log_penalties", start, [math.log(each) for each in _PENALTIES])
         self.log_width = self.param("log_width", start, math.log(0.5))
-        self.log_reach = self.param("log_reach", start, [0.0, 0.0])  # of the Gaussian kernels
-        self.log_depth = self.param("log_depth", start, [1.5, 1.5])  # of the forests
+        self.log_sizes = self.param("log_sizes", start, _LOG_SIZES)
 
     def read(self, support: Batch) -> Read:
         keep = kept(support)
@@ -85,9 +86,9 @@ class TableNetwork(nn.Module):
         even = self._even(units)
         penalties = jnp.split(self.log_penalties, [len(_EVEN)])
         first = table_kernels.fit(self._kernels(0, pairs, even), classes, real, penalties[0])
-        read = Read(
-            units, rows, keep, classes, shares, (first.weights, first.weights), (even, even), shares, shares, ()
-        )
+        none = (shares, shares)
+        weights = (first.weights, first.weights)
+        read = Read(units, rows, keep, classes, shares, weights, (even, even), none, shares, ())
         # A row is not told of its own class by itself.
         others = 1 - jnp.eye(len(keep), dtype=cells.dtype)
         tokens, evidence = self._tokens(read, rows, pairs, first.left_out, others)
@@ -120,9 +121,11 @@ class TableNetwork(nn.Module):
         # These know nothing of the classes' names: of the regressions, of the shares, of support rows that are alike.
         shares = jnp.broadcast_to(read.shares, (1, len(cells), self.num_ways))
         answers = jnp.concatenate([first, later, shares, self._alike(answer, read)])
-        merit = jnp.broadcast_to(read.merit, (len(cells), _NUMBER))
-        gates = self.gates(nn.relu(self.judged(jnp.concatenate([answer, merit], axis=1))))
-        gates = jnp.concatenate([jax.nn.softplus(gates[:, :_NUMBER] - 0.6), gates[:, _NUMBER:]], axis=1)
+        merit, weights = read.merit
+        judged = jnp.concatenate([answer, jnp.broadcast_to(merit, (len(cells), _NUMBER))], axis=1)
+        gates = self.gates(nn.relu(self.judged(judged)))
+        open_by = jax.nn.softplus(gates[:, :_NUMBER] + _OPEN) * weights[None]
+        gates = jnp.concatenate([open_by, gates[:, _NUMBER:]], axis=1)
         return self.out(answer) + jnp.einsum("mk,kmc->mc", gates, answers)
 
     def _classes(self, support: Batch, keep: Array) -> tuple[Array, Array]:
@@ -147,8 +150,8 @@ class TableNetwork(nn.Module):
         return jnp.where(units.kinds.max() > 0, weights, 0)
 
     def _kernels(self, which: int, pairs: Pairs, columns: Array) -> Array:
-        names = (_EVEN, _CHOSEN)[which]
-        return table_kernels.kernels(names, pairs, columns, self.log_reach[which], self.log_depth[which])
+        sizes = jnp.split(self.log_sizes, [len(_EVEN)])[which]
+        return table_kernels.kernels((_EVEN, _CHOSEN)[which], pairs, columns, sizes)
 
     def _alike(self, answer: Array, read: Read) -> Array:
         """[num_heads, m, num_ways] the classes of the support rows whose answers are like a query's."""
@@ -221,11 +224,12 @@ def table_network(*, num_ways: int = 10, width: int = 48, num_layers: int = 3, n
     set alone: other queries change nothing. No token has a place, so that the order of columns and of rows is nothing.
 
     What a short training need not find out is told to the tokens: to a cell, which classes the support rows have whose
-    cells in its column are like it (a row itself left out); to what is asked, the answers of five ridge regressions,
-    linear, Gaussian, additive and of a forest of random splits; of the support rows the answers with each left out.
-    From the tokens of a column comes its weight in four more, with penalties that are found likewise. The logits are a
-    sum of all nine, each as much as it tells of rows left out and as the query's token lets it, of what support rows
-    with like tokens are, and of the token's own. They begin as the sum of the nine.
+    cells in its column are like it (a row itself left out); to what is asked, the answers of five ridge regressions:
+    on ranks, Gaussian, of a forest of random splits, and two on sums of these and of a linear kernel; of the support
+    rows the answers with each left out. From the tokens of a column comes its weight in four more, with penalties that
+    are found likewise. The logits are a sum of all nine, each weighed by the square of how well it foretells rows left
+    out and as the query's token lets it, of what support rows with like tokens are, and of the token's own. They begin
+    as the sum of the nine.
 
     Args:
       num_ways: the most classes.

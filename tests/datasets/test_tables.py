@@ -178,15 +178,33 @@ def test_target_columns_are_for_csv(tmp_path):
 
 @pytest.mark.parametrize(
     "cells",
-    [["20-29", "30-39"], ["<20", "20-29", ">=60"], ["0 to 2", "3 to 5", "15+"], ["(0, 10]", "(10, 20]"], ["[0,10)"]],
+    [
+        ["20-29", "30-39"],
+        ["<20", "20-29", ">=60"],
+        ["0 to 2", "3 to 5", "15+"],
+        ["(0, 10]", "(10, 20]"],
+        ["[0,10)"],
+        ["<=60", ">60"],
+        ["<7.25", ">=7.25"],
+    ],
 )
 def test_intervals_are_categories(write, cells):
     rows = "".join(f'"{cells[row % len(cells)]}",{"ab"[row % 2]}\n' for row in range(12))
     assert datasets.load(write(f"age,label\n{rows}")).columns[0].categories == tuple(sorted(cells))
 
 
+def test_tables_of_patients_are_read_as_they_are(data_dir):
+    """With text columns, missing cells, and measures of which two parts are told, such as icu's po2."""
+    found = {path.stem: datasets.load(path) for path in sorted((data_dir / "patients").glob("*.csv"))}
+    assert len(found) == 7
+    po2 = next(column for column in found["icu"].columns if column.name == "po2")
+    assert po2.categories == ("<=60", ">60")
+
+
 @pytest.mark.fault(promised="amounts, dates and lists are no categories")
-@pytest.mark.parametrize("cells", [["5-3", "2020-01"], ["<5", ">7"], ["[1, 2]", "[2, 3]"], ["1-2", "12:30"]])
+@pytest.mark.parametrize(
+    "cells", [["5-3", "2020-01"], ["<5", ">7"], ["<5", "<7"], ["[1, 2]", "[2, 3]"], ["1-2", "12:30"]]
+)
 def test_what_only_looks_like_intervals_is_refused(write, cells):
     rows = "".join(f'"{cells[row % len(cells)]}",{"ab"[row % 2]}\n' for row in range(12))
     with pytest.raises(checks.DataError, match="expected a finite number"):
