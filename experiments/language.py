@@ -350,7 +350,95 @@ def languages(data_dir: str, multilingual: str) -> dict:
     return {"rows": rows}
 
 
-PARTS = {"intents": intents, "sentiment": sentiment, "languages": languages}
+TUNED = {"tasks": 100, "first": 3, "steps": (10, 30), "rates": (1e-5, 3e-5, 1e-4, 3e-4), "validation": 30}
+
+
+def contrasted(model: jaxmeta.Model) -> jaxmeta.MetaLearner:
+    """What brings embeddings of a class together and pulls others apart: SetFit's loss, both kinds weighing alike."""
+
+    def loss(params, episode, key):
+        del key
+        made, own = model.apply(params, episode.support.inputs), episode.support.targets
+        cosines, alike = made @ made.T, own[:, None] == own[None]
+        pairs = 1 - jnp.eye(len(own))  # with one example a class nothing is alike
+        errors = [(part * pairs * jnp.square(cosines - said)).sum() / jnp.maximum((part * pairs).sum(), 1)
+                  for said, part in ((1, alike), (0, ~alike))]  # fmt: skip
+        total = (errors[0] + errors[1]) / 2
+        return total, {"loss": total}
+
+    reads = jaxmeta.protonet(model, LOSS, num_ways=WAYS)
+    return reads._replace(loss=loss)
+
+
+def headed(model: jaxmeta.Model, width: int) -> jaxmeta.Model:
+    """The encoder under a linear layer that starts from zero."""
+
+    def apply(params, inputs, mask=None, context=()):
+        del mask, context
+        return model.apply(params["encoder"], inputs) @ params["weights"] + params["bias"][None]
+
+    def init(key):
+        return {"encoder": model.init(key), "weights": jnp.zeros((width, WAYS)), "bias": jnp.zeros(WAYS)}
+
+    return jaxmeta.Model(init, apply)
+
+
+def tuning(data_dir: str, multilingual: str) -> dict:
+    """Layers of the encoder trained on each support set alone, which sees no other task."""
+    del multilingual
+    encoder = encoders.open_text("all_minilm_l6_v2")
+    load, first = functools.partial(datasets.load, data_dir=data_dir), TUNED["first"]
+    model, width = encoders.unfrozen(encoder, first), encoder.module.width
+
+    def scaled(params, inputs, mask=None, context=()):
+        return np.sqrt(10) * model.apply(params, inputs, mask, context)
+
+    def below(found: datasets.Examples) -> datasets.Examples:
+        inputs, _ = encoders.padded(encoder, found.inputs.tolist(), LENGTH)
+        return found._replace(inputs=encoders.lowered(encoder, inputs, first))
+
+    larger = jaxmeta.Model(model.init, scaled)
+    reads = {
+        "frozen features, nearest centroid": jaxmeta.protonet(larger, LOSS, num_ways=WAYS),
+        "frozen features, ridge regression": jaxmeta.ridge_classifier(larger, LOSS, num_ways=WAYS),
+    }
+    made = {
+        "fine-tuned, layers and a linear head": lambda steps, rate: jaxmeta.maml(
+            headed(larger, width), LOSS, optax.adam(rate), num_steps=steps
+        ),
+        "fine-tuned, prototypes": lambda steps, rate: jaxmeta.learners.tuned(
+            reads["frozen features, nearest centroid"], optax.adam(rate), num_steps=steps
+        ),
+        "contrasted, then ridge regression": lambda steps, rate: jaxmeta.learners.tuned(
+            contrasted(model), optax.adam(rate), num_steps=steps, read=reads["frozen features, ridge regression"]
+        ),
+    }
+
+    def tested(learner, found, shots: int, count: int, seed: int = 2) -> np.ndarray:
+        episodes = samplers.drawn(sampled(found, shots), jax.random.key(seed), jnp.arange(count))
+        return scores(learner, learner.init(jax.random.key(0)), episodes)
+
+    unseen, rows, told = below(at_most(load("clinc150", split="validation"), 40)), [], {}
+    targets = {"banking77": at_most(load("banking77"), 40), "snips7": at_most(load("snips7"), 150),
+               "clinc150": at_most(load("clinc150", split="test"), 40)}  # fmt: skip
+    for shots in (1, 5):
+        learners = dict(reads)
+        for name, make in made.items():
+            tries = {(steps, rate): float(tested(make(steps, rate), unseen, shots, TUNED["validation"], 5).mean())
+                     for steps in TUNED["steps"] for rate in TUNED["rates"]}  # fmt: skip
+            best = max(tries, key=tries.__getitem__)
+            learners[name] = make(*best)
+            tried = {f"{steps} steps, {rate:g}": round(value, 4) for (steps, rate), value in tries.items()}
+            told[f"{name}, {shots} shots"] = {"chosen": f"{best[0]} steps, {best[1]:g}", "of": tried}
+            print(f"  {name}, {shots} shots: {told[f'{name}, {shots} shots']}", flush=True)
+        for target, found in targets.items():
+            lower = below(found)
+            methods = {name: tested(learner, lower, shots, TUNED["tasks"]) for name, learner in learners.items()}
+            rows += compared({"target": target, "shots": shots}, methods, tuple(reads))
+    return {"rows": rows, "training": told, "num_tasks": TUNED["tasks"]}
+
+
+PARTS = {"intents": intents, "sentiment": sentiment, "languages": languages, "tuning": tuning}
 
 
 def page(content: dict) -> str:

@@ -14,9 +14,10 @@ from jaxmeta import checks
 from jaxmeta.datasets import files, spellings, splits
 from jaxmeta.datasets.examples import composed
 
-TARGETS = ("label", "labels", "target", "targets", "class", "y")
-ALSO_TARGETS = ("outcome", "diagnosis", "species", "category", "class_label", "class_name", "response")
-"""Where none of `TARGETS` is in the header."""
+CERTAIN_TARGETS = ("label", "labels", "target", "targets")
+TARGETS = (*CERTAIN_TARGETS, "class", "y")
+OUTCOMES = ("outcome", "response", "class_label", "class_name")
+ALSO_TARGETS = (*OUTCOMES, "diagnosis", "species", "category")
 
 IDENTIFIERS = frozenset({"id", "ids", "idx", "index", "row", "rows", "rownames", "row.names", "rowname", "row_id", "#",
                          "rowid", "row number", "row_number", "no.", "nr", "nr.", "uid", "uuid"})  # fmt: skip
@@ -161,12 +162,14 @@ def _is_header(path: pathlib.Path, rows: Rows, target_column: str | None) -> boo
     # A class may be called y: a name does not come again below it.
     wanted = {*TARGETS, *ALSO_TARGETS} | ({target_column.lower()} if target_column else set())
     texts = [cell for cell in first if not spellings.is_number(cell) and not spellings.is_missing(cell)]
-    if any(cell.lower() in wanted and not spellings.is_number(cell) and cell not in column for cell, column in above):
-        again = next((cell for cell, column in above if cell in texts and cell in column), None)
-        return again is None or _uncertain(path, rows[0], f"{again!r}, which comes again below")
     over_numbers = any(
         cell in texts and _is_numeric(column) and any(map(spellings.is_number, column)) for cell, column in above
     )
+    if any(cell.lower() in wanted and not spellings.is_number(cell) and cell not in column for cell, column in above):
+        # Values may be called as their column is, treatment and placebo: what stands above numbers is a name.
+        again = next((cell for cell, column in above if cell in texts and cell in column), None)
+        known = again is None or (over_numbers and len(texts) == len(first))
+        return known or _uncertain(path, rows[0], f"{again!r}, which comes again below")
     if not texts:
         return _counts_columns(path, rows[0])
     if any(spellings.is_number(cell) for cell in first):
@@ -291,9 +294,11 @@ def target(sheet: Sheet, target_column: str | None, *, is_class: bool, required:
             hint = "give a name of the header, or a number from 1"
             checks.fail(str(sheet.path), f"a target column {target_column!r}", got, hint, checks.DataError)
     else:
-        called = ([column for column, name in enumerate(header) if name.lower() in wanted]
-                  for wanted in (TARGETS, ALSO_TARGETS))  # fmt: skip
-        found = next(filter(None, called), [])
+        called = [[column for column, name in enumerate(header) if name.lower() in wanted]
+                  for wanted in (CERTAIN_TARGETS, OUTCOMES, TARGETS, ALSO_TARGETS)]  # fmt: skip
+        # A feature may be called class or diagnosis, too, where the last column is the outcome.
+        certain, outcomes = called[0], [column for column in called[1] if column == sheet.width - 1]
+        found = next(filter(None, ([] if certain else outcomes, *called[2:])), [])
     if len(found) > 1:
         got = " and ".join(header[column] for column in found)
         checks.fail(str(sheet.path), "one target column", got, "name it with `target_column`", checks.DataError)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import decimal
+import itertools
 import math
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 MISSING = frozenset({
     "", "nil", "n.d.", "n/d", "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "#n/a n/a", "<na>", "nan", "-nan", "nat",
@@ -31,12 +32,13 @@ _ALMOST = re.compile(
     re.IGNORECASE,
 )
 _MEASURE = re.compile(rf"([A-Z]{{3}}\s)?{_SIGN}?\d[\d.,\s]*(?P<unit>\D*)")
-_NUMBER = r"-?\d+(?:\.\d+)?"
+_NUMBER = r"-?(?:\d+(?:\.\d+)?|inf)"
 _RANGE = re.compile(
     rf"(?P<low>{_NUMBER})\s*(?:-|–|\.\.|to)\s*(?P<high>{_NUMBER})|"  # 20-29
-    rf"(?:\((?P<above>{_NUMBER}),\s*(?P<most>{_NUMBER})\]|\[(?P<least>{_NUMBER}),\s*(?P<below>{_NUMBER})\))"  # (0, 10]
+    rf"(?:\((?P<above>{_NUMBER}),\s*(?P<most>{_NUMBER})\]|\[(?P<least>{_NUMBER}),\s*(?P<below>{_NUMBER})\))",  # (0, 10]
+    re.IGNORECASE,  # [100, Inf)
 )
-_OPEN = re.compile(rf"(?:(?P<below>[<≤]=?)|[>≥]=?)\s*(?P<limit>{_NUMBER})|(?P<least>{_NUMBER})\s*\+")  # <20, 60+
+_OPEN = re.compile(rf"(?P<sign>[<>]=?|[≤≥])\s*(?P<limit>{_NUMBER})|(?P<least>{_NUMBER})\s*\+")  # <20, 60+
 _UNITS = frozenset((
     "%", "c", "f", "°c", "°f", "k", "m", "b", "bn", "mn", "usd", "eur", "gbp", "g", "kg", "mg", "µg", "t", "lb", "lbs",
     "oz", "mm", "cm", "km", "in", "ft", "mi", "l", "ml", "dl", "ms", "s", "sec", "min", "h", "hr", "hrs", "d", "day",
@@ -73,11 +75,53 @@ def are_ranges(cells: Sequence[str]) -> bool:
     """
     found = {cell: _RANGE.fullmatch(cell[: _LONGEST + 1]) for cell in cells}
     ends = [[float(end) for end in each.groups() if end] for each in found.values() if each]
-    rest = [_OPEN.fullmatch(cell) for cell, each in found.items() if not each]
-    if not all(rest) or not all(low <= high for low, high in ends):
+    rest = [_open(cell) for cell, each in found.items() if not each]
+    if None in rest or not all(low <= high for low, high in ends):
         return False
-    sides = [(float(each["limit"] or each["least"]), bool(each["below"])) for each in rest if each]
-    return bool(ends) or (len(sides) == 2 and sides[0][0] == sides[1][0] and sides[0][1] != sides[1][1])
+    return bool(ends) or (len(rest) == 2 and _are_parts(*sorted(each for each in rest if each)))
+
+
+class _Open(NamedTuple):
+    """An interval with one end."""
+
+    is_above: bool
+    limit: float
+    has_limit: bool
+    """Whether the limit is in it."""
+
+
+def _open(cell: str) -> _Open | None:
+    found = _OPEN.fullmatch(cell[: _LONGEST + 1])
+    if not found:
+        return None
+    if found["least"]:
+        return _Open(True, float(found["least"]), True)
+    return _Open(found["sign"][0] in ">≥", float(found["limit"]), found["sign"] not in ("<", ">"))
+
+
+def _are_parts(below: _Open, above: _Open) -> bool:
+    """Whether two open intervals are of all numbers, or of all whole ones: <=60 and >60, <60 and 60+, <=59 and 60+."""
+    if below.is_above or not above.is_above:
+        return False
+    gap = above.limit - below.limit
+    return gap == 0 or (gap == 1 and below.has_limit and above.has_limit)
+
+
+def are_counts(cells: Sequence[str]) -> bool:
+    """Whether texts are whole numbers, some put together and none left out: 0, 1, 2, 3+ or 0, 1-19, 20+."""
+    pieces = []
+    for cell in dict.fromkeys(cells):
+        if cell.isdecimal():
+            pieces.append((float(cell), float(cell)))
+        elif (found := _RANGE.fullmatch(cell[: _LONGEST + 1])) and found["low"]:
+            pieces.append((float(found["low"]), float(found["high"])))
+        elif (own := _open(cell)) and own.is_above:
+            pieces.append((own.limit + (not own.has_limit), math.inf))
+        else:
+            return False
+    pieces.sort()
+    follow = all(after[0] == before[1] + 1 for before, after in itertools.pairwise(pieces))
+    return len(pieces) > 1 and follow and all(low <= high for low, high in pieces)
 
 
 def are_measures(cells: Sequence[str]) -> bool:

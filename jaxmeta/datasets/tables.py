@@ -243,6 +243,8 @@ def _categories(sheet: sheets.Sheet, column: int) -> tuple[str, ...]:
     odd = [cell for cell in cells if not spellings.is_number(cell)]
     if not odd:
         return ()
+    if spellings.are_counts(cells):
+        return tuple(sorted(set(cells)))
     almost = all(map(spellings.is_almost_number, odd)) and not spellings.are_ranges(odd)
     if len(odd) < len(cells) or almost or spellings.are_measures(odd):
         row = sheet.cells(column).index(odd[0])
@@ -281,7 +283,7 @@ def _cells(sheet: sheets.Sheet, place: int, like: Column) -> np.ndarray:
                 row, place, "the spelling of the labelled rows", f"{cell!r} beside {other!r}", "write both alike"
             )
     there = [cell for cell in cells if not spellings.is_missing(cell)]
-    if there and all(map(spellings.is_number, there)):
+    if all(map(spellings.is_number, there)) and not number.keys() >= {*there}:
         wanted = f"categories as in the labelled rows, such as {like.categories[0]!r}"
         sheet.fail(cells.index(there[0]), place, wanted, repr(there[0]))
     return np.array([number.get(cell, math.nan) for cell in cells], files.number_type())

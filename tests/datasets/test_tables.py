@@ -193,6 +193,17 @@ def test_intervals_are_categories(write, cells):
     assert datasets.load(write(f"age,label\n{rows}")).columns[0].categories == tuple(sorted(cells))
 
 
+@pytest.mark.parametrize("cells", [["0", "1", "2", "3+"], ["0", "1-19", "20+"], ["1", "2", ">2"], ["0", ">=1"]])
+def test_counts_of_which_the_large_are_put_together_are_categories(write, cells):
+    rows = "".join(f"{cells[row % len(cells)]},{'ab'[row % 2]}\n" for row in range(12))
+    loaded = datasets.load(write(f"children,label\n{rows}"))
+    assert loaded.columns[0].categories == tuple(sorted(cells))
+    few = write(f"children\n{cells[0]}\n{cells[0]}\n")  # numbers, or none of what was put together
+    np.testing.assert_array_equal(
+        datasets.load_inputs(few, columns=loaded.columns)[1][:, 0], sorted(cells).index(cells[0])
+    )
+
+
 def test_tables_of_patients_are_read_as_they_are(data_dir):
     """With text columns, missing cells, and measures of which two parts are told, such as icu's po2."""
     found = {path.stem: datasets.load(path) for path in sorted((data_dir / "patients").glob("*.csv"))}
@@ -203,7 +214,17 @@ def test_tables_of_patients_are_read_as_they_are(data_dir):
 
 @pytest.mark.fault(promised="amounts, dates and lists are no categories")
 @pytest.mark.parametrize(
-    "cells", [["5-3", "2020-01"], ["<5", ">7"], ["<5", "<7"], ["[1, 2]", "[2, 3]"], ["1-2", "12:30"]]
+    "cells",
+    [
+        ["5-3", "2020-01"],
+        ["<5", ">7"],
+        ["<5", "<7"],
+        ["<5", "5", "6"],
+        ["1", "2", "9+"],
+        ["1.5", "2+"],
+        ["[1, 2]", "[2, 3]"],
+        ["1-2", "12:30"],
+    ],
 )
 def test_what_only_looks_like_intervals_is_refused(write, cells):
     rows = "".join(f'"{cells[row % len(cells)]}",{"ab"[row % 2]}\n' for row in range(12))
