@@ -123,8 +123,9 @@ def pairs(own: Units, rows: Rows, known: Rows, log_width: Array) -> Pairs:
     centred = 2 * centred
     # Ranks are of deviation one then, too; where there is none a rank is the middle one, 0.
     order, over = (math.sqrt(12) * (each.ranks - 0.5) for each in (rows, known))
-    products, orders = numbers * against, order[:, None] * over[None]
-    return Pairs(*(jnp.where(is_category, centred, each) for each in (products, orders)), near, squares, steps)
+    products = jnp.where(is_category, centred, numbers * against)
+    orders = jnp.where(is_category, centred, order[:, None] * over[None])
+    return Pairs(products, orders, near, squares, steps)
 
 
 def kernels(names: Sequence[str], pairs: Pairs, weights: Array, log_sizes: Array) -> Array:
