@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import decimal
 import itertools
@@ -39,6 +40,7 @@ _RANGE = re.compile(
     re.IGNORECASE,  # [100, Inf)
 )
 _OPEN = re.compile(rf"(?P<sign>[<>]=?|[≤≥])\s*(?P<limit>{_NUMBER})|(?P<least>{_NUMBER})\s*\+")  # <20, 60+
+_GRADE, _MOST_GRADES = re.compile(r"\d{1,2}(?P<part>[a-eA-E]?)"), 12
 _UNITS = frozenset((
     "%", "c", "f", "°c", "°f", "k", "m", "b", "bn", "mn", "usd", "eur", "gbp", "g", "kg", "mg", "µg", "t", "lb", "lbs",
     "oz", "mm", "cm", "km", "in", "ft", "mi", "l", "ml", "dl", "ms", "s", "sec", "min", "h", "hr", "hrs", "d", "day",
@@ -122,6 +124,14 @@ def are_counts(cells: Sequence[str]) -> bool:
     pieces.sort()
     follow = all(after[0] == before[1] + 1 for before, after in itertools.pairwise(pieces))
     return len(pieces) > 1 and follow and all(low <= high for low, high in pieces)
+
+
+def are_grades(cells: Sequence[str]) -> bool:
+    """Whether texts are grades of one scale, some in parts, such as the stages 1, 2a, 2b, 3; a slip would stand once."""
+    counts = collections.Counter(cells)
+    found = [_GRADE.fullmatch(cell) for cell in counts]
+    parts = {each["part"].lower() for each in found if each and each["part"]}
+    return None not in found and "a" in parts and min(counts.values()) > 1 and len(counts) <= _MOST_GRADES
 
 
 def are_measures(cells: Sequence[str]) -> bool:

@@ -243,7 +243,7 @@ def _categories(sheet: sheets.Sheet, column: int) -> tuple[str, ...]:
     odd = [cell for cell in cells if not spellings.is_number(cell)]
     if not odd:
         return ()
-    if spellings.are_counts(cells):
+    if spellings.are_counts(cells) or spellings.are_grades(cells):
         return tuple(sorted(set(cells)))
     almost = all(map(spellings.is_almost_number, odd)) and not spellings.are_ranges(odd)
     if len(odd) < len(cells) or almost or spellings.are_measures(odd):

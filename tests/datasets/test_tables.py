@@ -204,6 +204,18 @@ def test_counts_of_which_the_large_are_put_together_are_categories(write, cells)
     )
 
 
+@pytest.mark.parametrize("cells", [["1", "2a", "2b", "3"], ["1A", "1B", "4"]])
+def test_grades_in_parts_are_categories(write, cells):
+    rows = "".join(f"{cells[row % len(cells)]},{'ab'[row % 2]}\n" for row in range(12))
+    assert datasets.load(write(f"stage,label\n{rows}")).columns[0].categories == tuple(sorted(cells))
+
+
+def test_a_number_with_a_letter_that_stands_once_is_a_slip(write, refused):
+    rows = "".join(f"{cell},{'ab'[row % 2]}\n" for row, cell in enumerate(["1", "2", "3a"] + ["3", "1", "2"] * 3))
+    with refused("row 4, column 1 (stage)", "expected a finite number", "'3a'"):
+        datasets.load(write(f"stage,label\n{rows}"))
+
+
 def test_tables_of_patients_are_read_as_they_are(data_dir):
     """With text columns, missing cells, and measures of which two parts are told, such as icu's po2."""
     found = {path.stem: datasets.load(path) for path in sorted((data_dir / "patients").glob("*.csv"))}
