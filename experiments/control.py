@@ -61,7 +61,7 @@ class Domain(NamedTuple):
     tested: dict[str, tasks.Sample]
     updates: int
     methods: tuple[str, ...]
-    rates: tuple[float, ...] = (0.05, 0.1, 0.2)
+    rates: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2)
     learning_rate: optax.ScalarOrSchedule = 3e-3
     discount: float = 0.99
     """Of later rewards, in the inner steps' advantages."""
@@ -99,7 +99,7 @@ ALL = (
 )
 DOMAINS: dict[str, Callable[[], Domain]] = {
     "navigation": lambda: Domain(
-        sampled(control.navigation), {"navigation": sampled(control.navigation)}, 100, (BASELINE, *ALL)
+        sampled(control.navigation), {"navigation": sampled(control.navigation)}, 150, (BASELINE, *ALL)
     ),
     "arm": lambda: Domain(
         sampled(control.arm),
@@ -251,7 +251,8 @@ def measured(name: str, domain: Domain) -> list[dict]:
     tried: dict[float, float] = {}
     rates = (0.0,) if name == BASELINE else (domain.rates if name != "context" else domain.rates[:1])
     if len(rates) > 1:
-        tried = {rate: train(own, made, domain, rate, 0, EVERY)[1] for rate in rates}
+        short = {rate: [train(own, made, domain, rate, seed, EVERY)[1] for seed in range(SEEDS)] for rate in rates}
+        tried = {rate: float(np.mean(scores)) for rate, scores in short.items()}
     rate = max(tried, key=tried.__getitem__) if tried else rates[0]
     tuned = time.perf_counter() - began
     rows = []

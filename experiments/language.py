@@ -350,7 +350,8 @@ def languages(data_dir: str, multilingual: str) -> dict:
     return {"rows": rows}
 
 
-TUNED = {"tasks": 100, "first": 3, "steps": (10, 30), "rates": (1e-5, 3e-5, 1e-4, 3e-4), "validation": 30}
+TUNED = {"first": 3, "steps": (10, 30), "rates": (1e-5, 3e-5, 1e-4, 3e-4)}
+TUNED_ON, TESTED_ON = {1: 30, 5: 10}, {1: 100, 5: 40}  # tasks by shots: a step costs five times as much with five
 
 
 def contrasted(model: jaxmeta.Model) -> jaxmeta.MetaLearner:
@@ -383,19 +384,35 @@ def headed(model: jaxmeta.Model, width: int) -> jaxmeta.Model:
     return jaxmeta.Model(init, apply)
 
 
-def tuning(data_dir: str, multilingual: str) -> dict:
+def below(encoder: encoders.TextEncoder, found: datasets.Examples) -> datasets.Examples:
+    """What the layers that nothing changes make of sentences."""
+    inputs, _ = encoders.padded(encoder, found.inputs.tolist(), LENGTH)
+    return found._replace(inputs=encoders.lowered(encoder, inputs, TUNED["first"]))
+
+
+def apart(data_dir: str, encoder: encoders.TextEncoder) -> tuple[datasets.Examples, dict[str, datasets.Examples]]:
+    """The validation domains and the targets, below the layers that change."""
+    load = functools.partial(datasets.load, data_dir=data_dir)
+    unseen = at_most(load("clinc150", split="validation"), 40)
+    targets = {"banking77": at_most(load("banking77"), 40), "snips7": at_most(load("snips7"), 150),
+               "clinc150": at_most(load("clinc150", split="test"), 40)}  # fmt: skip
+    return below(encoder, unseen), {target: below(encoder, found) for target, found in targets.items()}
+
+
+def reached(learner, found: datasets.Examples, shots: int, count: int, seed: int = 2, meta_params=None) -> np.ndarray:
+    """Accuracies of that many tasks, the same for all methods."""
+    episodes = samplers.drawn(sampled(found, shots), jax.random.key(seed), jnp.arange(count))
+    return scores(learner, learner.init(jax.random.key(0)) if meta_params is None else meta_params, episodes)
+
+
+def tuning(data_dir: str, multilingual: str, *, shots: int) -> dict:
     """Layers of the encoder trained on each support set alone, which sees no other task."""
     del multilingual
     encoder = encoders.open_text("all_minilm_l6_v2")
-    load, first = functools.partial(datasets.load, data_dir=data_dir), TUNED["first"]
-    model, width = encoders.unfrozen(encoder, first), encoder.module.width
+    model, width = encoders.unfrozen(encoder, TUNED["first"]), encoder.module.width
 
     def scaled(params, inputs, mask=None, context=()):
         return np.sqrt(10) * model.apply(params, inputs, mask, context)
-
-    def below(found: datasets.Examples) -> datasets.Examples:
-        inputs, _ = encoders.padded(encoder, found.inputs.tolist(), LENGTH)
-        return found._replace(inputs=encoders.lowered(encoder, inputs, first))
 
     larger = jaxmeta.Model(model.init, scaled)
     reads = {
@@ -413,32 +430,95 @@ def tuning(data_dir: str, multilingual: str) -> dict:
             contrasted(model), optax.adam(rate), num_steps=steps, read=reads["frozen features, ridge regression"]
         ),
     }
-
-    def tested(learner, found, shots: int, count: int, seed: int = 2) -> np.ndarray:
-        episodes = samplers.drawn(sampled(found, shots), jax.random.key(seed), jnp.arange(count))
-        return scores(learner, learner.init(jax.random.key(0)), episodes)
-
-    unseen, rows, told = below(at_most(load("clinc150", split="validation"), 40)), [], {}
-    targets = {"banking77": at_most(load("banking77"), 40), "snips7": at_most(load("snips7"), 150),
-               "clinc150": at_most(load("clinc150", split="test"), 40)}  # fmt: skip
-    for shots in (1, 5):
-        learners = dict(reads)
-        for name, make in made.items():
-            tries = {(steps, rate): float(tested(make(steps, rate), unseen, shots, TUNED["validation"], 5).mean())
-                     for steps in TUNED["steps"] for rate in TUNED["rates"]}  # fmt: skip
-            best = max(tries, key=tries.__getitem__)
-            learners[name] = make(*best)
-            tried = {f"{steps} steps, {rate:g}": round(value, 4) for (steps, rate), value in tries.items()}
-            told[f"{name}, {shots} shots"] = {"chosen": f"{best[0]} steps, {best[1]:g}", "of": tried}
-            print(f"  {name}, {shots} shots: {told[f'{name}, {shots} shots']}", flush=True)
-        for target, found in targets.items():
-            lower = below(found)
-            methods = {name: tested(learner, lower, shots, TUNED["tasks"]) for name, learner in learners.items()}
-            rows += compared({"target": target, "shots": shots}, methods, tuple(reads))
-    return {"rows": rows, "training": told, "num_tasks": TUNED["tasks"]}
+    (unseen, targets), rows, told = apart(data_dir, encoder), [], {}
+    learners = dict(reads)
+    for name, make in made.items():
+        tries = {(steps, rate): float(reached(make(steps, rate), unseen, shots, TUNED_ON[shots], 5).mean())
+                 for steps in TUNED["steps"] for rate in TUNED["rates"]}  # fmt: skip
+        best = max(tries, key=tries.__getitem__)
+        learners[name] = make(*best)
+        tried = {f"{steps} steps, {rate:g}": round(value, 4) for (steps, rate), value in tries.items()}
+        told[name] = {"chosen": f"{best[0]} steps, {best[1]:g}", "of": tried}
+        print(f"  {name}: {told[name]}", flush=True)
+    for target, found in targets.items():
+        methods = {name: reached(learner, found, shots, TESTED_ON[shots]) for name, learner in learners.items()}
+        rows += compared({"target": target, "shots": shots}, methods, tuple(reads))
+    return {"rows": rows, "training": told, "num_tasks": TESTED_ON[shots]}
 
 
-PARTS = {"intents": intents, "sentiment": sentiment, "languages": languages, "tuning": tuning}
+ADAPTED = {"rank": 4, "inner_steps": 3, "steps": 150, "validations": 3, "rates": (0.1, 1.0)}
+
+
+def adapters(data_dir: str, multilingual: str, *, shots: int) -> dict:
+    """Low-rank changes of the upper layers, meta-learned over tasks of CLINC150's training domains."""
+    del multilingual
+    encoder, over = encoders.open_text("all_minilm_l6_v2"), jaxmeta.learners.over_frozen
+    source = below(encoder, at_most(datasets.load("clinc150", data_dir=data_dir, split="train"), 40))
+    (unseen, targets), rows, told = apart(data_dir, encoder), [], {}
+    upper = {name: own for name, own in encoder.variables["params"].items()
+             if name.startswith("encoder_layer_") and int(name[14:]) >= TUNED["first"]}  # fmt: skip
+    body = models.wrap(
+        encoder.module, {"params": upper}, jax.tree.map(lambda leaf: leaf[:1], source.inputs),
+        models.lora(ADAPTED["rank"]), method=lambda module, inputs: module.upper(inputs, TUNED["first"]),
+    )  # fmt: skip
+    body = body.then(lambda made: np.sqrt(10) * made / jnp.linalg.norm(made, axis=-1, keepdims=True))
+    head, steps = body.with_head(encoder.module.width, WAYS), ADAPTED["inner_steps"]
+    reads = {
+        "frozen features, nearest centroid": over(lambda own: jaxmeta.protonet(own, LOSS, num_ways=WAYS), body),
+        "frozen features, ridge regression": over(lambda own: jaxmeta.ridge_classifier(own, LOSS, num_ways=WAYS), body),
+    }
+    still = {
+        "protonet": lambda: over(lambda own: jaxmeta.protonet(own, LOSS, num_ways=WAYS), body),
+        "r2d2": lambda: over(lambda own: jaxmeta.r2d2(own, LOSS, num_ways=WAYS), body),
+    }
+    stepping = {
+        "prototypes after steps, learned factors": lambda rate: over(
+            lambda own: jaxmeta.learners.tuned(
+                jaxmeta.protonet(own, LOSS, num_ways=WAYS), optax.sgd(rate), num_steps=steps), body),
+        "maml, a linear head": lambda rate: over(
+            lambda own: jaxmeta.maml(own, LOSS, optax.sgd(rate), num_steps=steps), head),
+        "meta_sgd, a linear head": lambda rate: over(
+            lambda own: jaxmeta.meta_sgd(own, LOSS, num_steps=steps, initial_learning_rate=rate), head),
+    }  # fmt: skip
+
+    def learned(learner):
+        """What is best on the validation domains."""
+        optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, ADAPTED["steps"]))
+        validate = lambda own: {  # noqa: E731
+            "loss": 1 - float(reached(learner, unseen, shots, TUNED_ON[shots], 5, own).mean())
+        }
+        return runs.fit(
+            jaxmeta.meta_trainer(learner, optimizer), sampled(source, shots, WAYS, 5), jax.random.key(0), num_tasks=2,
+            num_steps=ADAPTED["steps"], num_validations=ADAPTED["validations"], validate=validate,
+        )  # fmt: skip
+
+    found = {name: (learner, None) for name, learner in reads.items()}
+    for name, make in (still | stepping).items():
+        makers = {rate: make(rate) for rate in ADAPTED["rates"]} if name in stepping else {"": make()}
+        fits = {rate: learned(learner) for rate, learner in makers.items()}
+        best = min(fits, key=lambda rate: fits[rate].scores["loss"])
+        found[name] = makers[best], fits[best].meta_params
+        told[name] = {
+            str(rate): {"step": each.step, "accuracy": round(1 - each.scores["loss"], 4)} for rate, each in fits.items()
+        }
+        print(f"  {name}: {told[name]}", flush=True)
+    for target, examples in targets.items():
+        methods = {name: reached(learner, examples, shots, TESTED_ON[shots], meta_params=own)
+                   for name, (learner, own) in found.items()}  # fmt: skip
+        rows += compared({"target": target, "shots": shots}, methods, tuple(reads))
+    return {"rows": rows, "training": told, "num_tasks": TESTED_ON[shots]}
+
+
+PARTS = {
+    "intents": intents,
+    "sentiment": sentiment,
+    "languages": languages,
+    **{
+        f"{make.__name__}-{shots}": functools.partial(make, shots=shots)
+        for make in (tuning, adapters)
+        for shots in (1, 5)
+    },
+}
 
 
 def page(content: dict) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import numbers
 from typing import Any, NoReturn
 
@@ -43,10 +44,12 @@ def integer(what: str, value: Any, low: int, high: int | None = None, hint: str 
 
 
 def choice(what: str, value: Any, options: Any) -> Any:
-    """Returns `value` if it is one of `options`, else raises with the list of them."""
+    """Returns `value` if it is one of `options`, else raises with the list of them and those that are written alike."""
     options = list(options)
     if value not in options:
-        fail(what, f"one of {', '.join(map(str, options))}", repr(value))
+        names = list(map(str, options))
+        near = difflib.get_close_matches(str(value), names, cutoff=0.75)
+        fail(what, f"one of {', '.join(names)}", repr(value), f"did you mean {' or '.join(near)}?" if near else "")
     return value
 
 

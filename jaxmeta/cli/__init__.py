@@ -136,8 +136,9 @@ def _parse(kind: Any, arguments: list[str], program: str, description: str = "",
     except SystemExit as stop:
         if not stop.code:
             sys.exit(0)
-        # The parser draws a box of several lines; a script wants one.
-        plain = re.sub(r"\x1b\[[0-9;]*m|[─-╿]", " ", said.getvalue())
+        # The parser draws a box of several lines, whose title says it a first time; a script wants one.
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue())
+        plain = re.sub(r"╭─.*─╮|[─-╿]", " ", plain)
         raise UsageError(" ".join(plain.split()) or f"{program}: wrong arguments") from None
 
 

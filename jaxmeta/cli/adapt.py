@@ -122,9 +122,7 @@ def _check_asked(options: config.Adapt, adapted: runs.Adapted) -> None:
             checks.fail("`sheet`", "a run of classes of pictures", f"one of {adapted.run.recipe.task.kind}")
         if importlib.util.find_spec("matplotlib") is None:
             checks.fail("`sheet`", "matplotlib", "none", "pip install 'jaxmeta[plots]'")
-    if adapted.class_names:
-        checks.integer("--top", options.top, 1, len(adapted.labels), "there are no more classes")
-    elif options.top > 1 or options.probabilities:
+    if not adapted.class_names and (options.top > 1 or options.probabilities):
         name = "`top`" if options.top > 1 else "`probabilities`"
         checks.fail(name, "a run of classes", "one of values")
 
@@ -136,13 +134,14 @@ def _labels(
     options: config.Adapt, adapted: runs.Adapted, given: list[str], outputs: np.ndarray
 ) -> tuple[list[str], Rows]:
     labels, threshold = adapted.labels, adapted.threshold
+    top = min(options.top, len(labels))
     answers = recipes.kind(adapted.run.recipe.task).answers(given, labels, outputs)
     header = ["prediction", "probability"]
-    header += [f"{word}_{rank}" for rank in range(2, options.top + 1) for word in header]
+    header += [f"{word}_{rank}" for rank in range(2, top + 1) for word in header]
     header += [f"probability of {name}" for name in labels] if options.probabilities else []
     rows = []
     for cells, said, shares in zip(answers.cells, answers.said, runs.probabilities(answers.logits), strict=True):
-        order = np.argsort(-shares, kind="stable")[: options.top]
+        order = np.argsort(-shares, kind="stable")[:top]
         row = [text for index in order for text in (labels[index], f"{shares[index]:.6f}")]
         row[0] = said if threshold is None or shares[order[0]] >= threshold.probability else NONE
         rows.append((cells, row + [f"{share:.6f}" for share in shares] if options.probabilities else row))

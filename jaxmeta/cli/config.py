@@ -182,7 +182,7 @@ class Adapt:
     inner_steps: int | None = None
     """Adaptation steps; the run's own for evaluation is the default."""
     top: int = 1
-    """Classes that are named for each input, the most probable first."""
+    """Classes that are named for each input, the most probable first; all where there are no more."""
     probabilities: bool = False
     """Add a column for the probability of each class."""
     sheet: str | None = None

@@ -144,7 +144,7 @@ def test_classes_by_their_probability(trained, tmp_path, capsys):
     support, inputs = write(tmp_path, "proto")
     words = ["adapt", trained("proto"), "--inputs", inputs, "--support", support]
     assert cli.main(words) == 0
-    assert cli.main([*words, "--top", "3", "--probabilities", "--out", "all.csv"]) == 0
+    assert cli.main([*words, "--top", "4", "--probabilities", "--out", "all.csv"]) == 0  # three, as there are no more
     plain, full = rows("predictions.csv"), rows("all.csv")
     assert list(plain[0]) == ["input", "prediction", "probability"]
     names = ["=1+1", "ill", "well"]  # as they stand in the file: a reader of csv takes them for what they are
@@ -208,8 +208,6 @@ def test_the_counts_of_many_classes_are_one_line(trained, tmp_path, capsys):
         ("proto", ["--adapted", "kept", "--inner-steps", "3"], 2, "--inner-steps: expected none with --adapted"),
         ("proto", ["--adapted", "kept", "--none", "0.1"], 2, "--none: expected none with --adapted, which is settled"),
         ("proto", ["--adapted", "kept", "--save", "other"], 2, "--save: expected none with --adapted"),
-        ("proto", ["--adapted", "kept", "--top", "4"], 2, "--top: expected a whole number from 1 to 3, got 4"),
-        ("proto", ["--support", "support.csv", "--top", "4"], 2, "--top: expected a whole number from 1 to 3, got 4"),
         ("proto", ["--support", "support.csv", "--top", "0"], 2, "--top: expected a whole number of at least 1"),
         ("proto", ["--support", "support.csv", "--none", "2"], 2, "--none: expected a share of the known examples"),
         ("proto", ["--support", "once.csv", "--none", "0.1"], 1, "the class 'x': expected at least 2 labelled"),

@@ -106,6 +106,8 @@ def test_replace_knows_every_field_by_its_name():
         recipe.replace(stepz=3)
     with pytest.raises(ValueError, match="recipe: expected one of maml-regression"):
         recipes.get("maml")
+    with pytest.raises(ValueError, match=r"got 'protonet-stroke'; did you mean protonet-strokes or tuned-protonet-strokes"):
+        recipes.get("protonet-stroke")
 
 
 def test_the_whole_gradient_is_shortened_and_its_entries_are_cut():

@@ -249,7 +249,6 @@ def test_runs_of_words(run):
         ("\n", "", [], 1, "s.conll: expected sentences with words, got an empty file"),
         ("Ada B-per\n", "Ada wrote a poem\nin London\n", [], 1, "n.conll, row 2: expected a word a line, and columns"),
         ("Ada B-per\n", "Ada\n", ["--none", "0.1"], 2, "--none: expected examples of one class each, got sentences"),
-        ("Ada B-per\n", "Ada\n", ["--top", "3"], 2, "--top: expected a whole number from 1 to 2"),
         ("Ada B-per\n", "Ada\n", ["--sheet", "x.png"], 2, "--sheet: expected a run of classes of pictures, got one of"),
     ],
 )
