@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import importlib.util
 import io
+import os
 import pathlib
 from typing import Any
 
@@ -85,11 +86,29 @@ def _check(options: config.Adapt) -> None:
             hint = f"choose another `{name}`, or give --force"
             checks.fail(given, "no such file yet", "one that exists", hint)
         runs.check_plain(pathlib.Path(given or options.out))
-    if options.save is not None and pathlib.Path(options.save).absolute() == pathlib.Path(options.out).absolute():
-        checks.fail("`save`", "another file than `out`", options.save)
+    _check_apart(options)
     checks.integer("--inner-steps", options.inner_steps or 0, 0, MOST)
     checks.integer("--seed", options.seed, 0, MOST)
     checks.integer("--top", options.top, 1)
+
+
+def _check_apart(options: config.Adapt) -> None:
+    """Raises ValueError if a file would be written over another, or over what is read; no --force means that."""
+    others = {name: getattr(options, name) for name in ("support", "adapted", "inputs", "encoder", "out")}
+    others |= {f"run's {name}": os.path.join(options.run, name) for name in folders.OWN} if options.run else {}
+    for name in ("out", "save", "sheet"):
+        given = getattr(options, name)
+        others.pop(name, None)
+        for other, path in others.items() if given else ():
+            same = path and os.path.realpath(given) == os.path.realpath(path)
+            if same or (name == "sheet" and path and os.path.isdir(path) and _is_within(given, path)):
+                what = f"`{other}`" if hasattr(options, other) else f"the {other}"
+                checks.fail(f"`{name}`", f"another file than {what}" if same else f"a file outside of {what}", given)
+        others[name] = given
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return pathlib.Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _own(options: config.Adapt, labelled: str) -> recipes.Own:

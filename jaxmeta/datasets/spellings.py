@@ -127,7 +127,7 @@ def are_counts(cells: Sequence[str]) -> bool:
 
 
 def are_grades(cells: Sequence[str]) -> bool:
-    """Whether texts are grades of one scale, some in parts, such as the stages 1, 2a, 2b, 3; a slip would stand once."""
+    """Whether texts are grades of one scale, some in parts, such as stages 1, 2a, 2b, 3; a slip would stand once."""
     counts = collections.Counter(cells)
     found = [_GRADE.fullmatch(cell) for cell in counts]
     parts = {each["part"].lower() for each in found if each and each["part"]}

@@ -30,6 +30,8 @@ CONFIG, PARAMS, RESULTS = "config.json", "meta_params.msgpack", "results.json"
 SEEN = "seen.npz"
 LOCK, METRICS, CHECKPOINTS, TENSORBOARD = ".lock", "metrics.jsonl", "checkpoints", "tensorboard"
 PROBES = "probes"
+OWN = (RESULTS, PARAMS, METRICS, SEEN, CONFIG)
+"""The files of a run, by name; the folders beside them are checkpoints and what others read."""
 """What a report scored anew, so that the next one need not."""
 REPORT = "report"
 """The folder in it where a report of a run or a transfer stands, unless another place is asked for."""
@@ -119,7 +121,7 @@ def clear(folder: pathlib.Path) -> None:
         for seed in folder.glob("seed-*/config.json"):
             check_plain(seed.parent)
             clear(seed.parent)
-        for name in (RESULTS, PARAMS, METRICS, SEEN, CONFIG):
+        for name in OWN:
             (folder / name).unlink(missing_ok=True)
         for path in (folder / CHECKPOINTS, folder / TENSORBOARD, folder / PROBES):
             if path.is_symlink():

@@ -244,6 +244,30 @@ def test_what_is_refused_is_one_line(trained, kept, tmp_path, capsys, name, word
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.fault(promised="one line, even with --force; what is read stays as it is")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "support.csv"], "--out: expected another file than --support, got support.csv"),
+        (["--out", "./sub/../inputs.csv"], "--out: expected another file than --inputs"),
+        (["--save", "inputs.csv"], "--save: expected another file than --inputs"),
+        (["--save", "RUN/meta_params.msgpack"], "--save: expected another file than the run's meta_params.msgpack"),
+        (["--sheet", "predictions.csv"], "--sheet: expected another file than --out"),
+        (["--inputs", "sub", "--sheet", "sub/sheet.png"], "--sheet: expected a file outside of --inputs"),
+    ],
+)
+def test_nothing_is_written_over_what_is_read(trained, tmp_path, capsys, words, message):
+    support, inputs = write(tmp_path, "proto")
+    (tmp_path / "sub").mkdir()
+    run = trained("proto")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.csv")}
+    words = [word.replace("RUN", str(run)) for word in words]
+    given = ["adapt", run, "--support", support, "--inputs", inputs, "--force"]
+    assert cli.main([*given, *words]) == 2
+    assert message in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.csv")} == before
+
+
 @pytest.mark.fault(promised="one line; the file that was there stays")
 def test_a_full_disk_leaves_the_old_file(trained, tmp_path, capsys, full_disk):
     support, inputs = write(tmp_path, "proto")

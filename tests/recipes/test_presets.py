@@ -106,7 +106,9 @@ def test_replace_knows_every_field_by_its_name():
         recipe.replace(stepz=3)
     with pytest.raises(ValueError, match="recipe: expected one of maml-regression"):
         recipes.get("maml")
-    with pytest.raises(ValueError, match=r"got 'protonet-stroke'; did you mean protonet-strokes or tuned-protonet-strokes"):
+    with pytest.raises(
+        ValueError, match=r"got 'protonet-stroke'; did you mean protonet-strokes or tuned-protonet-strokes"
+    ):
         recipes.get("protonet-stroke")
 
 
