@@ -281,31 +281,45 @@ def _most(length: int) -> int:
 
 def _batches(lengths: Sequence[int], most: int) -> Iterator[tuple[int, list[list[int]]]]:
     """(tokens of a row, the texts of each row) of each step; all steps of a length have one number of rows."""
-    order = np.argsort(lengths, kind="stable")[::-1]
-    start = 0
+    left = [int(index) for index in np.argsort(lengths, kind="stable")[::-1]]
     limits = [*(length for length in ROWS if length < most), max(most, ROWS[0])]
     for limit, shorter in zip(limits[::-1], [*limits[::-1][1:], 0], strict=True):
-        own = [int(index) for index in order[start:] if lengths[index] > shorter]
-        start += len(own)
-        rows, size = _filled(own, lengths, limit), max(1, TOKENS // limit)
+        size = max(1, TOKENS // limit)
+        rows, left = _filled(left, lengths, limit, shorter, size)
         for first in range(0, len(rows), size):
             yield limit, rows[first : first + size]
 
 
-def _filled(order: Sequence[int], lengths: Sequence[int], limit: int) -> list[list[int]]:
-    """Puts texts, the longest first, into as few rows as a look at the last ones finds."""
+def _filled(
+    order: Sequence[int], lengths: Sequence[int], limit: int, shorter: int, size: int
+) -> tuple[list[list[int]], list[int]]:
+    """Puts texts, the longest first, into as few rows as a look at the last ones finds.
+
+    What is no longer than `shorter` has shorter rows of its own, and is taken into these where there is room: they cost
+    the same, and so do rows without a text, which are there since a step has `size` of them.
+
+    Returns:
+      The rows, and the texts that are left.
+    """
     rows: list[list[int]] = []
     free: dict[int, list[int]] = {}
+    left: list[int] = []
     for index in order:
-        size = lengths[index]
-        room = next((space for space in range(size, limit + 1) if free.get(space)), None)
+        needed = lengths[index]
+        if needed <= shorter and len(rows) % size:
+            free.setdefault(limit, []).extend(range(len(rows), len(rows) + size - len(rows) % size))
+            rows += [[] for _ in range(size - len(rows) % size)]
+        room = next((space for space in range(needed, limit + 1) if free.get(space)), None)
+        if room is None and needed <= shorter:
+            left.append(index)
+            continue
         row = free[room].pop() if room else len(rows)
         if room is None:
             rows.append([])
         if len(rows[row]) < _most(limit) - 1:
-            free.setdefault((room or limit) - size, []).append(row)
+            free.setdefault((room or limit) - needed, []).append(row)
         rows[row].append(index)
-    return rows
+    return rows, left
 
 
 def _rows(ids: Sequence[Sequence[int]], rows: Sequence[Sequence[int]], length: int, padding: int) -> dict[str, Any]:

@@ -156,9 +156,9 @@ def test_rows_are_full():
 
 
 def test_lengths_have_a_program_each():
-    batches = list(texts._batches([3, 64, 65, 200, 256], 256))
-    assert sorted({length for length, _ in batches}) == [64, 128, 256]
-    assert [index for _, rows in batches for row in rows for index in row] == [4, 3, 2, 1, 0]
+    batches = list(texts._batches([64] * 32 + [128] * 16 + [256] * 8, 256))
+    assert [(length, len(rows)) for length, rows in batches] == [(256, 8), (128, 16), (64, 32)]
+    assert sorted(index for _, rows in batches for row in rows for index in row) == list(range(56))
 
 
 def test_upper_layers_are_trained_from_what_they_were(small):
@@ -284,3 +284,19 @@ def test_kinds_of_encoders_are_told_apart(folder, tmp_path):
     ]  # fmt: skip
     with pytest.raises(checks.DataError, match="open_text"):
         encoders.open(folder)
+
+
+@pytest.mark.parametrize("most", [8, 128, 512])
+def test_every_text_has_a_place_of_its_own(most):
+    lengths = np.minimum(np.random.default_rng(0).geometric(0.03, 300) + 2, most).tolist()
+    steps = list(texts._batches(lengths, most))
+    placed = [index for _, rows in steps for row in rows for index in row]
+    assert sorted(placed) == list(range(300))
+    for limit, rows in steps:
+        assert len(rows) <= max(1, texts.TOKENS // limit)
+        assert all(sum(lengths[index] for index in row) <= limit and len(row) < limit // 3 for row in rows)
+
+
+def test_long_rows_take_short_texts_where_they_have_room():
+    """16 rows of 128 are computed for the two long texts, whatever else they hold."""
+    assert [limit for limit, _ in texts._batches([100, 90] + [10] * 100, 512)] == [128]
