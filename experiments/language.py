@@ -468,8 +468,8 @@ def adapters(data_dir: str, multilingual: str, *, shots: int) -> dict:
         "frozen features, ridge regression": over(lambda own: jaxmeta.ridge_classifier(own, LOSS, num_ways=WAYS), body),
     }
     still = {
-        "protonet": lambda: over(lambda own: jaxmeta.protonet(own, LOSS, num_ways=WAYS), body),
-        "r2d2": lambda: over(lambda own: jaxmeta.r2d2(own, LOSS, num_ways=WAYS), body),
+        "protonet": lambda rate: over(lambda own: jaxmeta.protonet(own, LOSS, num_ways=WAYS), body),
+        "r2d2": lambda rate: over(lambda own: jaxmeta.r2d2(own, LOSS, num_ways=WAYS), body),
     }
     stepping = {
         "prototypes after steps, learned factors": lambda rate: over(
@@ -494,7 +494,7 @@ def adapters(data_dir: str, multilingual: str, *, shots: int) -> dict:
 
     found = {name: (learner, None) for name, learner in reads.items()}
     for name, make in (still | stepping).items():
-        makers = {rate: make(rate) for rate in ADAPTED["rates"]} if name in stepping else {"": make()}
+        makers = {rate: make(rate) for rate in (ADAPTED["rates"] if name in stepping else (0.0,))}
         fits = {rate: learned(learner) for rate, learner in makers.items()}
         best = min(fits, key=lambda rate: fits[rate].scores["loss"])
         found[name] = makers[best], fits[best].meta_params

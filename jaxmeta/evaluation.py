@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from jaxmeta import labels, meshes, tree
+from jaxmeta.chunks import chunk_that_fits, default_chunk, map_chunks
 from jaxmeta.models import forms
-from jaxmeta.training import chunk_that_fits, default_chunk, map_chunks
 from jaxmeta.types import Array, Criterion, Episode, MetaLearner, PyTree, adapted_predictor, scored
 
 Column = Callable[[MetaLearner], MetaLearner]

@@ -10,7 +10,7 @@ import optax
 import pytest
 from proofs import KEY
 
-from jaxmeta import criteria, evaluate, maml, memory, models, training
+from jaxmeta import chunks, criteria, evaluate, maml, memory, models
 from jaxmeta.models import convolution, forms
 from jaxmeta.types import Batch, Episode
 
@@ -116,8 +116,8 @@ def test_chunks_follow_the_choice(accelerator, monkeypatch):
     pictures, vectors = jnp.zeros((6, 5, 28, 28, 1)), jnp.zeros((6, 5, 784))
     for in_turn, chunk in ((True, 1), (False, 6)):
         monkeypatch.setattr(forms, "choice", lambda in_turn=in_turn: forms.Choice("plain", in_turn))
-        assert training.default_chunk(pictures) == chunk
-        assert training.default_chunk(vectors) == 6
+        assert chunks.default_chunk(pictures) == chunk
+        assert chunks.default_chunk(vectors) == 6
     assert not accelerator
 
 
