@@ -17,8 +17,8 @@ _EPISODES: dict[str, Any] = {
 }
 _PAIRS: dict[str, Any] = {**_EPISODES, "train_ways": 5, "train_queries": 10, "tasks_per_step": 2}
 
-# 5-way 1-shot on 28 x 28 glyphs; rates are for mean losses. MAML's and Reptile's are the papers' but for fewer
-# steps. What each reaches on Omniglot in 300 s: experiments/results/learners.md.
+# 5-way 1-shot on 28 x 28 glyphs; rates are for mean losses. MAML's are the paper's but for fewer steps,
+# Reptile's were chosen on validation classes. What each reaches on Omniglot in 300 s: experiments/results/learners.md.
 _GLYPHS: dict[str, dict[str, Any]] = {
     "maml": _STEPS,
     "fomaml": _STEPS,
@@ -188,8 +188,8 @@ def _omniglot(learner: str, settings: dict[str, Any]) -> Recipe:
     return _recipe({"learner": learner, "norm": norm, "queries": queries}, settings)
 
 
-# Of one seed's validation tasks after 100 steps of 8 tasks with 32 filters 78% are right, as many as with MAML; 69% at
-# a regularization of 2 and the usual outer rate.
+# iMAML: of one seed's validation tasks after 100 steps of 8 tasks with 32 filters 78% are right, as many as with MAML;
+# 69% at a regularization of 2 and the usual outer rate.
 _STROKES: dict[str, dict[str, Any]] = {
     "imaml": {
         "inner_optimizer": "descent", "inner_learning_rate": 0.1, "inner_tolerance": 0.1, "regularization": 1.0,

@@ -30,9 +30,9 @@ CONFIG, PARAMS, RESULTS = "config.json", "meta_params.msgpack", "results.json"
 SEEN = "seen.npz"
 LOCK, METRICS, CHECKPOINTS, TENSORBOARD = ".lock", "metrics.jsonl", "checkpoints", "tensorboard"
 PROBES = "probes"
+"""What a report scored anew, so that the next one need not."""
 OWN = (RESULTS, PARAMS, METRICS, SEEN, CONFIG)
 """The files of a run, by name; the folders beside them are checkpoints and what others read."""
-"""What a report scored anew, so that the next one need not."""
 REPORT = "report"
 """The folder in it where a report of a run or a transfer stands, unless another place is asked for."""
 MOST_CONFIG, MOST_RESULTS = 100_000, 100_000_000  # bytes that are read
