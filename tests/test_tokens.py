@@ -275,7 +275,7 @@ def test_a_tagger_looks_at_words_that_are_there(outputs):
     inputs = jax.random.normal(KEY, (2, 4, 9)).at[..., -1].set(jnp.array([[1, 1, 1, 1], [1, 1, 0, 0]]))
     apply = jax.jit(model.apply)
     found = apply(params, inputs)
-    assert found.shape == (2, 4, outputs or 6 + 3)
+    assert found.shape == (2, 4, outputs or 6 + 2 * 3 + 3)
     spoiled = apply(params, inputs.at[1, 2:, :-1].set(50.0))
     np.testing.assert_allclose(spoiled[0], found[0], rtol=1e-6)
     np.testing.assert_allclose(spoiled[1, :2], found[1, :2], rtol=1e-6)
@@ -283,8 +283,16 @@ def test_a_tagger_looks_at_words_that_are_there(outputs):
     np.testing.assert_array_equal(moved.any(axis=-1), [[True, True, False, False], [False] * 4])
     if outputs is None:
         np.testing.assert_allclose(found[..., :6], 2 * inputs[..., :6], rtol=1e-6)
+        first = inputs[..., :3]
         weighted = apply({**params, "weights": jnp.array([[1.0], [0.0]])}, inputs)
-        np.testing.assert_allclose(weighted[..., :6], inputs[..., :6].at[..., 3:].set(0), rtol=1e-6)
+        np.testing.assert_allclose(weighted[..., :3], first, rtol=1e-6)
+        np.testing.assert_allclose(weighted[..., 3:6], 0 * first, rtol=1e-6)
+        before, behind = weighted[..., 6:9], weighted[..., 9:12]  # of the words beside it, half as much
+        np.testing.assert_allclose(before[:, 1:], (first * inputs[..., -1:])[:, :-1] / 2, rtol=1e-6)
+        np.testing.assert_allclose(behind[:, :-1], (first * inputs[..., -1:])[:, 1:] / 2, rtol=1e-6)
+        np.testing.assert_array_equal([before[:, 0], behind[:, -1]], np.zeros((2, 2, 3)))
+        deaf = apply({**params, "beside": jnp.zeros((2, 1))}, inputs)
+        np.testing.assert_array_equal(deaf[..., 6:12], np.zeros((2, 4, 6)))
 
 
 @pytest.mark.parametrize(

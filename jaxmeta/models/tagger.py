@@ -11,12 +11,13 @@ from jaxmeta.models.adapters import linen_model
 from jaxmeta.types import Array, Model
 
 SCALE = 2.0  # of each layer's vector at first, of length one: else a softmax over distances is nearly flat
+NEAR = 0.5  # of the neighbours' vectors against the word's own
 LOUD = 4.0  # of what the dense layers see, likewise
 
 
 class Tagger(nn.Module):
-    """What is known of a word, each layer at a learned weight, and beside it what two dense layers make of the word and
-    its neighbours: whether it is of a mention is alike in all domains, which mention it is hardly."""
+    """What is known of a word and of its neighbours, each layer at learned weights, and beside it what two dense layers
+    make of the three: whether a word is of a mention is alike in all domains, which mention it is hardly."""
 
     num_layers: int
     num_known: int
@@ -29,15 +30,24 @@ class Tagger(nn.Module):
         inputs = inputs.astype(float)
         known, seen, real = jnp.split(inputs, [self.num_known, inputs.shape[-1] - 1], axis=-1)
         dense = lambda size: nn.Dense(size, param_dtype=float)  # noqa: E731
-        weights = self.param("weights", nn.initializers.constant(SCALE), (self.num_layers, 1), float)
+        layers = known.reshape(*known.shape[:2], self.num_layers, -1) * self._weights("weights", SCALE)
+        near = _beside(jnp.where(real > 0, (layers * self._weights("beside", NEAR)).sum(axis=2), 0))
         x = dense(self.hidden)(jnp.concatenate([LOUD * known, seen], axis=-1))
-        x = jnp.where(real > 0, x, 0)
-        around = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
-        x = nn.gelu(jnp.concatenate([around[:, :-2], x, around[:, 2:]], axis=-1))
+        before, after = _beside(jnp.where(real > 0, x, 0))
+        x = nn.gelu(jnp.concatenate([before, x, after], axis=-1))
         x = dense(self.num_features)(nn.gelu(dense(self.hidden)(x)))
-        layers = known.reshape(*known.shape[:2], self.num_layers, -1) * jnp.expand_dims(weights, (0, 1))
-        found = jnp.concatenate([layers.reshape(known.shape), x], axis=-1)
+        found = jnp.concatenate([layers.reshape(known.shape), *near, x], axis=-1)
         return found if self.num_outputs is None else dense(self.num_outputs)(found)
+
+    def _weights(self, name: str, first: float) -> Array:
+        """A number for each layer."""
+        return self.param(name, nn.initializers.constant(first), (self.num_layers, 1), float)[None, None]
+
+
+def _beside(x: Array) -> tuple[Array, Array]:
+    """What stands before each word and behind it, [n, L, d] each; 0 at the ends."""
+    padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
+    return padded[:, :-2], padded[:, 2:]
 
 
 def tagger(
@@ -56,8 +66,9 @@ def tagger(
       num_words: of a sentence, the last of them padding.
       num_known: numbers that are known of a word: vectors of length one, one of each layer, side by side.
       num_seen: other numbers that the dense layers see, such as how the word is written.
-      num_outputs: of each word, the classes of a head; None: its embedding, num_known + num_features.
-      num_layers: of which there are vectors; each has a learned weight.
+      num_outputs: of each word, the classes of a head; None: its embedding of num_known numbers, num_known / num_layers
+        for each of its neighbours, and num_features.
+      num_layers: of which there are vectors; each has learned weights, of a word and of its neighbours.
       hidden: width of the dense layers.
       num_features: of an embedding, that are learned.
 

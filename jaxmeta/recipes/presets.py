@@ -164,7 +164,7 @@ _NGRAMS: dict[str, Any] = {"encoder": "", "hidden": (256, 256, 128), "steps": 30
 
 # As experiments/entities.py has it, but for a third domain, to which nothing is transferred: politics.
 _ENTITIES: dict[str, Any] = {
-    "learner": "protonet", "domain": "crossner:ai,crossner:literature", "criterion": "mentions", "longest": 64,
+    "domain": "crossner:ai,crossner:literature", "criterion": "mentions", "longest": 64,
     "hidden": (64,), "ways": 9, "train_ways": 9, "train_queries": 12, "tasks_per_step": 4,
     "schedule": "cosine", "steps": 250, "num_tasks": 100, "validation_tasks": 20,
 }  # fmt: skip
@@ -309,8 +309,9 @@ PRESETS: dict[str, Recipe] = {
         inner_steps_test=5,
         inner_learning_rate=0.4,
     ),
-    "protonet-entities": _recipe(_ENTITIES, encoder="all_minilm_l6_v2"),
-    "protonet-entities-ngrams": _recipe(_ENTITIES),
+    "protonet-entities": _recipe(_ENTITIES, learner="protonet", encoder="all_minilm_l6_v2"),
+    "r2d2-entities": _recipe(_ENTITIES, learner="r2d2", encoder="all_minilm_l6_v2"),
+    "protonet-entities-ngrams": _recipe(_ENTITIES, learner="protonet"),
     "protonet-tabular": _recipe(_TABULAR, learner="protonet", steps=10_000),
 }
 

@@ -368,7 +368,7 @@ def test_an_encoder_reads_words_once(encoder_with, files, tmp_path):
     assert shape == recipes.kind(task).shape(task)
     model = recipes.network(recipe.replace(task=task), shape)
     outputs = jax.eval_shape(lambda key: model.apply(model.init(key), jnp.zeros((1, *shape.inputs))), KEY)
-    assert outputs.shape == (1, 8, 4 * 8 + 16)
+    assert outputs.shape == (1, 8, 4 * 8 + 2 * 8 + 16)  # its own layers, and of each neighbour a sum of them
     assert list(recipes.floors(recipe.replace(task=task), 2)) == [
         "character n-grams, nearest word",
         "frozen layers, nearest word",
