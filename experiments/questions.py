@@ -37,7 +37,7 @@ from jaxmeta import tasks as samplers
 from jaxmeta.types import MetaLearner, PyTree
 
 LANGUAGES, SHOWN, ASKED, MOST = ("en", "de", "es", "tr", "zh"), (1, 5), 10, 5
-NUM_TASKS, CHOICE_TASKS, STEPS, UPDATES, TOGETHER = 200, 50, 5, 100, 25
+NUM_TASKS, CHOICE_TASKS, STEPS, UPDATES, TOGETHER = 600, 50, 5, 100, 25
 RATES = (0.03, 0.3)
 LONGEST, GRAMS = 18, 512  # sentences of a paragraph, and hashed n-grams
 PATH = pages.RESULTS / "questions"
