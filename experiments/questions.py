@@ -7,7 +7,7 @@ Hardware:  see `machine` in results/questions.json.
 Time:      see `cpu_seconds` in results/questions.json; encoding the texts, once, comes before it.
 Expected:  nothing: what comes is reported.
 Measured:  results/questions.md. Of five languages a frozen encoder's cosine finds the sentence of 77 to 81% of the
-           questions, where chance is 23; Reptile over English is up to 1.1 points ahead of it on Chinese and 0.9 behind
+           questions, where chance is 23; Reptile over English is up to 1.0 points ahead of it on Chinese and 1.1 behind
            on German; all else that was trained on English is behind everywhere, by 2 to 21 points.
 
 A task is a language: the questions of 1 or 5 of its paragraphs are shown with the sentences that answer them, and
