@@ -10,7 +10,7 @@ Time:      see `seconds` in results/entities.json, a training and its tests.
 Expected:  at least twice the F1 of the nearest token of a frozen MiniLM.
 Measured:  MEASURED
 
-Each domain is a target with the other two as sources; then xSID's slots are one, in three languages, with all three as
+Each domain is a target with the other two as sources; then xSID's slots are one, in four languages, with all three as
 sources and a multilingual encoder. ProtoNet and R2-D2 have a target for each token, over the frozen encoder's vectors
 of a word before four of its layers and after the last, those of its neighbours, and how it is written. What is trained
 is how much each of them counts, a small network whose outputs stand beside them, and R2-D2's ridge.
@@ -38,7 +38,7 @@ from jaxmeta.types import Array, MetaLearner, Model, PyTree
 
 DOMAINS = ("ai", "literature", "politics")
 WAYS = {"ai": 14, "literature": 12, "politics": 9}
-SLOTS = (("en", "en"), ("de", "de"), ("en", "de"), ("tr", "tr"), ("en", "tr"))
+SLOTS = (("en", "en"), ("de", "de"), ("en", "de"), ("tr", "tr"), ("en", "tr"), ("id", "id"), ("en", "id"))
 SLOT_WAYS = 10
 LEARNERS = {"ProtoNet": "protonet", "R2-D2": "r2d2"}
 MENTIONS, NUM_TASKS, ASKED = (1, 5), 50, 60
