@@ -18,6 +18,7 @@ from jaxmeta.runs import processes
 from jaxmeta.runs.events import DivergedError, Event, Fitted, Report, Scores, Stopped, silent
 from jaxmeta.runs.progress import LINE, Progress, Training
 from jaxmeta.runs.stores import Store, nowhere
+from jaxmeta.tasks.sampling import on_batches
 from jaxmeta.types import Episode, PyTree
 
 CALL = 1.0
@@ -152,7 +153,14 @@ def _judge_labels(sample: tasks.Sample, key: jax.Array) -> None:
     # The data are an argument: a sampler of NumPy arrays cannot be traced over them.
     shapes = jax.eval_shape(lambda sample: sample(key), tasks.as_pytree(sample))
     if isinstance(shapes, Episode) and any(labels.is_labelled(batch, 1) for batch in shapes):
-        labels.judge_batches("fit", tasks.drawn(sample, key, jnp.arange(1)), None)
+        draw = tasks.drawn if tasks.is_streamed(sample) else _without_inputs
+        labels.judge_batches("fit", draw(tasks.as_pytree(sample), key, jnp.arange(1)), None)
+
+
+@jax.jit
+def _without_inputs(sample: tasks.Sample, key: jax.Array, indices: jax.Array) -> Episode:
+    """Episodes whose inputs are left out, and with them what would draw or augment them: it compiles in no time."""
+    return on_batches(lambda batch: batch._replace(inputs=()), tasks.episodes(sample, key, indices))
 
 
 _Update = Callable[[list[training.MetaState], list[int]], tuple[list[training.MetaState], list[dict[str, np.ndarray]]]]
