@@ -273,6 +273,7 @@ def failing():
 """
 
 
+@pytest.mark.long
 def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "audited_learners.py").write_text(MODULE)

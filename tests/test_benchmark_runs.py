@@ -41,6 +41,7 @@ def test_claims_fill_a_column(tmp_path):
     assert (HERE / "README.md").read_text() == page
 
 
+@pytest.mark.long
 def test_what_no_time_is_left_for_is_told_and_left_out(tmp_path):
     done = run("--small", "--out", tmp_path, "--minutes", 0, "forms")
     assert done.returncode == 0, done.stderr

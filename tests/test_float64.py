@@ -35,7 +35,7 @@ def drawn():
 
 
 @pytest.mark.parametrize("name", [*registry.LEARNERS, *registry.BASELINES])
-@pytest.mark.product(name=("maml", "protonet", "r2d2"))
+@pytest.mark.product(name=("protonet", "r2d2"))
 def test_a_step_and_an_evaluation(name):
     every = itertools.product(registry.MODELS, ("support", "task")) if name == "maml" else [("linen", "support")]
     for model, norm in every:
@@ -146,6 +146,7 @@ def test_commands_from_the_data_to_the_table(tmp_path, monkeypatch, capsys):
             assert "JAX_ENABLE_X64 must be as it was for this run" in line
 
 
+@pytest.mark.long
 def test_what_32_bits_learned_is_evaluated_in_64(tmp_path, capsys):
     tiny = ["--steps", "2", "--hidden", "4", "--num-tasks", "2", "--validation-tasks", "2", "--tasks-per-step", "2"]
     with jax.enable_x64(False):

@@ -40,7 +40,7 @@ def double(tree):
 
 
 @pytest.mark.parametrize("name", registry.LEARNERS)
-@pytest.mark.product(name=("maml", "protonet"))
+@pytest.mark.product(name=("protonet",))
 def test_variable_episodes_padded_and_not(name):
     learner = registry.case(name, "nnx", "support").learner
     meta_params = jax.device_get(learner.init(KEY))

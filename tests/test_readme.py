@@ -33,6 +33,7 @@ def commands():
 
 
 @pytest.mark.parametrize("block", blocks("python") + blocks("python", EXECUTED))
+@pytest.mark.long
 def test_the_python_of_the_documents_runs(block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     short = re.sub(r"((?:tasks|steps|updates)=|range\()\d\d+", r"\g<1>4", block)  # of each four, instead of dozens

@@ -44,6 +44,7 @@ def test_the_head_of_an_experiment_is_a_contract(path):
     assert names == ["Paper", "Command", "Hardware", "Time", "Expected", "Measured"]
 
 
+@pytest.mark.long
 def test_pages_of_experiments(tmp_path):
     assert made(tmp_path, "experiments", "pages.py") == pages(ROOT / "experiments")
 
@@ -52,6 +53,7 @@ def test_tables_of_benchmarks(tmp_path):
     assert made(tmp_path, "benchmarks", "run.py", "--tables") == pages(ROOT / "benchmarks")
 
 
+@pytest.mark.long
 def test_presets_in_short(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(ROOT / "experiments")
     experiment = importlib.import_module("presets")

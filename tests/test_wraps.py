@@ -79,6 +79,7 @@ def learner(make=jaxmeta.maml, **options):
 
 @pytest.mark.product(gradient=(inner.mixed_mode,))
 @pytest.mark.parametrize("gradient", [inner.mixed_mode, inner.nested])
+@pytest.mark.long
 def test_the_exact_gradient_of_adapters_in_a_frozen_network(gradient):
     """As by hand, where the weights stand in the loss, by reverse mode twice."""
     model, episode = wrapped(), SAMPLE(jax.random.key(3))
@@ -144,6 +145,7 @@ def test_what_is_frozen_has_no_optimizer_state_and_stays():
         assert np.abs(new - old).max() > 0
 
 
+@pytest.mark.long
 def test_seeds_share_what_is_frozen():
     trainer = jaxmeta.meta_trainer(learner(), optax.adam(1e-2))
     update = training.many_updates(trainer, num_tasks=2, num_updates=2)
@@ -173,6 +175,7 @@ def test_marks_of_what_is_trained():
     assert marked == {"a": True, "b": tree.Frozen({"c": False, "d": [False, False]})}
 
 
+@pytest.mark.long
 def test_files_leave_out_what_is_frozen_and_a_resume_has_it(tmp_path):
     model = wrapped()
     big = model._replace(frozen={**VARIABLES, "more": np.zeros(1_000_000, np.float32)})

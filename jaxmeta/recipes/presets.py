@@ -187,7 +187,9 @@ _CHARACTERS: dict[str, dict[str, Any]] = {
     "imaml": {
         "tasks_per_step": 2, "inner_learning_rate": 2.0, "regularization": 0.05, "schedule": "cosine", "steps": 8000,
     },
-    "cavia": {"tasks_per_step": 2, "num_context_params": 100, "schedule": "cosine", "steps": 15_000},
+    "cavia": {
+        "tasks_per_step": 2, "train_queries": 5, "num_context_params": 100, "schedule": "cosine", "steps": 15_000,
+    },
     "learned_optimizer": {"tasks_per_step": 2, "schedule": "cosine", "steps": 8000},
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import baselines, checks, evaluation, meshes, recipes, runs, tasks
+from jaxmeta.learners.over_frozen import MetaParams as OverFrozen
 from jaxmeta.recipes import Recipe, Sizes
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs import run, scores, stores, training
@@ -224,7 +225,16 @@ def _encoder(recipe: Recipe, network: Model, meta_params: PyTree) -> Callable[[A
         return jax.jit(lambda inputs: network.apply(encoder, inputs, None, population.context))
     if recipe.network.norm in ("batch", "support", "task") or recipe.entry.network != "plain":
         return None
-    return jax.jit(lambda inputs: network.apply(meta_params, inputs))
+    params = _network_params(meta_params)
+    return jax.jit(lambda inputs: network.apply(params, inputs))
+
+
+def _network_params(meta_params: PyTree) -> PyTree:
+    """The network's part of what a learner without a head learns, such as R2-D2's encoder beside its ridge."""
+    if isinstance(meta_params, OverFrozen):
+        return meta_params._replace(learned=_network_params(meta_params.learned))
+    names = {"encoder", "params"}.intersection(getattr(meta_params, "_fields", ()))
+    return getattr(meta_params, names.pop()) if names else meta_params
 
 
 def _given(setting: Setting) -> list[Source]:

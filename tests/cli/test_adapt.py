@@ -104,6 +104,7 @@ def rows(path):
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "diverging"])
+@pytest.mark.product(name=("pictures", "function"))
 def test_an_adapted_run_predicts_without_the_labelled_examples(trained, tmp_path, name, capsys):
     support, inputs = write(tmp_path, name)
     words = ["adapt", trained(name), "--inputs", inputs]

@@ -63,6 +63,7 @@ def test_a_training_writes_its_metrics(tmp_path):
     assert not (tmp_path / "run" / "tensorboard").exists()
 
 
+@pytest.mark.long
 def test_without_the_flag_nothing_is_imported_or_written(tmp_path):
     arguments = [*TINY, "--steps", "1", "--out", str(tmp_path / "run")]
     subprocess.run([sys.executable, "-c", WITHOUT, *arguments], check=True)

@@ -94,6 +94,7 @@ def test_adapt_to_a_persons_pictures(trained, tmp_path, learner, monkeypatch, fu
         assert out.read_bytes() == written
 
 
+@pytest.mark.long
 def test_regression_from_a_file_of_tasks(tmp_path, capsys):
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (20, 30, 2)).astype(np.float32)

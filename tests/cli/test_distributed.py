@@ -155,6 +155,7 @@ def test_a_process_that_fails_ends_all(tmp_path):
 
 
 @pytest.mark.fault(promised="one line in each process, and its exit code")
+@pytest.mark.long
 def test_what_one_process_refuses_all_refuse(together, tmp_path):
     codes, _, err = launch([*TRAIN, "--out", str(together)], tmp_path)
     assert codes == [2, 1]

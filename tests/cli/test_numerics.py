@@ -52,11 +52,13 @@ def test_hashes_locale_and_working_directory_change_no_bit(found):
     np.testing.assert_equal(second, first)
 
 
+@pytest.mark.long
 def test_the_number_of_host_devices_changes_nothing(found):
     compare = lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-6)  # noqa: E731
     jax.tree.map(compare, found("plain"), found("two host devices"))
 
 
+@pytest.mark.long
 def test_64_bits_from_the_data_to_the_table(found):
     meta_params, lines, scores = found("64 bits")
     assert {leaf.dtype for leaf in jax.tree.leaves(meta_params)} == {np.dtype(np.float64)}

@@ -149,6 +149,7 @@ def test_moments_of_a_support_set():
     np.testing.assert_allclose(found.scale, np.full((4, 1), np.sqrt(3 / 2)), rtol=1e-6)
 
 
+@pytest.mark.long
 def test_a_transfer_from_kernel_to_kernel(tmp_path):
     options = {"folder": tmp_path / "transfer", "criterion": "gaussian_likelihood", "shots": (4,), "queries": 3,
                "num_tasks": 4, "effort": 1e-4, "tasks_per_step": 16}  # fmt: skip

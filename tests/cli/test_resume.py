@@ -247,6 +247,7 @@ def test_divergence_is_named_and_kept_or_skipped(tmp_path, capsys):
 
 
 @pytest.mark.fault(promised="exit code 143 within 10 s; a second process is refused")
+@pytest.mark.long
 def test_a_real_process_leaves_in_time_and_holds_its_folder(tmp_path):
     run = tmp_path / "run"
     process = faults.start([*TINY, "--steps", "10000000", "--out", str(run)])

@@ -52,6 +52,7 @@ def test_what_a_transfer_writes(done):
 
 
 @pytest.mark.fault(promised="the line that resumes; the same table")
+@pytest.mark.long
 def test_an_interrupted_transfer_resumes_to_the_same_table(done, tmp_path, capsys, monkeypatch):
     command = ["transfer", *MATRIX, *TINY, "--out", str(tmp_path / "again")]
     whole, calls = meetings._cell, []

@@ -342,6 +342,7 @@ def test_a_trust_region_is_kept_and_its_step_gains():
         jaxmeta.trust_region_trainer(build, num_steps=1, most_divergence=0.0)
 
 
+@pytest.mark.long
 def test_stored_trajectories_audit_as_exact():
     """What is sampled is no function of theta; once it is stored, the gradient is the loss's own."""
     sample = control.chain(num_shots=3, num_queries=3)

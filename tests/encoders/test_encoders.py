@@ -60,6 +60,7 @@ def read(tensors, config=None):
 
 
 @pytest.mark.parametrize("name", made.RESNETS)
+@pytest.mark.product(name=("resnet18",))
 def test_resnets_are_torchvision_s(name, state):
     block, counts, width = {
         "resnet18": (resnet.Basic, (2, 2, 2, 2), 512), "resnet50": (resnet.Bottleneck, (3, 4, 6, 3), 2048),

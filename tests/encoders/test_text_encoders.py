@@ -161,6 +161,7 @@ def test_lengths_have_a_program_each():
     assert sorted(index for _, rows in batches for row in rows for index in row) == list(range(56))
 
 
+@pytest.mark.long
 def test_upper_layers_are_trained_from_what_they_were(small):
     inputs, _ = encoders.padded(small, ["my card", "the song ?"])
     model, below = encoders.unfrozen(small, 1), encoders.lowered(small, inputs, 1)

@@ -82,6 +82,7 @@ def test_the_order_of_columns_is_nothing():
     assert np.abs(answer(support, query.inputs[:, order]) - plain).max() > 1e-3  # of queries alone it is much
 
 
+@pytest.mark.long
 def test_columns_of_padding_are_nothing():
     support, query = episode()
     wide = lambda batch: jnp.pad(batch.inputs, ((0, 0), (0, 3), (0, 0)))  # noqa: E731
@@ -180,6 +181,7 @@ def test_training_on_the_prior_helps_on_other_tables_of_it():
     assert losses[1] < losses[0] - 0.01
 
 
+@pytest.mark.long
 def test_features_that_are_alike_and_many_are_told_apart():
     """Pretrained features share most of what they are, and have thousands of numbers: a reader must see the rest."""
     dim, num_ways, key = 2000, 3, jax.random.key(0)

@@ -108,6 +108,7 @@ def test_wrong_use():
         models.gradient_descent_rule(float("inf"))
 
 
+@pytest.mark.long
 def test_blocks_of_coordinates_are_the_same_rule():
     rules = [models.lstm_update_rule(hidden=3, initial_learning_rate=0.3, block=block) for block in (4, 1000)]
     blocks, whole = (build(rule, gradient=inner.mixed_mode) for rule in rules)

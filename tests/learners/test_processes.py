@@ -148,6 +148,7 @@ def test_only_functions_of_gaussian_processes_have_kernels():
         tasks.with_kernel(tasks.sinusoid(num_shots=2, num_queries=2))
 
 
+@pytest.mark.long
 def test_functions_without_noise_do_not_break_a_deep_kernel():
     """Where the noise that is learned goes to nothing, near places make rows alike, and a factor must still exist."""
     learner = LEARNERS["dkt"]()

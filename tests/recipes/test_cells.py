@@ -70,6 +70,7 @@ def test_cells_of_a_csv_are_as_they_stand():
     assert cells[cells[:, 0, 1] > 0][:, 0, 0].min() > 30
 
 
+@pytest.mark.long
 def test_the_commands_foretell_new_patients(capsys, tmp_path):
     settings = ["--width", "8", "--num-layers", "1", "--steps", "0", "--num-features", "8", "--validation-tasks", "2"]
     assert cli.main(["train", "tables", *settings, "--num-tasks", "2", "--out", "run"]) == 0

@@ -203,6 +203,7 @@ def test_what_does_not_go_with_an_encoder(changes, said):
         runs.train(recipe)
 
 
+@pytest.mark.long
 def test_a_transfer_over_features():
     np.savez("others.npz", images=shapes(5, 8)[:, :, ::-1], labels=np.repeat(np.arange(5), 8))
     rows = transfer.matrix(
@@ -236,6 +237,7 @@ def test_a_transfer_whose_features_are_not_the_run_s(changes, said, tiny, monkey
         transfer.matrix([], ["shapes.npz"], [], runs=("run",), **plan)
 
 
+@pytest.mark.long
 def test_without_steps_adapters_change_nothing(tiny):
     """What the last layers make of the trunk is what the features are."""
     recipe = recipes.get("photos").replace(**RUNS, ways=2, train_ways=2, shots=2, num_tasks=6)
@@ -247,7 +249,7 @@ def test_without_steps_adapters_change_nothing(tiny):
             assert ours["single"]["per_task"] == theirs["single"]["per_task"]
 
 
-@pytest.mark.product(learner=("tuned_protonet", "anil"))
+@pytest.mark.product(learner=("tuned_protonet",))
 @pytest.mark.parametrize("learner", ["tuned_protonet", "protonet", "maml", "anil"])
 def test_a_run_over_adapters(learner, tiny):
     changes = {"ways": 2, "train_ways": 2, "shots": 2, "num_tasks": 4, "validation_tasks": 4, "tasks_per_step": 2}

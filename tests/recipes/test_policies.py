@@ -66,6 +66,7 @@ def test_what_does_not_go_together():
     refused("maml-navigation", "`encoder`: expected none for `criterion` policy_gradient", encoder="efficientnet_lite0")
 
 
+@pytest.mark.long
 def test_a_run_tells_returns_before_and_after_each_step(tmp_path):
     run = runs.train(recipes.get("maml-grid").replace(**SMALL), folder=tmp_path / "run")
     found = runs.open(tmp_path / "run")

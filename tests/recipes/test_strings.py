@@ -56,6 +56,7 @@ def test_splits_ask_about_other_words(words):
         recipes.domains.open(str(words), "test", task=task, queries=30)
 
 
+@pytest.mark.long
 def test_words_of_a_persons_own(run, words, tmp_path, capsys):
     new, out = tmp_path / "new.txt", tmp_path / "out.csv"
     new.write_text("abc\nfgh\n", encoding="utf-8")  # letters that nobody knows, too

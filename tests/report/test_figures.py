@@ -267,6 +267,7 @@ def test_a_finished_run_is_asked_again(folder):
     assert "malignant" in found["confusion"].alt + str(found["confusion"].rows)
 
 
+@pytest.mark.long
 def test_what_was_asked_is_kept(folder, monkeypatch):
     probe = probes.opened(facts.read(folder), num_tasks=4)
     first = probes.by_shots(probe)

@@ -3,11 +3,14 @@
 import dataclasses
 import functools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxmeta
 from jaxmeta import recipes, transfer
+from jaxmeta.learners.over_frozen import MetaParams as OverFrozen
 from jaxmeta.transfer import estimates, trained
 
 TINY = {"effort": 0.002, "num_tasks": 4, "tune_tasks": 2, "fine_tune_steps": 2, "queries": 3}
@@ -35,6 +38,7 @@ def test_somebody_who_reproduces():
     assert str(compared).startswith("### From strokes, 1-shot\n\n| method | digits | fonts | average | rank |")
 
 
+@pytest.mark.long
 def test_tables_of_classes(tmp_path):
     draw = np.random.default_rng(0)
     rows = np.concatenate([draw.normal(4 * label, 1, (12, 2)) for label in range(2)])
@@ -99,3 +103,18 @@ def test_only_a_network_of_features_says_how_far_domains_are_apart(learner, has)
     """One that reads a support set, or compares maps, gives nothing for an example alone."""
     recipe = recipes.get("protonet-strokes").replace(learner=learner, norm="layer")
     assert (trained._encoder(recipe, None, None) is not None) == has
+
+
+EMBEDDING = ("protonet", "matching_net", "r2d2", "proto_maml", "laplacian_shot", "ridge_classifier", "tuned_protonet")
+
+
+@pytest.mark.parametrize("name", EMBEDDING)
+def test_features_are_those_of_the_network_whatever_else_is_learned(name):
+    recipe = recipes.get("protonet-strokes").replace(learner=name, num_filters=4, picture=(8, 8, 1))
+    shape = recipes.Shape((8, 8, 1), 5)
+    network, learner = recipes.network(recipe, shape), recipes.training_learner(recipe, shape)
+    meta_params, inputs = learner.init(jax.random.key(0)), jnp.ones((2, 8, 8, 1))
+    own = trained._network_params(meta_params)
+    jax.tree.map(np.testing.assert_array_equal, own, network.init(jax.random.key(0)))
+    assert trained._encoder(recipe, network, meta_params)(inputs).shape == (2, 4)
+    assert trained._network_params(OverFrozen("base", meta_params)) == OverFrozen("base", own)
