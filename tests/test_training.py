@@ -143,6 +143,7 @@ def test_value_and_grad_are_the_objectives_own():
 
 
 @pytest.mark.fault(promised="one line that says what is missing")
+@pytest.mark.long
 def test_an_outer_optimizer_that_needs_more():
     learner, sample = small()
     trainer = meta_trainer(learner, optax.lbfgs())

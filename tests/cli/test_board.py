@@ -47,6 +47,7 @@ def scalars(events):
     return [(event.step, value.tag, value.simple_value) for event in events for value in event.summary.value]
 
 
+@pytest.mark.long
 def test_a_training_writes_its_metrics(tmp_path):
     assert cli.main([*TINY, "--tensorboard", "--out", str(tmp_path / "run")]) == 0
     events = read(tmp_path / "run" / "tensorboard")

@@ -55,6 +55,7 @@ def test_the_preset_trains_on_fewer_columns_than_it_takes():
     assert jax.eval_shape(source.validation, jax.random.key(0)).support.inputs.shape == (20, 64, 3)
 
 
+@pytest.mark.long
 def test_cells_of_a_csv_are_as_they_stand():
     table("patients.csv")
     table("new.csv", 3)
