@@ -296,13 +296,19 @@ def many_updates(
             episodes = draw_all((sample, stream_key), indices)
             return trainer.update(state, episodes, jax.random.fold_in(learner_key, state.step))
 
-        def body(index: Array, carry: tuple[MetaState, Metrics]) -> tuple[MetaState, Metrics]:
-            state, metrics = one(carry[0], sample, stream_key, learner_key)
-            return state, jax.tree.map(lambda rows, row: rows.at[index].set(row), carry[1], metrics)
+        # What is frozen is no part of what the loop carries, or trainings side by side would each have a copy of it.
+        is_trained = tree.trained(state)
+        own, frozen = tree.split(state, is_trained)
+
+        def body(index: Array, carry: tuple[PyTree, Metrics]) -> tuple[PyTree, Metrics]:
+            state, metrics = one(tree.merge(carry[0], frozen), sample, stream_key, learner_key)
+            rows = jax.tree.map(lambda rows, row: rows.at[index].set(row), carry[1], metrics)
+            return tree.split(state, is_trained)[0], rows
 
         shapes = jax.eval_shape(one, state, sample, stream_key, learner_key)[1]
         rows = jax.tree.map(lambda leaf: jnp.zeros((num_updates, *leaf.shape), leaf.dtype), shapes)
-        return jax.lax.fori_loop(0, count, body, (state, rows))
+        own, rows = jax.lax.fori_loop(0, count, body, (own, rows))
+        return tree.merge(own, frozen), rows
 
     return run
 
