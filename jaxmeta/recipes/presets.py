@@ -191,6 +191,7 @@ _CHARACTERS: dict[str, dict[str, Any]] = {
         "tasks_per_step": 2, "train_queries": 5, "num_context_params": 100, "schedule": "cosine", "steps": 15_000,
     },
     "learned_optimizer": {"tasks_per_step": 2, "schedule": "cosine", "steps": 8000},
+    "reptile": {"learning_rate": 0.4},  # from 1 on, most is learned once it has fallen
 }  # fmt: skip
 
 
