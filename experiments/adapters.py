@@ -7,9 +7,9 @@ Command:   python experiments/adapters.py --data-dir PATH [--parts zero film con
 Hardware:  2 cores of an x86-64 CPU, no accelerator.
 Time:      zero two hours on one core beside other work for 60 tasks; film and conv4 not timed.
 Expected:  adapted on the support set, no row loses to the frozen features it starts from; meta-learned starts gain.
-Measured:  results/transfer-adapters has TSA and norms from no adapter at all, 60 tasks. Both tie with the ridge on frozen
-           features, 0.0 on all domains at one shot and 0.0 to -0.4 at five: on validation classes of the sources the
-           smallest rate of the grid, 0.001, does best everywhere. Every weight, film and conv4 are not made yet.
+Measured:  results/transfer-adapters has TSA and norms from no adapter at all, 60 tasks. Both tie with the ridge on
+           frozen features, 0.0 on all domains at one shot and 0.0 to -0.4 at five: on validation classes of the sources
+           the smallest rate of the grid, 0.001, does best everywhere. Every weight, film and conv4 are not made yet.
 
 All parts meet the same tasks, those of `transfer photos` but for their number. `zero`: TSA, norms alone and every
 weight of the last layers, from no adapter at all, on the support set, rates chosen on validation classes of the
