@@ -16,7 +16,7 @@ Measured:  results/learners.md, beside other work on the machine, which cost som
            stayed at 58.0, on a busy machine and by an older program; so did learned optimizers at 71.0, with two tasks
            90.3. CAVIA: 100 context parameters and five queries a class in training reach 88.6, one query 78.9, sixteen
            tasks with one 67.9 (busy, older); five steps, 128 filters, a wider last block or 512 context parameters
-           gained little or nothing on validation classes.
+           gained little or nothing on validation classes, by hand.
            Inner gradients were `inner.nested`, now `inner.mixed_mode`, which is the same to 1e-12.
 
 The settings are the presets' (`jaxmeta train NAME-omniglot-5w1s`): Conv-4, 64 filters, stride 2, rotations as new

@@ -14,8 +14,8 @@ Expected:  quick: the best learner ahead of the best baseline in every cell, pai
            the others, in-context too: every learner above chance on every target; no winner is foretold.
 Measured:  results/transfer-NAME. quick misses its bar: R2-D2 less the linear probe is -4.5 and -1.9 on digits, +4.5 and
            -0.1 on moved digits (1 and 5 shots), since batches of pre-training now hold as much of each source as a
-           learner's tasks; of R2-D2 with more ways, more shots or another norm none was ahead on validation classes;
-           shared and leave-one-out were made before that. photos: at 5 shots +2.3, +1.1, +3.8 and
+           learner's tasks; more ways, more shots or another norm, tried by hand, did not help R2-D2 on validation
+           classes; shared and leave-one-out were made before that. photos: at 5 shots +2.3, +1.1, +3.8 and
            +14.0 over the centroid, 5.3 on average, at 1 shot a tie on ucmerced and +4.9 on emoji of styles that were
            held out; trained gains add up to 1.5. in-context: from the same features the in-context learner, which
            begins at chance where the others begin with what the features know, reaches 83% on validation classes of its

@@ -77,7 +77,6 @@ def learner(make=jaxmeta.maml, **options):
     return learners.over_frozen(made, wrapped())
 
 
-@pytest.mark.product(gradient=(inner.mixed_mode,))
 @pytest.mark.parametrize("gradient", [inner.mixed_mode, inner.nested])
 @pytest.mark.long
 def test_the_exact_gradient_of_adapters_in_a_frozen_network(gradient):

@@ -151,10 +151,11 @@ def fit_together(
 def _judge_labels(sample: tasks.Sample, key: jax.Array) -> None:
     """Raises ValueError if labels of an episode are negative, or beyond the classes that it says it has."""
     # The data are an argument: a sampler of NumPy arrays cannot be traced over them.
-    shapes = jax.eval_shape(lambda sample: sample(key), tasks.as_pytree(sample))
+    sample = tasks.as_pytree(sample)
+    shapes = jax.eval_shape(lambda sample: sample(key), sample)
     if isinstance(shapes, Episode) and any(labels.is_labelled(batch, 1) for batch in shapes):
         draw = tasks.drawn if tasks.is_streamed(sample) else _without_inputs
-        labels.judge_batches("fit", draw(tasks.as_pytree(sample), key, jnp.arange(1)), None)
+        labels.judge_batches("fit", draw(sample, key, jnp.arange(1)), None)
 
 
 @jax.jit
