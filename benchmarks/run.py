@@ -28,11 +28,15 @@ CLAIMS = (
     "compilation", "program", "startup", "checkpoints", "encoders", "sentences", "rollouts",
 )  # fmt: skip
 MARK = "<!-- measured: made by run.py -->"
+LAST_ROW = 0.7  # the share of its time after which a claim begins no further row
 
 
 def made() -> dict[str, Any]:
     """What makes the numbers, asked of another process: one that has seen a GPU keeps memory of it."""
-    asked = "import json; from jaxmeta import provenance; print(json.dumps(provenance.record()))"
+    asked = (
+        "import json; from jaxmeta import provenance; "
+        "print(json.dumps(provenance.record() | {'flags': provenance.compiler_flags()}))"
+    )
     found = subprocess.run([sys.executable, "-c", asked], stdout=subprocess.PIPE, text=True, check=True).stdout
     return json.loads(found.splitlines()[-1])
 
@@ -47,11 +51,11 @@ def measured(claim: str, seconds: float | None) -> dict[str, Any] | None:
     """A claim's column, or None if it could not be made; what a device's memory holds ends with the process."""
     asked = f"import json, {claim}; print(json.dumps({claim}.main()))"
     command, paths = [sys.executable, "-c", asked], f"{HERE}:{HERE.parent}:{os.environ.get('PYTHONPATH', '')}"
+    environment = {**os.environ, "PYTHONPATH": paths}
+    if seconds is not None:
+        environment["BENCHMARK_UNTIL"] = str(time.time() + LAST_ROW * seconds)
     try:
-        found = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, check=True, timeout=seconds,
-            env={**os.environ, "PYTHONPATH": paths},
-        )  # fmt: skip
+        found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=seconds, env=environment)
     except subprocess.CalledProcessError as error:
         return print(f"{claim}: not measured, it ended with code {error.returncode}", file=sys.stderr)
     except subprocess.TimeoutExpired:
@@ -104,7 +108,8 @@ def write_tables() -> None:
         columns = json.loads(path.read_text()) if path.exists() else {}
         lines += ["", f"## {(module.__doc__ or claim).splitlines()[0].rstrip('.')}"]
         for name, column in columns.items():
-            lines += ["", f"**{name}** ({provenance.line(column)})", "", module.table(column)]
+            flags = "" if column.get("flags", "none") == "none" else f"; XLA_FLAGS={column['flags']}"
+            lines += ["", f"**{name}** ({provenance.line(column)}{flags})", "", module.table(column)]
         if not columns:
             lines += ["", "Not measured."]
         if all("cores" in name for name in columns):

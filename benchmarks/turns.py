@@ -6,6 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 
 IS_SMALL = "BENCHMARK_SMALL" in os.environ  # `run.py --small`: a trial of the commands, whose numbers say nothing
+UNTIL = float(os.environ.get("BENCHMARK_UNTIL", "inf"))  # `run.py --minutes`: when to begin no further row
+
+
+def is_over() -> bool:
+    """Whether no further row is to begin; the rows that are there are then the column."""
+    return time.time() > UNTIL
 
 
 def in_turns(steps: dict[str, Callable[[], object]], count: int) -> dict[str, list[float]]:

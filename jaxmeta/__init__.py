@@ -2,7 +2,6 @@
 
 import pathlib as _pathlib
 import sys as _sys
-from importlib.metadata import version as _version
 
 try:
     import jax as _jax  # noqa: F401
@@ -62,8 +61,9 @@ from jaxmeta.learners import (
 from jaxmeta.policy_trainers import ppo_trainer, trust_region_trainer
 from jaxmeta.training import MetaState, MetaTrainer, meta_trainer
 from jaxmeta.types import Batch, Episode, MetaLearner, Model, query_loss
+from jaxmeta.version import VERSION as _VERSION
 
-__version__ = _version("jaxmeta")
+__version__ = _VERSION
 
 __all__ = [
     "Batch",

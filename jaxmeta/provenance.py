@@ -12,14 +12,15 @@ from typing import Any
 import jax
 
 from jaxmeta import checks
+from jaxmeta.version import VERSION
 
 _CPU_INFO = pathlib.Path("/proc/cpuinfo")
 
 
 def versions() -> dict[str, str]:
     """The code that makes a number what it is."""
-    packages = ("jaxmeta", "jax", "flax", "optax", "numpy")
-    return {name: importlib.metadata.version(name) for name in packages} | {"python": platform.python_version()}
+    others = {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")}
+    return {"jaxmeta": VERSION, **others, "python": platform.python_version()}
 
 
 def device() -> str:

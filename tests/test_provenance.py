@@ -5,10 +5,13 @@ import os
 import platform
 import re
 import socket
+import subprocess
+import sys
 
 import jax
 import pytest
 
+import jaxmeta
 from jaxmeta import provenance
 
 
@@ -58,3 +61,25 @@ def test_flags_that_may_change_a_result_are_named_and_no_path(monkeypatch, tmp_p
     forced = "--xla_force_host_platform_device_count=2"
     monkeypatch.setenv("XLA_FLAGS", f"{forced} {dumped} --xla_gpu_cuda_data_dir={tmp_path} {fast}")
     assert provenance.compiler_flags() == fast
+
+
+@pytest.mark.long
+def test_a_checkout_on_the_path_needs_no_installation():
+    asked = """
+import importlib.metadata as metadata
+
+known = metadata.version
+
+def version(name):
+    if name == "jaxmeta":
+        raise metadata.PackageNotFoundError(name)
+    return known(name)
+
+metadata.version = version
+import jaxmeta
+from jaxmeta import provenance
+
+print(provenance.versions()["jaxmeta"])
+"""
+    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == jaxmeta.__version__
