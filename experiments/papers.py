@@ -137,8 +137,9 @@ def measured(row: Row, options: argparse.Namespace, folder: pathlib.Path, known:
     own = recipe(row).replace(tasks_per_chunk=options.tasks_per_chunk)
     full, end = min(own.budget.steps, options.steps or own.budget.steps), time.monotonic() + 60 * options.minutes
     goes_on = own.outer.schedule in LENGTHENED
-    steps = min(full, TRIAL) if options.minutes else full
-    found = {"curve": [], "seconds": 0} if known is None else known
+    is_begun = known is not None and goes_on and (folder / "config.json").exists()
+    found = known if known is not None and is_begun else {"curve": [], "seconds": 0, "steps": 0}
+    steps = min(full, found["steps"] + TRIAL) if options.minutes else full
     for part in itertools.count():
         place = folder if goes_on else folder / str(part)
         began, given = time.monotonic(), {"data_dir": options.data_dir, "folder": place}
@@ -147,7 +148,8 @@ def measured(row: Row, options: argparse.Namespace, folder: pathlib.Path, known:
             kept = [point for point in found["curve"] if not new["curve"] or point[0] < new["curve"][0][0]]
             new |= {"curve": kept + new["curve"], "seconds": found["seconds"] + new["seconds"]}
         found = new
-        yield found
+        if known is None or found["steps"] >= known["steps"]:
+            yield found
         tests = time.monotonic() - began - new["seconds"]
         more = 0.9 * found["rate"] * (end - time.monotonic() - tests)
         longest = int(steps + more if goes_on else more) // 100 * 100
@@ -264,7 +266,7 @@ def page(results: dict[str, Any]) -> str:
 
 Accuracy in %, or squared error on waves, mean and 95% interval over {results["num_tasks"]} test tasks, four times as
 many where each has one query a class; of several seeds the mean of their numbers. Joint: all queries at once, as the
-papers have it. Inside: the intervals meet. The seconds of rows of a GPU are beside 13 others on it. {machines}.
+papers have it. Inside: the intervals meet. Seconds are beside other work, on the GPU 13 other trainings. {machines}.
 {f"Not run yet: {', '.join(missing)}." if missing else "That is every row."}
 """
 
