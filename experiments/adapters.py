@@ -13,7 +13,7 @@ Measured:  results/transfer-adapters has TSA and norms from no adapter at all, 6
 
 All parts meet the same tasks, those of `transfer photos` but for their number. `zero`: TSA, norms alone and every
 weight of the last layers, from no adapter at all, on the support set, rates chosen on validation classes of the
-sources. `film`: a meta-learned start and factors for the norms. `conv4`: learners over small networks, trained from
+sources. `film`: a meta-learned start and factors for the norms, in a fifth of a training's steps. `conv4`: learners over small networks, trained from
 scratch. An interrupted one goes on; parts that were made before stay in the results.
 """
 
@@ -34,7 +34,7 @@ PARTS: dict[str, dict[str, dict[str, Any]]] = {
         "norms": {"adapters": "film", "methods": ["frozen_tuned"]},
         "every weight": {"adapters": "all", "methods": ["frozen_tuned"]},
     },
-    "film": {"norms": {"adapters": "film", "methods": ["tuned_protonet"]}},
+    "film": {"norms": {"adapters": "film", "methods": ["tuned_protonet"], "effort": 0.2}},
     "conv4": {"Conv-4": {"encoder": "", "picture": (28, 28, 3), "methods": ["protonet", "r2d2"]}},
 }
 
