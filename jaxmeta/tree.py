@@ -39,6 +39,17 @@ def masked_mean(values: Array, mask: Array | None) -> Array:
     return jnp.where(mask, values, 0).sum() / jnp.maximum(mask.sum(), 1)
 
 
+def unit(values: Array) -> Array:
+    """The power of two near the largest size along the first axis of values [n, ...], 1 where there is none.
+
+    To divide by it is exact, and squares of what is left neither overflow nor vanish, as those of 1e20 or 1e-25 do.
+    """
+    largest = jnp.abs(jax.lax.stop_gradient(values)).max(axis=0)
+    known = jnp.isfinite(largest) & (largest > 0)
+    _, exponent = jnp.frexp(jnp.where(known, largest, 1))
+    return jnp.ldexp(jnp.ones_like(largest), exponent - 1)
+
+
 def leading_axis(tree: PyTree) -> int:
     """The size of the first axis, which all leaves must share.
 

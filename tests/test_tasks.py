@@ -360,6 +360,20 @@ def test_mixtures():
     np.testing.assert_array_equal(episodes.support.inputs[:, 0], episodes.query.inputs[:, 0])
 
 
+@pytest.mark.fault(promised="a unit of measurement changes nothing")
+@pytest.mark.parametrize("unit", [1e30, 1e20, 1e-22, 1e-30])
+def test_standardizing_takes_any_unit(unit):
+    numbers = np.array([[1.0, 5.0], [1.1, 5.0], [9.0, 5.0], [9.1, 5.0]], np.float32)
+
+    def standardized(numbers):
+        batch = Batch(jnp.asarray(numbers), jnp.zeros(4, int))
+        return tasks.standardize(lambda key: Episode(batch, batch))(jax.random.key(0)).query.inputs
+
+    found = standardized((numbers * unit).astype(np.float32))
+    np.testing.assert_allclose(found, standardized(numbers), rtol=1e-4)
+    assert not found[:, 1].any()
+
+
 def test_standardizing_looks_at_the_real_support_rows_alone():
     def sample(key):
         support, query = jax.random.normal(key, (2, 7, 3)) * jnp.array([[[1e3, 1e-3, 1]]]) + jnp.array([[[5e3, 1, 7]]])

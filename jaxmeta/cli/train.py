@@ -85,7 +85,7 @@ def _carry_out(
         if own in diverged:
             continue
         drawn = test if own == recipe.seed else scores.redrawn(test, run.TEST_SEED + own)
-        rows[own] = each.rows(drawn, inner_steps=recipe.adaptation.inner_steps_test)
+        rows[own] = each.rows(drawn)
         table = f"{each.table(rows[own])}\n{results.kept(trainings[own])}"
         print(f"seed {own}\n{table}\n" if several else table)
         written = each.write(rows[own], test.checksums, read)

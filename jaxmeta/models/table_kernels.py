@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import inner
+from jaxmeta import inner, tree
 from jaxmeta.types import Array
 
 CATEGORY = 2
@@ -71,11 +71,13 @@ def units(cells: Array, keep: Array) -> Units:
     there = cells[..., 1] * keep[:, None]
     count = jnp.maximum(there.sum(axis=0), 1)
     mean = (cells[..., 0] * there).sum(axis=0) / count
-    variance = (jnp.square(cells[..., 0] - mean[None]) * there).sum(axis=0) / count
+    centred = (cells[..., 0] - mean[None]) * there
+    unit = tree.unit(centred)
+    variance = jnp.square(centred / unit[None]).sum(axis=0) / count
     # By comparison, since rounding gives a constant a small variance.
     low = jnp.where(there > 0, cells[..., 0], jnp.inf).min(axis=0)
     constant = jnp.where(there > 0, cells[..., 0], -jnp.inf).max(axis=0) <= low
-    scale = jnp.where(constant, 0, jax.lax.rsqrt(jnp.where(constant, 1, variance)))
+    scale = jnp.where(constant, 0, jax.lax.rsqrt(jnp.where(constant, 1, variance)) / unit)
     return Units(mean, scale, cells[..., 2].max(axis=0))
 
 

@@ -139,8 +139,7 @@ class Run:
     ) -> list[Row]:
         """`score` on tasks that were drawn."""
         own = self.recipe
-        inner_steps = own.adaptation.inner_steps_test if inner_steps is None else inner_steps
-        checks.integer("`inner_steps`", inner_steps, 0, MOST)
+        inner_steps = self._steps(inner_steps)
         checks.integer("`tasks_per_chunk`", tasks_per_chunk, 0, MOST)
         if own.entry.is_pretrained and norm not in (None, own.network.norm):
             wanted = f"{own.network.norm}, whose statistics of the source the run has"
@@ -174,8 +173,16 @@ class Run:
           ArithmeticError: if the adaptation is not finite.
           MemoryError: if it needs more memory than there is.
         """
-        steps = self.recipe.adaptation.inner_steps_test if inner_steps is None else inner_steps
-        return adapted.adapt(self, given, inner_steps=steps, seed=seed, none=none)
+        return adapted.adapt(self, given, inner_steps=self._steps(inner_steps), seed=seed, none=none)
+
+    def _steps(self, asked: int | None) -> int:
+        """As many as were asked for, or as the recipe tests with."""
+        if asked is None:
+            return self.recipe.adaptation.inner_steps_test
+        if not self.recipe.entry.has_steps:
+            learner = self.recipe.adaptation.learner
+            checks.fail("`inner_steps`", f"none, for {learner} reads a support set once", asked)
+        return checks.integer("`inner_steps`", asked, 0, MOST)
 
     def predict(self, given: recipes.Given, *, inner_steps: int | None = None, seed: int = 0) -> Any:
         """Adapts once to labelled examples and predicts others, each alone: nothing depends on what else is asked.

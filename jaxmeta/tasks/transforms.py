@@ -94,10 +94,12 @@ def _scaler(values: Array, mask: Array | None) -> Callable[[Array], Array]:
     real = real.reshape(-1, *(1,) * (values.ndim - 1))
     count = jnp.maximum(real.sum(), 1)
     mean = jnp.where(real, values, 0).sum(axis=0) / count
-    variance = jnp.where(real, jnp.square(values - mean[None]), 0).sum(axis=0) / count
+    centred = jnp.where(real, values - mean[None], 0)
+    unit = tree.unit(centred)
+    variance = jnp.square(centred / unit[None]).sum(axis=0) / count
     # By comparison, since rounding gives a constant a small variance.
     constant = jnp.where(real, values, -jnp.inf).max(axis=0) <= jnp.where(real, values, jnp.inf).min(axis=0)
-    scale = jnp.where(constant, 0, jax.lax.rsqrt(jnp.where(constant, 1, variance)))
+    scale = jnp.where(constant, 0, jax.lax.rsqrt(jnp.where(constant, 1, variance)) / unit)
     return lambda rows: (rows - mean[None]) * scale[None]
 
 

@@ -194,6 +194,14 @@ def test_the_counts_of_many_classes_are_one_line(trained, tmp_path, capsys):
     assert out[0].count(",") <= 20
 
 
+@pytest.mark.fault(promised="it is said how many: no answer suits both classes")
+def test_an_example_of_two_classes_is_told(trained, tmp_path, capsys):
+    (tmp_path / "both.csv").write_text("a,b,c,label\n1,2,3,x\n1,2,3,y\n7,8,9,y\n")
+    (tmp_path / "asked.csv").write_text("a,b,c\n1,2,3\n")
+    assert cli.main(["adapt", trained("proto"), "--support", "both.csv", "--inputs", "asked.csv"]) == 0
+    assert "1 examples come again in another class" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("name", "words", "code", "message"),
     [
@@ -209,6 +217,7 @@ def test_the_counts_of_many_classes_are_one_line(trained, tmp_path, capsys):
         ("proto", ["--adapted", "kept", "--inner-steps", "3"], 2, "--inner-steps: expected none with --adapted"),
         ("proto", ["--adapted", "kept", "--none", "0.1"], 2, "--none: expected none with --adapted, which is settled"),
         ("proto", ["--adapted", "kept", "--save", "other"], 2, "--save: expected none with --adapted"),
+        ("proto", ["--support", "support.csv", "--inner-steps", "3"], 2, "--inner-steps: expected none, for protonet"),
         ("proto", ["--support", "support.csv", "--top", "0"], 2, "--top: expected a whole number of at least 1"),
         ("proto", ["--support", "support.csv", "--none", "2"], 2, "--none: expected a share of the known examples"),
         ("proto", ["--support", "once.csv", "--none", "0.1"], 1, "the class 'x': expected at least 2 labelled"),

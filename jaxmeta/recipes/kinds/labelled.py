@@ -202,10 +202,13 @@ def _others(theirs: datasets.Examples, ours: datasets.Examples) -> datasets.Exam
 
 
 def shown(loaded: datasets.Examples) -> datasets.Examples:
-    """What of a person's labelled examples is adapted to: the training part, where their folders say which that is."""
-    if loaded.parts is None or not (own := loaded.parts == "train").any():
-        return loaded
-    return datasets.rows(loaded, own, "train")
+    """What of a person's labelled examples is adapted to: the training part, where their folders say which that is.
+
+    It is said how many examples come again, in another class above all: no answer suits both.
+    """
+    if loaded.parts is not None and (own := loaded.parts == "train").any():
+        loaded = datasets.rows(loaded, own, "train")
+    return _told_of_copies(loaded)
 
 
 def support(what: str, loaded: datasets.Examples, ways: int) -> Batch:

@@ -199,7 +199,8 @@ def _read_values(task: Task, own: Own) -> Given:
     table = datasets.load_table(own.support, target_column=own.target_column, columns=own.columns)
     given, inputs = vectors.load_inputs(own, table.columns)
     rows, inputs = _brought(task, own, table, inputs)
-    mean, deviation = table.targets.mean(), table.targets.std()
+    exact = table.targets.astype(np.float64)  # whose squares neither overflow nor vanish
+    mean, deviation = exact.mean().astype(table.targets.dtype), exact.std().astype(table.targets.dtype)
     targets = (table.targets - mean) / (deviation or 1)
     frame = frames.of_table(table, own.target_column)
     told = (facts.of_table(table, np.arange(len(table.inputs)), "all"),)
