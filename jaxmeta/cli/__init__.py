@@ -73,7 +73,7 @@ def _run(arguments: list[str]) -> int:
     from jaxmeta.cli import devices, watching
     from jaxmeta.datasets import files
 
-    with devices.joined(getattr(options, "distributed", False)), files.watched(watching.reading):
+    with devices.joined(getattr(options, "distributed", False)), files.watched(watching.reading, watching.heard()):
         return run(options)
 
 

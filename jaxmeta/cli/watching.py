@@ -6,7 +6,7 @@ import contextlib
 import pathlib
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tqdm import tqdm
@@ -23,6 +23,18 @@ def reading(items: Iterable[Any], count: int, what: str) -> Iterable[Any]:
     """A progress bar for reading that takes a while."""
     every = 0.2 if sys.stderr.isatty() else 30
     return tqdm(items, total=count, desc=checks.line(what), delay=PATIENCE, mininterval=every, leave=False)
+
+
+def heard() -> Callable[[str], None]:
+    """Says what it is told, each line once."""
+    before: set[str] = set()
+
+    def hear(text: str) -> None:
+        if text not in before:
+            before.add(text)
+            print(checks.line(text))
+
+    return hear
 
 
 def told(read: Iterable[recipes.Facts]) -> None:

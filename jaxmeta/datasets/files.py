@@ -115,17 +115,26 @@ def archive(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
 Teller = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """(items, how many, what is done) -> the items, told of as they are taken."""
 
+Listener = Callable[[str], None]
+
 _teller: contextvars.ContextVar[Teller] = contextvars.ContextVar("teller", default=lambda items, count, what: items)
+_listener: contextvars.ContextVar[Listener] = contextvars.ContextVar("listener", default=lambda text: None)
 
 
 @contextlib.contextmanager
-def watched(teller: Teller) -> Iterator[None]:
-    """Has someone told of what is read, such as a progress bar: many files take a while."""
-    before = _teller.set(teller)
+def watched(teller: Teller, listener: Listener = lambda text: None) -> Iterator[None]:
+    """Has a progress bar, say, told of what is read, for many files take a while; and someone of what is `said` of it."""
+    before = _teller.set(teller), _listener.set(listener)
     try:
         yield
     finally:
-        _teller.reset(before)
+        _teller.reset(before[0])
+        _listener.reset(before[1])
+
+
+def said(path: pathlib.Path, *facts: str) -> None:
+    """Says of a file of inputs, which have no `notes`, how it was read."""
+    _listener.get()(f"read {path.name}, inputs: {'; '.join(facts)}")
 
 
 def told(items: Iterable[T], count: int, what: str) -> Iterable[T]:

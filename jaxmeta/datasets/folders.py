@@ -267,10 +267,11 @@ def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str
     """Reads every picture in a folder and below it; names are relative to the folder."""
     folders = _walk(path)
     names = [name for folder in folders for name in folder.pictures]
-    _read_otherwise(path, folders)
+    notes = _read_otherwise(path, folders)
     if not names:
         hint = f"known are {', '.join(SUFFIXES)}"
         checks.fail(str(path), "a folder that holds pictures", "none", hint, checks.DataError)
+    files.said(path, f"{len(names)} pictures", *notes)
     return names, read(path, names, form)[0]
 
 

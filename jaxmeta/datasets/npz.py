@@ -131,4 +131,5 @@ def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str
     """Reads images or inputs [N, ...]; examples are named by their position."""
     key, array = _inputs(path, read_arrays(path, ("images", "inputs")))
     rows = _rows(path, key, array, form)
+    files.said(path, f"{len(rows)} of {key!r}")
     return [str(index) for index in range(len(rows))], rows

@@ -112,6 +112,7 @@ def unlabelled(
     else:
         read = _read(path, text_column, target_column)
         texts = _texts(read, _text(read, text_column))
+    files.said(path, f"{len(texts)} texts")
     return [str(index) for index in range(len(texts))], np.array(texts)
 
 

@@ -175,7 +175,22 @@ def unlabelled(
     array = np.stack(features, axis=1)
     if form is not None:
         npz.vectors(str(path), array, form)
+    told = [f"{len(array)} rows", *sheet.notes]
+    told += [] if by_name or columns is None else ["columns by their places"]
+    told += [f"{count} cells missing"] if (count := int(np.isnan(array).sum())) else []
+    told += [_unknown(sheet, place, like) for place, like in zip(places, columns or (), strict=False)]
+    files.said(path, *filter(None, told))
     return [str(index) for index in range(len(array))], array
+
+
+def _unknown(sheet: sheets.Sheet, place: int, like: Column) -> str:
+    """What is said of categories that no labelled row has."""
+    cells = [cell for cell in sheet.cells(place) if like.categories and not spellings.is_missing(cell)]
+    if not (new := [cell for cell in cells if cell not in like.categories]):
+        return ""
+    shown = ", ".join(map(repr, sorted(set(new))[:3]))
+    known = ", ".join(map(repr, like.categories[:3]))
+    return f"column {sheet.name(place)!r}: {len(new)} cells are {shown}, where labelled rows have {known}"
 
 
 def _named(sheet: sheets.Sheet, name: str) -> int:

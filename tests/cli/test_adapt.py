@@ -194,6 +194,26 @@ def test_the_counts_of_many_classes_are_one_line(trained, tmp_path, capsys):
     assert out[0].count(",") <= 20
 
 
+@pytest.mark.fault(promised="it is said what of the inputs is not as in the labelled rows")
+@pytest.mark.parametrize(
+    ("support", "inputs", "said"),
+    [
+        (
+            "sex,age,b,label\nmale,2,3,x\nmale,3,3,x\nfemale,7,8,y\nfemale,8,9,y\n",
+            "sex;age;b\nM;2,5;3\nF;;9\n",
+            "2 rows; separated by semicolons; decimal commas; 3 cells missing; column 'sex': 2 cells are 'F', 'M', where "
+            "labelled rows have 'female', 'male'",
+        ),
+        ("1,2,3,x\n2,3,3,x\n7,8,8,y\n8,9,9,y\n", "a,b,c\n1,2,3\n", "1 rows; columns by their places"),
+    ],
+)
+def test_inputs_are_told_as_they_were_read(trained, tmp_path, capsys, support, inputs, said):
+    (tmp_path / "support.csv").write_text(support)
+    (tmp_path / "inputs.csv").write_text(inputs)
+    assert cli.main(["adapt", trained("proto"), "--support", "support.csv", "--inputs", "inputs.csv"]) == 0
+    assert f"read inputs.csv, inputs: {said}\n" in capsys.readouterr().out
+
+
 @pytest.mark.fault(promised="it is said how many: no answer suits both classes")
 def test_an_example_of_two_classes_is_told(trained, tmp_path, capsys):
     (tmp_path / "both.csv").write_text("a,b,c,label\n1,2,3,x\n1,2,3,y\n7,8,9,y\n")
