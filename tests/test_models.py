@@ -289,6 +289,18 @@ def test_arrays_that_nnx_does_not_see():
         models.from_nnx(WeightNormed)
 
 
+def test_a_plain_array_of_an_nnx_module_is_refused():
+    class Scaled(nnx.Module):
+        def __init__(self, rngs):
+            self.dense, self.scale = nnx.Linear(3, 2, rngs=rngs), jnp.ones(2)
+
+        def __call__(self, inputs):
+            return self.dense(inputs) * self.scale
+
+    with pytest.raises(ValueError, match=r"expected arrays that nnx sees, got some in scale of Scaled; make Params"):
+        models.from_nnx(lambda rngs: Scaled(rngs))
+
+
 class WeightNormed(nnx.Module):
     def __init__(self, rngs):
         self.inside = nnx.WeightNorm(nnx.Linear(3, 3, rngs=rngs), rngs=rngs)

@@ -80,8 +80,8 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     for path, part in nnx.iter_modules(nnx.merge(graph, shapes, empty, rest)):
         if hidden := [key for key, value in vars(part).items() if _is_hidden(value)]:
             got, hint = (
-                f"some in {hidden[0]} of {'/'.join(map(str, path))}",
-                "make Params of them, in an nnx.Dict or nnx.List",
+                f"some in {hidden[0]} of {'/'.join(map(str, path)) or type(part).__name__}",
+                "make Params of them, or nnx.Variables where they stay as they are, in an nnx.Dict or nnx.List",
             )
             checks.fail("from_nnx", "arrays that nnx sees", got, hint)
 
@@ -132,9 +132,9 @@ def _values(module: Any) -> dict[str, Any]:
 
 
 def _is_hidden(value: Any) -> bool:
-    """Whether a plain dict or list, which nnx takes for a constant, has arrays in it: nothing gave them values."""
-    leaves = jax.tree.leaves(value) if isinstance(value, dict | list | tuple) else []
-    return any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
+    """Whether a plain array, dict or list, which nnx takes for a constant, has arrays that nothing gave values."""
+    leaves = jax.tree.leaves(value) if isinstance(value, dict | list | tuple) else [value]
+    return any(isinstance(leaf, jax.ShapeDtypeStruct | jax.core.Tracer) for leaf in leaves)
 
 
 def _random(module: Any) -> set[str]:

@@ -201,8 +201,8 @@ def test_the_counts_of_many_classes_are_one_line(trained, tmp_path, capsys):
         (
             "sex,age,b,label\nmale,2,3,x\nmale,3,3,x\nfemale,7,8,y\nfemale,8,9,y\n",
             "sex;age;b\nM;2,5;3\nF;;9\n",
-            "2 rows; separated by semicolons; decimal commas; 3 cells missing; column 'sex': 2 cells are 'F', 'M', where "
-            "labelled rows have 'female', 'male'",
+            "2 rows; separated by semicolons; decimal commas; 3 cells missing; "
+            "column 'sex': 2 cells are 'F', 'M', where labelled rows have 'female', 'male'",
         ),
         ("1,2,3,x\n2,3,3,x\n7,8,8,y\n8,9,9,y\n", "a,b,c\n1,2,3\n", "1 rows; columns by their places"),
     ],
