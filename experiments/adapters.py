@@ -13,8 +13,9 @@ Measured:  results/transfer-adapters has TSA and norms from no adapter at all, 6
 
 All parts meet the same tasks, those of `transfer photos` but for their number. `zero`: TSA, norms alone and every
 weight of the last layers, from no adapter at all, on the support set, rates chosen on validation classes of the
-sources. `film`: a meta-learned start and factors for the norms, in a fifth of a training's steps. `conv4`: learners over small networks, trained from
-scratch. An interrupted one goes on; parts that were made before stay in the results.
+sources. `film`: a meta-learned start and factors for the norms, in 600 steps, a fifth of other trainings. `conv4`:
+learners over small networks, trained from scratch. An interrupted one goes on; parts that were made before stay in the
+results.
 """
 
 import json
