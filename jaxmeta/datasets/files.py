@@ -123,7 +123,7 @@ _listener: contextvars.ContextVar[Listener] = contextvars.ContextVar("listener",
 
 @contextlib.contextmanager
 def watched(teller: Teller, listener: Listener = lambda text: None) -> Iterator[None]:
-    """Has someone told of what is read, such as a progress bar, for many files take a while, and what is `said` of it."""
+    """Has someone told of what is read, such as a progress bar: many files take a while; and of what is `said`."""
     before = _teller.set(teller), _listener.set(listener)
     try:
         yield
