@@ -99,6 +99,9 @@ def test_features_that_are_not_there(write, refused, columns):
         ("x;label\n1,5;a\n2.5;b\n", "'2.5' among numbers with commas"),
         ("x;label\n1,500;a\n2,000;b\n", "'1,500' among numbers with commas"),
         ('x,label\n"1,000",a\n"2,000",b\n', "among numbers with commas"),
+        ("x;z;label\n1.550;0,5;a\n900;0,5;b\n", "'1.550' in a file with decimal commas"),
+        ("x;z;label\n1.000.000;0,5;a\n9;0,5;b\n", "'1.000.000' in a file with decimal commas"),
+        ("x;label\n" + "1.550;a\n12.500;b\n" * 2 + "900;a\n", "'1.550' beside '900', which may be either"),
         ('x,label\n"1.000,5",a\n"2.000,5",b\n', "expected a finite number, got '1.000,5'"),
         ("x,label\n12%,a\n13%,b\n", "expected a finite number, got '12%'"),
         ("x,label\n$5,a\n$6,b\n", "expected a finite number, got '$5'"),
@@ -121,6 +124,25 @@ def test_features_that_are_not_there(write, refused, columns):
 def test_what_cannot_be_told_is_refused(write, refused, text, words):
     with refused("table.csv", words):
         datasets.load(write(text))
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (("1.550", "900", "12.500"), True),
+        (("1.234", "2", "3.111", "4.222", "5.333"), True),
+        (("0.125", "1.250", "2", "3.500", "4.000"), False),
+        (("1.234", "2.5", "3", "4.500", "5.000"), False),
+        (("1.250", "2.500", "3.000", "4.000"), False),
+        (("1.250", "2000", "3.500"), False),
+    ],
+)
+@pytest.mark.fault(promised=READ)
+def test_points_that_may_part_thousands_are_decimal_ones(write, cells, said):
+    text = "x;label\n" + "".join(f"{cell};{'ab'[index % 2]}\n" for index, cell in enumerate(cells))
+    loaded = datasets.load(write(text))
+    assert sorted(loaded.inputs.ravel().tolist()) == sorted(np.float32(cells).tolist())
+    assert any("is read as a decimal one" in note for note in loaded.notes) == said
 
 
 @pytest.mark.parametrize(
