@@ -31,6 +31,8 @@ def run(options: config.Adapt) -> int:
     run, out = _opened(options), pathlib.Path(options.out)
     adapted, names, inputs = (_read if options.support is None else _made)(options, run)
     _check_asked(options, adapted)
+    if passed := _passed_over(options, run, names):
+        print(checks.line(passed))
     outputs = adapted.outputs(inputs)
     header, rows = (_labels if adapted.class_names else _values)(options, adapted, names, outputs)
     stream = io.StringIO(newline="")
@@ -133,6 +135,16 @@ def _read(options: config.Adapt, run: runs.Run) -> tuple[runs.Adapted, list[str]
     task, own = run.recipe.task, _own(options, options.adapted or "")
     adapted = runs.load_adapted(own.support, run)
     return adapted, *recipes.kind(task).read_inputs(task, own, adapted.frame)
+
+
+def _passed_over(options: config.Adapt, run: runs.Run, names: list[str]) -> str:
+    """What is said of blank rows among the inputs, where these are named by their places."""
+    is_rows = datasets.is_table(options.inputs) or datasets.is_texts(options.inputs)
+    if not is_rows or run.recipe.task.kind in ("strings", "tokens"):
+        return ""
+    count = int(names[-1]) + 1 - len(names)
+    blank = f"{count} blank {'rows are' if count > 1 else 'row is'} passed over, and counted in `input`"
+    return f"read {options.inputs}: {len(names)} rows; {blank}" if count else ""
 
 
 def _check_asked(options: config.Adapt, adapted: runs.Adapted) -> None:

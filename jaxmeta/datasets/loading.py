@@ -274,8 +274,8 @@ def load_inputs(
         of the labelled examples. A category that they do not have becomes NaN, as a missing cell does.
 
     Returns:
-      names: N texts; a picture's path relative to the folder, a row's position in an npz or csv; "CLASS/0", "CLASS/1"
-        and so on of tensorflow-datasets.
+      names: N texts; a picture's path relative to the folder, a row's position in an npz or csv, where blank rows are
+        passed over and yet counted; "CLASS/0", "CLASS/1" and so on of tensorflow-datasets.
       inputs: pictures uint8 [N, height, width, channels], or vectors floats [N, d].
 
     Raises:
@@ -342,7 +342,7 @@ def load_text_inputs(
     """Loads texts without classes: of a csv, tsv or JSON lines as `load_texts` does, the lines of a .txt, or tfds:NAME.
 
     Returns:
-      names: N texts, their positions.
+      names: N texts, their positions; blank rows and lines are passed over and yet counted.
       texts: [N] of str.
 
     Raises:

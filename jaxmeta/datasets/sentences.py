@@ -29,6 +29,8 @@ class _Read(NamedTuple):
     """The header; None: there is none, and columns go by their numbers."""
     rows: list[tuple[int, list[str]]]
     """(line number in the file, cells)"""
+    places: tuple[int, ...]
+    """Of the rows, blank ones counted."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -55,7 +57,7 @@ def looks_like_texts(path: pathlib.Path) -> bool:
     """Whether a csv has a column that its header calls texts."""
     if not sheets.is_table(path) or not path.is_file():
         return False
-    _, rows = sheets.split_rows(path)
+    rows = sheets.split_rows(path).rows
     return bool(rows) and any(cell.lower() in TEXTS for cell in rows[0][1])
 
 
@@ -103,16 +105,17 @@ def labelled(path: pathlib.Path, text_column: str = "", target_column: str | Non
 def unlabelled(
     path: pathlib.Path, text_column: str = "", target_column: str | None = None
 ) -> tuple[list[str], np.ndarray]:
-    """Reads texts without classes, named by their position; a file .txt has one in each line."""
+    """Reads texts without classes, named by their position, blank lines counted; a file .txt has one in each line."""
     if path.suffix.lower() == ".txt":
         # Of line ends alone: what else `splitlines` takes for one stands inside texts.
-        texts = [" ".join(line.split()) for line in files.text(path).split("\n") if line.strip()]
+        lines = [" ".join(line.split()) for line in files.text(path).split("\n")]
+        places, texts = [place for place, line in enumerate(lines) if line], [line for line in lines if line]
         if not texts:
             checks.fail(str(path), "a text in each line", "none", error=checks.DataError)
     else:
         read = _read(path, text_column, target_column)
-        texts = _texts(read, _text(read, text_column))
-    return [str(index) for index in range(len(texts))], np.array(texts)
+        places, texts = read.places, _texts(read, _text(read, text_column))
+    return [*map(str, places)], np.array(texts)
 
 
 def _texts(read: _Read, column: int) -> list[str]:
@@ -136,7 +139,7 @@ def _read(path: pathlib.Path, *wanted: str | None) -> _Read:
         checks.fail(str(path), "texts with a class each, in a csv, tsv or jsonl", ".txt", error=checks.DataError)
     if is_texts(path):
         return _json_lines(path)
-    separator, rows = sheets.split_rows(path)
+    separator, rows, places = sheets.split_rows(path)
     first = [cell.lower() for cell in rows[0][1]] if rows else []
     known = {*TEXTS, *ALSO_TARGETS, *sheets.TARGETS, *sheets.ALSO_TARGETS, *(name.lower() for name in wanted if name)}
     names = rows.pop(0)[1] if any(cell in known for cell in first) else None
@@ -148,7 +151,8 @@ def _read(path: pathlib.Path, *wanted: str | None) -> _Read:
             hint = "put texts that hold the separator in quotes"
             checks.fail(f"{path}, row {number}", f"{width} columns", len(cells), hint, checks.DataError)
     notes = () if separator == "," else (f"separated by {sheets.SEPARATORS[separator]}",)
-    return _Read(path, names, rows, notes)
+    places = sheets.below(places, has_header=names is not None)
+    return _Read(path, names, rows, places, (*notes, *sheets.passed_over(places)))
 
 
 def _json_lines(path: pathlib.Path) -> _Read:
@@ -167,7 +171,8 @@ def _json_lines(path: pathlib.Path) -> _Read:
     if not rows:
         checks.fail(str(path), "at least one line", "none", error=checks.DataError)
     names = list(dict.fromkeys(name for _, row in rows for name in row))
-    return _Read(path, names, [(number, [_cell(row.get(name)) for name in names]) for number, row in rows])
+    cells = [(number, [_cell(row.get(name)) for name in names]) for number, row in rows]
+    return _Read(path, names, cells, tuple(number - 1 for number, _ in rows))
 
 
 class _Nested(str):

@@ -35,12 +35,23 @@ Rows = list[tuple[int, list[str]]]
 """(line number in the file, cells)"""
 
 
+class Split(NamedTuple):
+    """A file's rows, those that are blank left out."""
+
+    separator: str
+    rows: Rows
+    places: list[int]
+    """Of the rows, blank ones counted: whoever lays answers beside the file counts them, too."""
+
+
 class Sheet(NamedTuple):
     """The cells of a file, stripped; those that are numbers have a decimal point."""
 
     path: pathlib.Path
     header: list[str] | None
     rows: Rows
+    places: tuple[int, ...]
+    """Of the rows below the header, blank ones counted."""
     notes: tuple[str, ...]
     """What was found that the reader of a table would want to know."""
 
@@ -75,8 +86,9 @@ def read(path: pathlib.Path, target_column: str | None = None) -> Sheet:
     Raises:
       DataError: if rows differ in length, or separator, header or decimal commas cannot be told for certain.
     """
-    separator, rows = split_rows(path)
+    separator, rows, found = split_rows(path)
     header = rows.pop(0)[1] if rows and _is_header(path, rows, target_column) else None
+    places = below(found, has_header=header is not None)
     if not rows:
         checks.fail(str(path), "at least one row of numbers", "none", error=checks.DataError)
     width = len(header or rows[0][1])
@@ -88,11 +100,23 @@ def read(path: pathlib.Path, target_column: str | None = None) -> Sheet:
             checks.fail(f"{path}, row {number}", "one row", "several in one pair of quotes", hint, checks.DataError)
     _check_header(path, header, rows, target_column)
     notes = () if separator == "," else (f"separated by {SEPARATORS[separator]}",)
-    return _with_decimal_points(Sheet(path, header, rows, notes))
+    notes += passed_over(places)
+    return _with_decimal_points(Sheet(path, header, rows, places, notes))
 
 
-def split_rows(path: pathlib.Path) -> tuple[str, Rows]:
-    """What separates the cells of a file, and its rows of stripped cells, those that are empty left out."""
+def below(places: Sequence[int], *, has_header: bool) -> tuple[int, ...]:
+    """The places of rows below the header, which has one, too."""
+    return tuple(place - places[0] - 1 for place in places[1:]) if has_header else tuple(places)
+
+
+def passed_over(places: Sequence[int]) -> tuple[str, ...]:
+    """What is said of blank rows between those at these places."""
+    count = places[-1] + 1 - len(places)
+    return (f"{count} blank {'rows' if count > 1 else 'row'} passed over",) if count else ()
+
+
+def split_rows(path: pathlib.Path) -> Split:
+    """The rows of a file, of stripped cells."""
     separator, text = _separator(path, files.text(path))
     try:
         parsed = list(_parsed(path, text, separator))
@@ -101,7 +125,9 @@ def split_rows(path: pathlib.Path) -> tuple[str, Rows]:
             raise
         parsed = _plain(text)
     rows = [(number, [spellings.stripped(cell) for cell in row]) for number, row in parsed]
-    return separator, [(number, [spellings.unquoted(cell) for cell in row]) for number, row in rows if any(row)]
+    places = [place for place, (_, row) in enumerate(rows) if any(row)]
+    found = [(rows[place][0], [spellings.unquoted(cell) for cell in rows[place][1]]) for place in places]
+    return Split(separator, found, places)
 
 
 def _parsed(path: pathlib.Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -140,12 +166,12 @@ def _sample(path: pathlib.Path, text: str, separator: str) -> list[list[str]]:
         rows = (cells for _, cells in _parsed(path, text, separator))
         return list(itertools.islice((row for row in rows if any(cell.strip() for cell in row)), SEEN_ROWS))
     except checks.DataError:
-        return [cells for _, cells in _plain(text, SEEN_ROWS)] if separator == "\t" else []
+        return [row for _, row in _plain(text)[:SEEN_ROWS] if any(row)] if separator == "\t" else []
 
 
-def _plain(text: str, most: int = -1) -> Rows:
+def _plain(text: str) -> Rows:
     """Rows between tabs, where quotes are text."""
-    return [(number, line.split("\t")) for number, line in enumerate(text.split("\n", most)[: most or None], 1) if line]
+    return [(number, line.split("\t")) for number, line in enumerate(text.split("\n"), 1)]
 
 
 def _are_decimal(sample: dict[str, list[list[str]]], fitting: list[str]) -> bool:

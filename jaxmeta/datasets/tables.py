@@ -144,7 +144,7 @@ def unlabelled(
     target_column: str | None = None,
     columns: Sequence[Column] | None = None,
 ) -> tuple[list[str], np.ndarray]:
-    """Reads the features of a csv file; rows are named by their position.
+    """Reads the features of a csv file; rows are named by their position, blank ones counted.
 
     Args:
       path: the file.
@@ -175,7 +175,7 @@ def unlabelled(
     array = np.stack(features, axis=1)
     if form is not None:
         npz.vectors(str(path), array, form)
-    return [str(index) for index in range(len(array))], array
+    return [*map(str, sheet.places)], array
 
 
 def _named(sheet: sheets.Sheet, name: str) -> int:

@@ -256,6 +256,8 @@ def test_texts_with_parts_of_their_own(write):
 def test_tabs_between_quotes_that_are_text(write):
     path = write('text\tlabel\n"Hello" he said to me\ta\nshe said no to me\tb\n', "texts.tsv")
     assert datasets.load_texts(path).inputs[0] == '"Hello" he said to me'
+    path.write_text(path.read_text().rstrip())
+    assert len(datasets.load_texts(path).inputs) == 2
 
 
 @pytest.mark.parametrize(
@@ -264,6 +266,22 @@ def test_tabs_between_quotes_that_are_text(write):
 @pytest.mark.fault(promised="a text a line, and no line more")
 def test_lines_of_a_text(write, content):
     assert len(datasets.load_text_inputs(write(content, "texts.txt"))[1]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "places"),
+    [
+        ("texts.txt", "a\n\nb\n\n\nc\n\n", [0, 2, 5]),
+        ("texts.txt", "\n \na\nb\nc", [2, 3, 4]),
+        ("texts.csv", "text\na b\n\n\nb a\nc b\n", [0, 3, 4]),
+        ("texts.csv", 'text,n\n"a\nb",1\n,\nb,2\nc,3\n,\n', [0, 2, 3]),
+        ("texts.jsonl", '{"text": "a"}\n\n{"text": "b"}\n{"text": "c"}\n', [0, 2, 3]),
+    ],
+)
+@pytest.mark.fault(promised="blank rows are counted in the names of the others")
+def test_positions_of_texts_count_blank_lines(write, name, content, places):
+    names, texts = datasets.load_text_inputs(write(content, name))
+    assert (names, [text[0] for text in texts]) == ([*map(str, places)], ["a", "b", "c"])
 
 
 def picture(path, pixels=None, seed=0, **options):
