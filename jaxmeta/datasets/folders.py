@@ -29,6 +29,8 @@ OTHERS = (".heic", ".heif", ".avif", ".svg", ".jp2", ".j2k", ".jxl", ".tga", ".i
 _PART = re.compile(r"(train|training|val|valid|validation|dev|test|testing|eval)(set|data|images?|imgs?|pictures)?")
 _AGAIN = re.compile(r"(fold|split)[\W_]*\d+|support|query|hold[\W_]?out|original|augmented|aug|masks?", re.IGNORECASE)
 """What folders are called that hold the same classes again."""
+_HOLDER = re.compile(r"jpe?gs?|pngs?|(jpeg)?(images?|imgs?|pictures?|photos?)", re.IGNORECASE)
+"""What folders are called that hold pictures of any class."""
 
 
 class _Folder(NamedTuple):
@@ -168,11 +170,25 @@ def _parts(path: pathlib.Path, labels: list[str]) -> tuple[dict[str, tuple[str, 
         ends.setdefault("/".join(each[1:]), set()).add(each[0])
     if any(re.fullmatch("un_?label+ed", each[0], re.IGNORECASE) for each in paths) and len(paths) > 1:
         checks.fail(str(path), "one folder for each class", "unlabelled pictures", "move them out", checks.DataError)
+    _check_no_split(path, paths)
     again = [end for end, tops in ends.items() if end and len(tops) > 1]
     if again and any(map(_AGAIN.fullmatch, ends[again[0]])):
         got, hint = f"{again[0]!r} in {', '.join(sorted(ends[again[0]]))}", "give one of them, or merge them"
         checks.fail(str(path), "one folder for each class", got, hint, checks.DataError)
     return {}, (f"{again[0]!r} in several folders is a class of each",) if again else ()
+
+
+def _check_no_split(path: pathlib.Path, paths: list[tuple[str, ...]]) -> None:
+    """Raises if a split that holds pictures itself stands among classes; a train may be one that runs on rails."""
+    plain = {each: re.sub(r"[\W_\d]+", "", each[-1].lower()) for each in paths}
+    others = [each for each in paths if not _PART.fullmatch(plain[each])]
+    for each in paths:
+        if not _PART.fullmatch(plain[each]) or plain[each] == "train":
+            continue
+        if beside := [other for other in others if other[: len(each) - 1] == each[:-1]]:
+            got = f"pictures in {'/'.join(each)!r} beside the class {'/'.join(beside[0])!r}"
+            hint = "put classes into folders train and test, or rename this one or move it out"
+            checks.fail(str(path), "splits of classes, as test/CLASS", got, hint, checks.DataError)
 
 
 def _splits_above(
@@ -203,6 +219,12 @@ def _splits_above(
             checks.fail(str(path / label), "classes, as in train/CLASS", "pictures", hint, checks.DataError)
         made[label] = (_part(each[0]), "/".join(rest))
     _check_names(path, made.values())
+    for label, (part, name) in made.items():  # as in Tiny ImageNet, whose classes a file tells
+        alone = {other for own, other in made.values() if own == part} == {name}
+        if alone and _HOLDER.fullmatch(name) and any(other != name for _, other in made.values()):
+            hint = "put them into folders of their classes, or give the folder with the classes alone"
+            got = "pictures of any class"
+            checks.fail(str(path / label), "classes, as in train/CLASS", got, hint, checks.DataError)
     return made, (f"folders {', '.join(sorted(parts))} taken for splits",)
 
 

@@ -336,6 +336,10 @@ def test_splits_by_other_names_and_in_other_places(folder, classes):
         (("support/cat", "support/dog", "query/cat", "query/dog"), "one folder for each class"),
         (("original/cat", "original/dog", "augmented/cat"), "one folder for each class"),
         (("images/train/cat", "masks/train/cat"), "one folder for each class"),
+        (("cat", "dog", "test"), "splits of classes, as test/CLASS, got pictures in 'test' beside the class 'cat'"),
+        (("all/cat", "all/dog", "all/Test_set"), "got pictures in 'all/Test_set' beside"),
+        (("cat", "dog", "val2017"), "put classes into folders train and test, or rename this one or move it out"),
+        (("train/a/images", "train/b/images", "val/images", "test/images"), "got pictures of any class"),
         (("labelled/cat", "labelled/dog", "unlabelled"), "got unlabelled pictures"),
         (("train/cat", "train/dog", "holdout/cat"), "splits of classes, as train/CLASS, got another folder"),
         (("train/Cat", "train/dog", "test/cat"), "one spelling for a class in all splits, got 'cat' beside 'Cat'"),
@@ -349,7 +353,14 @@ def test_folders_that_may_be_meant_otherwise(folder, refused, classes, words):
 
 @pytest.mark.parametrize(
     "classes",
-    [("Greek/c1", "Greek/c2", "Latin/c1", "Latin/c2"), ("train station", "test tube"), ("a/train station", "a/b")],
+    [
+        ("Greek/c1", "Greek/c2", "Latin/c1", "Latin/c2"),
+        ("train station", "test tube"),
+        ("a/train station", "a/b"),
+        ("boat", "train"),
+        ("greek/test tube", "latin/b"),
+        ("test 1", "test 2"),
+    ],
 )
 def test_folders_that_are_classes_after_all(folder, classes):
     loaded = datasets.load(folder(*classes))
