@@ -16,6 +16,7 @@ from jaxmeta.datasets import examples, files, sheets, spellings
 TEXTS = ("text", "texts", "sentence", "utterance", "query", "question", "content", "review", "comment", "message",
          "title", "document", "phrase")  # fmt: skip
 """What a header calls the texts, in lower case."""
+MOST_NAMED = 2  # words of what a header calls a column
 ALSO_TARGETS = ("intent", "topic", "sentiment", "tag")
 SUFFIXES = (".jsonl", ".ndjson", ".txt")
 FREE = 3.0  # words of a text on average, where no header says which column has them
@@ -85,10 +86,10 @@ def labelled(path: pathlib.Path, text_column: str = "", target_column: str | Non
             read.fail(row, target, "a class in every row", repr(cell) if cell else "an empty cell")
     hint = "write both alike, or more unlike"
     classes = spellings.spelled(cells, lambda row, got: read.fail(row, target, "one spelling for a class", got, hint))
-    counts = collections.Counter(classes)
-    if read.names is None and counts.pop(classes[0]) == 1 and min(counts.values(), default=1) > 1:
-        got = f"{classes[0]!r}, a class that comes once"
-        read.fail(0, target, "a row, or a header that says text and label", got, "name both, or remove the row")
+    if read.names is None and _may_be_header(texts, classes):
+        got = f"{texts[0]!r} of the class {classes[0]!r}, which comes once"
+        hint = "put text,label above examples, or call these columns so, or name one with `target_column`"
+        read.fail(0, target, "a row, or a header that says text and label", got, hint)
     order = sorted(set(classes), key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name))
     numbers = {name: index for index, name in enumerate(order)}
     said = sheets.parts(read.cells(column) if column not in (text, target) else () for column in range(read.width))
@@ -100,6 +101,15 @@ def labelled(path: pathlib.Path, text_column: str = "", target_column: str | Non
         checksums={path.name: files.checksum(path)}, parts=parts, notes=notes,
     )  # fmt: skip
     return made._replace(target=read.name(target))
+
+
+def _may_be_header(texts: Sequence[str], classes: Sequence[str]) -> bool:
+    """Whether the first row is unlike all others: its class alone comes once, or its text alone is a word or two."""
+    counts = collections.Counter(classes)
+    if counts.pop(classes[0]) > 1 or not counts:
+        return False
+    words = [len(text.split()) for text in texts]
+    return min(counts.values()) > 1 or words[0] <= MOST_NAMED < min(words[1:])
 
 
 def unlabelled(

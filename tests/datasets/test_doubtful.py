@@ -217,6 +217,10 @@ def lines(labels, **fields):
     return "".join(json.dumps(each) + "\n" for each in given)
 
 
+def lines_of(labels):
+    return "".join(f"{text},{label}\n" for text, label in zip(TEXTS, labels, strict=False))
+
+
 SAID = "".join(f"{text},{'ab'[index % 2]}\n" for index, text in enumerate(TEXTS))
 
 
@@ -229,6 +233,8 @@ SAID = "".join(f"{text},{'ab'[index % 2]}\n" for index, text in enumerate(TEXTS)
         ("texts.jsonl", lines("abab").replace('"good day to you"', '["good", "day"]'), "a text, got a list"),
         ("texts.jsonl", lines("abab") + "\0\0", "got a NUL byte in line 5"),
         ("texts.csv", "tweet,airline\n" + SAID, "row 1, column 2", ),
+        ("texts.csv", "Satz,Absicht\n" + lines_of("ab"), "got 'Satz' of the class 'Absicht', which comes once"),
+        ("texts.csv", "Der Satz,Absicht\n" + lines_of("aba"), "put text,label above examples, or call these"),
         ("texts.csv", "text,label\n" + SAID + "more days to come,A\n", "got 'A' beside 'a'"),
         ("texts.csv", 'text,label\none day,a\n"two days,b\nthree days,a\n', "unexpected end of data"),
         ("texts.csv", ("text,label\n" + SAID).encode("utf-16-le"), "got a NUL byte"),
@@ -245,6 +251,11 @@ def test_texts_that_may_be_read_otherwise(write, refused, name, content, words):
 @pytest.mark.fault(promised="one class, however it is written")
 def test_one_class_of_texts_is_one(write, labels):
     assert np.diff(datasets.load_texts(write(lines(labels), "texts.jsonl")).offsets).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("content", [lines_of("ab"), lines_of("abab"), "hello there,a\n" + lines_of("ab")])
+def test_texts_without_a_header_may_show_each_class_once(write, content):
+    assert datasets.load_texts(write(content, "texts.csv")).class_names == ("a", "b")
 
 
 def test_texts_with_parts_of_their_own(write):
