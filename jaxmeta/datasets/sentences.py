@@ -81,8 +81,9 @@ def labelled(path: pathlib.Path, text_column: str = "", target_column: str | Non
     target = _target(read, text, target_column)
     texts, cells = _texts(read, text), read.cells(target)
     _check_plain(read, target, "one class")
+    missing = spellings.missing_in(cells)
     for row, cell in enumerate(cells):
-        if spellings.is_missing(cell):
+        if cell.lower() in missing:
             read.fail(row, target, "a class in every row", repr(cell) if cell else "an empty cell")
     hint = "write both alike, or more unlike"
     classes = spellings.spelled(cells, lambda row, got: read.fail(row, target, "one spelling for a class", got, hint))

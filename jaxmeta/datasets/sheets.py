@@ -423,7 +423,8 @@ def classes(sheet: Sheet, column: int) -> list[str]:
       DataError: if a row has no class, or two classes are told apart by zeros, case or spaces alone.
     """
     cells = sheet.cells(column)
-    if gaps := [row for row, cell in enumerate(cells) if spellings.is_missing(cell)]:
+    missing = spellings.missing_in(cells)
+    if gaps := [row for row, cell in enumerate(cells) if cell.lower() in missing]:
         hint = "remove the row, or give the class another name if it is one"
         got = repr(cells[gaps[0]]) if cells[gaps[0]] else "an empty cell"
         sheet.fail(gaps[0], column, "a class or value in every row", got, hint)

@@ -244,6 +244,31 @@ def test_missing_cells(write, word):
     np.testing.assert_array_equal(loaded.inputs, [[1, 1], [3, np.nan], [np.nan, 0], [4, 1]])
 
 
+@pytest.mark.parametrize("plus", ["+", "+++", "+/-", "\N{PLUS-MINUS SIGN}"])
+@pytest.mark.fault(promised="a minus beside a plus is a category or a class")
+def test_findings(write, plus):
+    loaded = datasets.load(write(f"test,label\n{plus},b\n{plus},b\n-,a\n,a\n"))
+    levels = tuple(sorted((plus, "-")))
+    assert loaded.columns == (Column("test", levels),)
+    minus = levels.index("-")
+    np.testing.assert_array_equal(loaded.inputs, [[minus], [np.nan], [1 - minus], [1 - minus]])
+    _, inputs = datasets.load_inputs(write("test\n-\n-\n"), columns=loaded.columns)
+    np.testing.assert_array_equal(inputs, [[minus], [minus]])
+    assert {*datasets.load(write(f"x,label\n1,{plus}\n2,-\n")).class_names} == {plus, "-"}
+
+
+@pytest.mark.parametrize(("word", "count"), [("None", 2), ("nil", 4), ("-", 3), ("none", 1), ("NA", 4)])
+@pytest.mark.fault(promised=READ)
+def test_words_that_may_be_a_level_and_count_as_missing(write, word, count):
+    cells = [word] * count + ["heavy", "light"] * 2
+    loaded = datasets.load(
+        write("drinks,label\n" + "".join(f"{cell},{'ab'[at % 2]}\n" for at, cell in enumerate(cells)))
+    )
+    assert loaded.columns == (Column("drinks", ("heavy", "light")),)
+    said = f"column 'drinks': {word!r}, {count} times, counts as missing; call it otherwise if it says something"
+    assert loaded.notes == ((said,) if word != "NA" and count > 1 else ())
+
+
 def test_categories_of_other_rows_go_by_the_labelled_ones(write):
     labelled = datasets.load(write("colour,x,label\nred,1,a\nblue,2,b\ngreen,3,b\n"))
     _, inputs = datasets.load_inputs(write("x,colour\n1,green\n2,mauve\n,red\n"), columns=labelled.columns)
