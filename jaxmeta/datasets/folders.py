@@ -277,7 +277,7 @@ def _from_table(path: pathlib.Path, folders: list[_Folder], table: str) -> _List
 def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Examples:
     """Reads a folder of pictures of classes."""
     listed = _listed(path)
-    images, checksum = read(path, listed.names, form)
+    images, checksum = _own(path, listed.names, form)
     checksums = {pathlib.Path(os.path.abspath(path)).name: checksum}
     labels = [examples.composed(label) for label in listed.labels]
     return examples.grouped(
@@ -293,7 +293,16 @@ def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str
     if not names:
         hint = f"known are {', '.join(SUFFIXES)}"
         checks.fail(str(path), "a folder that holds pictures", "none", hint, checks.DataError)
-    return names, read(path, names, form)[0]
+    return names, _own(path, names, form)[0]
+
+
+def _own(path: pathlib.Path, names: list[str], form: pictures.Form | None) -> tuple[np.ndarray, str]:
+    """`read` of a person's own; raises DataError if all are so dark that their scale is another, as in label maps."""
+    images, checksum = read(path, names, form and form._replace(polarity="as_is"))
+    if len(names) > 1:  # one may be of the night
+        hint = "if they hold numbers of classes, spread these over 0..255"
+        checks.picture_range(str(path), images, checks.DataError, hint)
+    return pictures.with_polarity(images, form), checksum
 
 
 def picture(path: pathlib.Path, form: pictures.Form | None) -> np.ndarray:

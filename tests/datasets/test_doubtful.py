@@ -417,6 +417,21 @@ def test_pictures_of_which_little_is_left(folder, refused, pixels, words):
         datasets.load(path, form=Form(6, 5, 1))
 
 
+@pytest.mark.parametrize("polarity", ["as_is", "invert", "ink"])
+def test_label_maps_are_no_pictures(folder, refused, polarity):
+    path = folder("cat", "dog")
+    for name in sorted(path.glob("*/*.png")):
+        picture(name, INK % 4)
+    for read in (datasets.load, datasets.load_inputs):
+        with refused(
+            "all", "expected pictures of uint8 in 0..255", "got uint8 in 0..3; if they hold numbers of classes"
+        ):
+            read(path, form=Form(6, 5, 1, polarity))
+    assert datasets.load_inputs(name)[1].max() == 3
+    picture(path / "dog" / "1.png")
+    assert datasets.load(path).inputs.max() > 200
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "1", "LA", "P", "16"])
 def test_pictures_of_other_modes_keep_their_shades(folder, mode):
     path = folder("cat", "dog")
