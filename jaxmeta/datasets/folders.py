@@ -129,6 +129,7 @@ def _listed(path: pathlib.Path) -> _Listed:
     notes = _read_otherwise(path, folders)
     names, labels = _classes(path, folders)
     places, note = _parts(path, sorted(set(labels)))
+    _check_case(path, {*labels} if not places else {name for _, name in places.values()})
     if not places:
         return _Listed(names, labels, None, (*notes, *note))
     return _Listed(names, [places[label][1] for label in labels], [places[label][0] for label in labels],
@@ -226,6 +227,16 @@ def _splits_above(
             got = "pictures of any class"
             checks.fail(str(path / label), "classes, as in train/CLASS", got, hint, checks.DataError)
     return made, (f"folders {', '.join(sorted(parts))} taken for splits",)
+
+
+def _check_case(path: pathlib.Path, names: Iterable[str]) -> None:
+    """Raises if classes differ in case alone, unless they are letters."""
+    first: dict[str, str] = {}
+    for name in sorted(names):
+        other = first.setdefault(examples.composed(name).casefold(), name)
+        if examples.composed(other) != examples.composed(name) and len(pathlib.PurePath(name).name) > 1:
+            got = f"{name!r} beside {other!r}"
+            checks.fail(str(path), "one spelling for a class", got, "rename one, or merge them", checks.DataError)
 
 
 def _check_names(path: pathlib.Path, places: Iterable[tuple[str, str]]) -> None:

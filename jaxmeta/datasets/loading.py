@@ -184,11 +184,11 @@ def load(
 
     Args:
       name_or_path: one of `names()`, such as "omniglot" or, for some drawing styles, "emoji_styles:noto+twemoji"; or a
-        path to an npz (`images` or `inputs`, with `labels` [N] and perhaps `class_names`, or one array
-        [classes, examples, ...] alone), a folder of class folders of pictures, perhaps below train and test, or of
-        pictures with a csv that names their classes, a folder of IDX pairs, or a csv or tsv of numbers and categories
-        with a target column; or "tfds:NAME" or "tfds:NAME/CONFIG", a set that tensorflow-datasets has prepared with
-        file_format="array_record".
+        path to an npz (`images` or `inputs`, with `labels` [N] and perhaps `class_names` and `split` [N] of
+        "train" and "test", or one array [classes, examples, ...] alone), a folder of class folders of pictures, perhaps
+        below train and test, or of pictures with a csv that names their classes, a folder of IDX pairs, or a csv or tsv
+        of numbers and categories with a target column; or "tfds:NAME" or "tfds:NAME/CONFIG", a set that
+        tensorflow-datasets has prepared with file_format="array_record".
       data_dir: where the files of built-in domains lie, in a folder of the domain's name or directly; by default the
         environment variable JAXMETA_DATA.
       split: "train", "validation" or "test", whose classes are all distinct. omniglot's have 1100, 100 and 423 classes

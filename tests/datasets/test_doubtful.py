@@ -354,6 +354,8 @@ def test_splits_by_other_names_and_in_other_places(folder, classes):
         (("labelled/cat", "labelled/dog", "unlabelled"), "got unlabelled pictures"),
         (("train/cat", "train/dog", "holdout/cat"), "splits of classes, as train/CLASS, got another folder"),
         (("train/Cat", "train/dog", "test/cat"), "one spelling for a class in all splits, got 'cat' beside 'Cat'"),
+        (("Cat", "cat", "dog"), "one spelling for a class, got 'cat' beside 'Cat'"),
+        (("train/Cat", "train/cat", "test/Cat", "test/cat"), "one spelling for a class, got 'cat' beside 'Cat'"),
         (("train/big cat", "train/dog", "test/big_cat"), "one spelling for a class in all splits"),
     ],
 )
@@ -371,6 +373,8 @@ def test_folders_that_may_be_meant_otherwise(folder, refused, classes, words):
         ("boat", "train"),
         ("greek/test tube", "latin/b"),
         ("test 1", "test 2"),
+        ("A", "NA", "a"),
+        ("Latin/B", "Latin/b", "Latin/c"),
     ],
 )
 def test_folders_that_are_classes_after_all(folder, classes):

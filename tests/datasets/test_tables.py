@@ -112,7 +112,7 @@ def test_unfit_tables(write, refused, text, words):
 
 
 def test_other_encodings(write, refused):
-    with refused("irises.csv", "UTF-8"):
+    with refused("irises.csv", "UTF-8 text, got byte 2 that is none; save it as UTF-8"):
         datasets.load(write("1,é\n", "latin-1"))
 
 
