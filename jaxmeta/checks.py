@@ -68,12 +68,13 @@ def picture_scale(what: str, inputs: Any) -> None:
         fail(what, _SCALES, got or f"{looked_at.dtype} in {low}..{high}", hint)
 
 
-def picture_range(what: str, inputs: Any, error: type[Exception] = ValueError) -> None:
+def picture_range(what: str, inputs: Any, error: type[Exception] = ValueError, hint: str = "") -> None:
     """Raises `error` if pictures of uint8 use so little of 0..255 that their scale must be another."""
     looked_at = _pictures(inputs)
-    if looked_at is not None and looked_at.dtype == np.uint8 and 0 < (high := int(looked_at.max())) < _LEAST:
-        got = f"uint8 in {looked_at.min()}..{high}"
-        fail(what, _SCALES, got, f"give floats, such as inputs / {high}", error)
+    if looked_at is None or looked_at.dtype != np.uint8 or int(looked_at.max()) >= _LEAST:
+        return
+    if 0 < (high := int(inputs.max())) < _LEAST:  # of all: some of many may be dark
+        fail(what, _SCALES, f"uint8 in {inputs.min()}..{high}", hint or f"give floats, such as inputs / {high}", error)
 
 
 _SCALES = "pictures of uint8 in 0..255 or floats in [0, 1]"

@@ -5,15 +5,13 @@ from __future__ import annotations
 import collections
 import hashlib
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxmeta import checks
-
-_NO_LABELS = ("", "nan", "none", "<na>", "nat", "null")
-"""What is left of a missing label once it is text."""
+from jaxmeta.datasets import spellings
 
 
 class Column(NamedTuple):
@@ -84,18 +82,33 @@ def from_labels(
 
     Raises:
       ValueError: if there is no example, or labels do not fit the inputs or the names, or pictures are on another
-        scale.
+        scale; without class_names also if a label is a word for none, or two differ in case, blanks or zeros alone.
     """
+    inputs, labels = judged(inputs, labels, class_names)
+    return grouped(inputs, labels, class_names, name=name, split=split, checksums=checksums)
+
+
+def judged(inputs: Any, labels: Any, class_names: Sequence[str] | None) -> tuple[Any, Any]:
+    """Inputs as arrays and labels in one spelling each; raises as `from_labels` does of what people hardly mean."""
     inputs = inputs if isinstance(inputs, Mapping) else np.asanyarray(inputs)
     inputs = _each(np.asanyarray, inputs)
     for leaf in _leaves(inputs):
         checks.picture_scale("inputs", leaf)
         checks.picture_range("inputs", leaf)
-    texts = np.unique(labels).tolist() if class_names is None and np.asarray(labels).dtype.kind == "U" else []
-    if missing := [label for label in texts if label.lower() in _NO_LABELS]:
+    if isinstance(class_names, str | bytes | Mapping | Set):
+        hint = "take sorted(names, key=names.get)" if isinstance(class_names, Mapping) else ""
+        kind = type(class_names).__name__
+        checks.fail("class_names", "a list of names, in the order of their numbers", kind, hint)
+    if class_names is not None or np.asarray(labels).dtype.kind != "U" or np.ndim(labels) != 1:
+        return inputs, labels
+    texts = np.asarray(labels).tolist()
+    missing = spellings.missing_in([*dict.fromkeys(texts)])
+    if gaps := [text for text in dict.fromkeys(texts) if text.strip().lower() in missing]:
         hint = "remove these examples, or give class_names if it is a class"
-        checks.fail("labels", "a class for every example", repr(missing[0]), hint)
-    return grouped(inputs, labels, class_names, name=name, split=split, checksums=checksums)
+        checks.fail("labels", "a class for every example", repr(gaps[0]), hint)
+    hint = "write both alike, or give class_names if they are two"
+    spelled = spellings.spelled(texts, lambda row, got: checks.fail("labels", "one spelling for a class", got, hint))
+    return inputs, labels if spelled == texts else np.array(spelled)
 
 
 def grouped(

@@ -91,7 +91,8 @@ def reading(what: object) -> Iterator[None]:
     except (checks.DataError, ImportError):
         raise
     except UnicodeDecodeError as error:
-        checks.fail(str(what), "UTF-8 text", f"byte {error.start} that is none", error=checks.DataError)
+        got, hint = f"byte {error.start} that is none", "save it as UTF-8"
+        checks.fail(str(what), "UTF-8 text", got, hint, checks.DataError)
     except Exception as error:  # unpackers and parsers raise zlib.error, LZMAError, TokenError, MemoryError and more
         if isinstance(error, ValueError) and "expected" in str(error):  # one of the package's own
             raise checks.DataError(checks.line(f"{what}: {checks.shown(error)}")) from error

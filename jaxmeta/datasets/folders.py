@@ -29,6 +29,8 @@ OTHERS = (".heic", ".heif", ".avif", ".svg", ".jp2", ".j2k", ".jxl", ".tga", ".i
 _PART = re.compile(r"(train|training|val|valid|validation|dev|test|testing|eval)(set|data|images?|imgs?|pictures)?")
 _AGAIN = re.compile(r"(fold|split)[\W_]*\d+|support|query|hold[\W_]?out|original|augmented|aug|masks?", re.IGNORECASE)
 """What folders are called that hold the same classes again."""
+_HOLDER = re.compile(r"jpe?gs?|pngs?|(jpeg)?(images?|imgs?|pictures?|photos?)", re.IGNORECASE)
+"""What folders are called that hold pictures of any class."""
 
 
 class _Folder(NamedTuple):
@@ -127,6 +129,7 @@ def _listed(path: pathlib.Path) -> _Listed:
     notes = _read_otherwise(path, folders)
     names, labels = _classes(path, folders)
     places, note = _parts(path, sorted(set(labels)))
+    _check_case(path, {*labels} if not places else {name for _, name in places.values()})
     if not places:
         return _Listed(names, labels, None, (*notes, *note))
     return _Listed(names, [places[label][1] for label in labels], [places[label][0] for label in labels],
@@ -168,11 +171,25 @@ def _parts(path: pathlib.Path, labels: list[str]) -> tuple[dict[str, tuple[str, 
         ends.setdefault("/".join(each[1:]), set()).add(each[0])
     if any(re.fullmatch("un_?label+ed", each[0], re.IGNORECASE) for each in paths) and len(paths) > 1:
         checks.fail(str(path), "one folder for each class", "unlabelled pictures", "move them out", checks.DataError)
+    _check_no_split(path, paths)
     again = [end for end, tops in ends.items() if end and len(tops) > 1]
     if again and any(map(_AGAIN.fullmatch, ends[again[0]])):
         got, hint = f"{again[0]!r} in {', '.join(sorted(ends[again[0]]))}", "give one of them, or merge them"
         checks.fail(str(path), "one folder for each class", got, hint, checks.DataError)
     return {}, (f"{again[0]!r} in several folders is a class of each",) if again else ()
+
+
+def _check_no_split(path: pathlib.Path, paths: list[tuple[str, ...]]) -> None:
+    """Raises if a split that holds pictures itself stands among classes; a train may be one that runs on rails."""
+    plain = {each: re.sub(r"[\W_\d]+", "", each[-1].lower()) for each in paths}
+    others = [each for each in paths if not _PART.fullmatch(plain[each])]
+    for each in paths:
+        if not _PART.fullmatch(plain[each]) or plain[each] == "train":
+            continue
+        if beside := [other for other in others if other[: len(each) - 1] == each[:-1]]:
+            got = f"pictures in {'/'.join(each)!r} beside the class {'/'.join(beside[0])!r}"
+            hint = "put classes into folders train and test, or rename this one or move it out"
+            checks.fail(str(path), "splits of classes, as test/CLASS", got, hint, checks.DataError)
 
 
 def _splits_above(
@@ -203,7 +220,23 @@ def _splits_above(
             checks.fail(str(path / label), "classes, as in train/CLASS", "pictures", hint, checks.DataError)
         made[label] = (_part(each[0]), "/".join(rest))
     _check_names(path, made.values())
+    for label, (part, name) in made.items():  # as in Tiny ImageNet, whose classes a file tells
+        alone = {other for own, other in made.values() if own == part} == {name}
+        if alone and _HOLDER.fullmatch(name) and any(other != name for _, other in made.values()):
+            hint = "put them into folders of their classes, or give the folder with the classes alone"
+            got = "pictures of any class"
+            checks.fail(str(path / label), "classes, as in train/CLASS", got, hint, checks.DataError)
     return made, (f"folders {', '.join(sorted(parts))} taken for splits",)
+
+
+def _check_case(path: pathlib.Path, names: Iterable[str]) -> None:
+    """Raises if classes differ in case alone, unless they are letters."""
+    first: dict[str, str] = {}
+    for name in sorted(names):
+        other = first.setdefault(examples.composed(name).casefold(), name)
+        if examples.composed(other) != examples.composed(name) and len(pathlib.PurePath(name).name) > 1:
+            got = f"{name!r} beside {other!r}"
+            checks.fail(str(path), "one spelling for a class", got, "rename one, or merge them", checks.DataError)
 
 
 def _check_names(path: pathlib.Path, places: Iterable[tuple[str, str]]) -> None:
@@ -255,7 +288,7 @@ def _from_table(path: pathlib.Path, folders: list[_Folder], table: str) -> _List
 def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Examples:
     """Reads a folder of pictures of classes."""
     listed = _listed(path)
-    images, checksum = read(path, listed.names, form)
+    images, checksum = _own(path, listed.names, form)
     checksums = {pathlib.Path(os.path.abspath(path)).name: checksum}
     labels = [examples.composed(label) for label in listed.labels]
     return examples.grouped(
@@ -272,7 +305,16 @@ def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str
         hint = f"known are {', '.join(SUFFIXES)}"
         checks.fail(str(path), "a folder that holds pictures", "none", hint, checks.DataError)
     files.said(path, f"{len(names)} pictures", *notes)
-    return names, read(path, names, form)[0]
+    return names, _own(path, names, form)[0]
+
+
+def _own(path: pathlib.Path, names: list[str], form: pictures.Form | None) -> tuple[np.ndarray, str]:
+    """`read` of a person's own; raises DataError if all are so dark that their scale is another, as in label maps."""
+    images, checksum = read(path, names, form and form._replace(polarity="as_is"))
+    if len(names) > 1:  # one may be of the night
+        hint = "if they hold numbers of classes, spread these over 0..255"
+        checks.picture_range(str(path), images, checks.DataError, hint)
+    return pictures.with_polarity(images, form), checksum
 
 
 def picture(path: pathlib.Path, form: pictures.Form | None) -> np.ndarray:

@@ -184,11 +184,11 @@ def load(
 
     Args:
       name_or_path: one of `names()`, such as "omniglot" or, for some drawing styles, "emoji_styles:noto+twemoji"; or a
-        path to an npz (`images` or `inputs`, with `labels` [N] and perhaps `class_names`, or one array
-        [classes, examples, ...] alone), a folder of class folders of pictures, perhaps below train and test, or of
-        pictures with a csv that names their classes, a folder of IDX pairs, or a csv or tsv of numbers and categories
-        with a target column; or "tfds:NAME" or "tfds:NAME/CONFIG", a set that tensorflow-datasets has prepared with
-        file_format="array_record".
+        path to an npz (`images` or `inputs`, with `labels` [N] and perhaps `class_names` and `split` [N] of
+        "train" and "test", or one array [classes, examples, ...] alone), a folder of class folders of pictures, perhaps
+        below train and test, or of pictures with a csv that names their classes, a folder of IDX pairs, or a csv or tsv
+        of numbers and categories with a target column; or "tfds:NAME" or "tfds:NAME/CONFIG", a set that
+        tensorflow-datasets has prepared with file_format="array_record".
       data_dir: where the files of built-in domains lie, in a folder of the domain's name or directly; by default the
         environment variable JAXMETA_DATA.
       split: "train", "validation" or "test", whose classes are all distinct. omniglot's have 1100, 100 and 423 classes
@@ -274,8 +274,8 @@ def load_inputs(
         of the labelled examples. A category that they do not have becomes NaN, as a missing cell does.
 
     Returns:
-      names: N texts; a picture's path relative to the folder, a row's position in an npz or csv; "CLASS/0", "CLASS/1"
-        and so on of tensorflow-datasets.
+      names: N texts; a picture's path relative to the folder, a row's position in an npz or csv, where blank rows are
+        passed over and yet counted; "CLASS/0", "CLASS/1" and so on of tensorflow-datasets.
       inputs: pictures uint8 [N, height, width, channels], or vectors floats [N, d].
 
     Raises:
@@ -342,7 +342,7 @@ def load_text_inputs(
     """Loads texts without classes: of a csv, tsv or JSON lines as `load_texts` does, the lines of a .txt, or tfds:NAME.
 
     Returns:
-      names: N texts, their positions.
+      names: N texts, their positions; blank rows and lines are passed over and yet counted.
       texts: [N] of str.
 
     Raises:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from jaxmeta import checks
-from jaxmeta.datasets import examples, files, pictures
+from jaxmeta.datasets import examples, files, pictures, splits
 
 MAX_BYTES = 2**33  # of one array; a small archive can claim any size
 
@@ -59,14 +59,14 @@ def _inputs(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> tuple[str, np.
     return present[0], arrays[present[0]]
 
 
-def _rows(path: pathlib.Path, key: str, array: np.ndarray, form: pictures.Form | None) -> np.ndarray:
+def _rows(what: str, key: str, array: np.ndarray, form: pictures.Form | None) -> np.ndarray:
     """Returns examples [N, ...] as pictures in the form asked for, or as vectors."""
     if array.ndim == 2 and key == "inputs":
-        return vectors(f"{path}, {key}", array, form)
+        return vectors(what, array, form)
     if array.ndim == 3 and key == "inputs":
         wanted, hint = "vectors [N, d] or pictures [N, height, width, channels]", "grey pictures are called images"
-        checks.fail(f"{path}, {key}", wanted, f"shape {array.shape}", hint, checks.DataError)
-    return pictures.fit(pictures.from_numbers(array, f"{path}, {key}"), form)
+        checks.fail(what, wanted, f"shape {array.shape}", hint, checks.DataError)
+    return pictures.fit(pictures.from_numbers(array, what), form)
 
 
 def vectors(what: str, array: np.ndarray, form: pictures.Form | None) -> np.ndarray:
@@ -98,24 +98,46 @@ LABELS = ("label", "y", "target", "targets", "class", "classes", "y_train", "tra
 
 
 def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Examples:
-    """Reads images or inputs with labels [N] and perhaps class_names, or one array [classes, examples, ...]."""
-    arrays = read_arrays(path, ("images", "inputs", "labels", "class_names", *LABELS))
+    """Reads images or inputs with labels [N], perhaps class_names and split, or one array [classes, examples, ...]."""
+    arrays = read_arrays(path, ("images", "inputs", "labels", "class_names", "split", *LABELS))
     key, array = _inputs(path, arrays)
+    said = key
     if "labels" in arrays:
         labels = arrays["labels"]
     elif other := next((name for name in LABELS if name in arrays), None):
         checks.fail(str(path), "labels [N]", f"an array {other!r}", "save it as labels", checks.DataError)
-    elif array.ndim < 3 or (array.ndim == 4 and (array.shape[3] in (1, 3, 4) or array.shape[1] in (1, 3))):
+    elif array.ndim < (4 if key == "images" else 3) or (
+        array.ndim == 4 and (array.shape[3] in (1, 3, 4) or array.shape[1] in (1, 3))
+    ):
         # Pictures [N, height, width, channels] or [N, channels, height, width] would otherwise pass for classes.
         wanted = "labels [N], or one array [classes, examples, ...]"
         checks.fail(str(path), wanted, f"{key} of shape {array.shape} alone", error=checks.DataError)
     else:
         labels = np.repeat(np.arange(array.shape[0]), array.shape[1])
+        said = f"{key} of shape {array.shape} as [classes, examples, ...]"
         array = array.reshape(-1, *array.shape[2:])
-    rows, names = _rows(path, key, array, form), _names(path, arrays.get("class_names"))
+    rows, names = _rows(f"{path}, {said}", key, array, form), _names(path, arrays.get("class_names"))
+    parts, notes = _parts(path, arrays.get("split"), len(rows))
     checksums = {path.name: files.checksum(path)}
     with files.reading(path):
-        return examples.from_labels(rows, labels, names, name=files.stem(path), checksums=checksums)
+        rows, labels = examples.judged(rows, labels, names)
+        return examples.grouped(
+            rows, labels, names, name=files.stem(path), checksums=checksums, parts=parts, notes=notes
+        )
+
+
+def _parts(path: pathlib.Path, split: np.ndarray | None, count: int) -> tuple[list[str] | None, tuple[str, ...]]:
+    """The split of each example where an array says it, and what is said of that."""
+    if split is None:
+        return None, ()
+    if split.shape != (count,):
+        return None, (f"array 'split' of shape {split.shape} passed over",)
+    words = list(map(str, split.tolist()))
+    said = [splits.PARTS.get(word.strip().lower(), "") for word in words]
+    if "" in said:
+        got, hint = repr(words[said.index("")]), "save what says something else by another name"
+        checks.fail(f"{path}, split", "train, validation or test for each example", got, hint, checks.DataError)
+    return said, ("splits of the array 'split'",)
 
 
 def _names(path: pathlib.Path, names: np.ndarray | None) -> list[str] | None:
@@ -130,6 +152,6 @@ def _names(path: pathlib.Path, names: np.ndarray | None) -> list[str] | None:
 def unlabelled(path: pathlib.Path, form: pictures.Form | None) -> tuple[list[str], np.ndarray]:
     """Reads images or inputs [N, ...]; examples are named by their position."""
     key, array = _inputs(path, read_arrays(path, ("images", "inputs")))
-    rows = _rows(path, key, array, form)
+    rows = _rows(f"{path}, {key}", key, array, form)
     files.said(path, f"{len(rows)} of {key!r}")
     return [str(index) for index in range(len(rows))], rows

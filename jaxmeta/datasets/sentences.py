@@ -16,6 +16,7 @@ from jaxmeta.datasets import examples, files, sheets, spellings
 TEXTS = ("text", "texts", "sentence", "utterance", "query", "question", "content", "review", "comment", "message",
          "title", "document", "phrase")  # fmt: skip
 """What a header calls the texts, in lower case."""
+MOST_NAMED = 2  # words of what a header calls a column
 ALSO_TARGETS = ("intent", "topic", "sentiment", "tag")
 SUFFIXES = (".jsonl", ".ndjson", ".txt")
 FREE = 3.0  # words of a text on average, where no header says which column has them
@@ -29,6 +30,8 @@ class _Read(NamedTuple):
     """The header; None: there is none, and columns go by their numbers."""
     rows: list[tuple[int, list[str]]]
     """(line number in the file, cells)"""
+    places: tuple[int, ...]
+    """Of the rows, blank ones counted."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -55,7 +58,7 @@ def looks_like_texts(path: pathlib.Path) -> bool:
     """Whether a csv has a column that its header calls texts."""
     if not sheets.is_table(path) or not path.is_file():
         return False
-    _, rows = sheets.split_rows(path)
+    rows = sheets.split_rows(path).rows
     return bool(rows) and any(cell.lower() in TEXTS for cell in rows[0][1])
 
 
@@ -78,15 +81,16 @@ def labelled(path: pathlib.Path, text_column: str = "", target_column: str | Non
     target = _target(read, text, target_column)
     texts, cells = _texts(read, text), read.cells(target)
     _check_plain(read, target, "one class")
+    missing = spellings.missing_in(cells)
     for row, cell in enumerate(cells):
-        if spellings.is_missing(cell):
+        if cell.lower() in missing:
             read.fail(row, target, "a class in every row", repr(cell) if cell else "an empty cell")
     hint = "write both alike, or more unlike"
     classes = spellings.spelled(cells, lambda row, got: read.fail(row, target, "one spelling for a class", got, hint))
-    counts = collections.Counter(classes)
-    if read.names is None and counts.pop(classes[0]) == 1 and min(counts.values(), default=1) > 1:
-        got = f"{classes[0]!r}, a class that comes once"
-        read.fail(0, target, "a row, or a header that says text and label", got, "name both, or remove the row")
+    if read.names is None and _may_be_header(texts, classes):
+        got = f"{texts[0]!r} of the class {classes[0]!r}, which comes once"
+        hint = "put text,label above examples, or call these columns so, or name one with `target_column`"
+        read.fail(0, target, "a row, or a header that says text and label", got, hint)
     order = sorted(set(classes), key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name))
     numbers = {name: index for index, name in enumerate(order)}
     said = sheets.parts(read.cells(column) if column not in (text, target) else () for column in range(read.width))
@@ -100,20 +104,30 @@ def labelled(path: pathlib.Path, text_column: str = "", target_column: str | Non
     return made._replace(target=read.name(target))
 
 
+def _may_be_header(texts: Sequence[str], classes: Sequence[str]) -> bool:
+    """Whether the first row is unlike all others: its class alone comes once, or its text alone is a word or two."""
+    counts = collections.Counter(classes)
+    if counts.pop(classes[0]) > 1 or not counts:
+        return False
+    words = [len(text.split()) for text in texts]
+    return min(counts.values()) > 1 or words[0] <= MOST_NAMED < min(words[1:])
+
+
 def unlabelled(
     path: pathlib.Path, text_column: str = "", target_column: str | None = None
 ) -> tuple[list[str], np.ndarray]:
-    """Reads texts without classes, named by their position; a file .txt has one in each line."""
+    """Reads texts without classes, named by their position, blank lines counted; a file .txt has one in each line."""
     if path.suffix.lower() == ".txt":
         # Of line ends alone: what else `splitlines` takes for one stands inside texts.
-        texts = [" ".join(line.split()) for line in files.text(path).split("\n") if line.strip()]
+        lines = [" ".join(line.split()) for line in files.text(path).split("\n")]
+        places, texts = [place for place, line in enumerate(lines) if line], [line for line in lines if line]
         if not texts:
             checks.fail(str(path), "a text in each line", "none", error=checks.DataError)
     else:
         read = _read(path, text_column, target_column)
-        texts = _texts(read, _text(read, text_column))
-    files.said(path, f"{len(texts)} texts")
-    return [str(index) for index in range(len(texts))], np.array(texts)
+        places, texts = read.places, _texts(read, _text(read, text_column))
+    files.said(path, f"{len(texts)} texts", *sheets.passed_over(places))
+    return [*map(str, places)], np.array(texts)
 
 
 def _texts(read: _Read, column: int) -> list[str]:
@@ -137,7 +151,7 @@ def _read(path: pathlib.Path, *wanted: str | None) -> _Read:
         checks.fail(str(path), "texts with a class each, in a csv, tsv or jsonl", ".txt", error=checks.DataError)
     if is_texts(path):
         return _json_lines(path)
-    separator, rows = sheets.split_rows(path)
+    separator, rows, places = sheets.split_rows(path)
     first = [cell.lower() for cell in rows[0][1]] if rows else []
     known = {*TEXTS, *ALSO_TARGETS, *sheets.TARGETS, *sheets.ALSO_TARGETS, *(name.lower() for name in wanted if name)}
     names = rows.pop(0)[1] if any(cell in known for cell in first) else None
@@ -149,7 +163,8 @@ def _read(path: pathlib.Path, *wanted: str | None) -> _Read:
             hint = "put texts that hold the separator in quotes"
             checks.fail(f"{path}, row {number}", f"{width} columns", len(cells), hint, checks.DataError)
     notes = () if separator == "," else (f"separated by {sheets.SEPARATORS[separator]}",)
-    return _Read(path, names, rows, notes)
+    places = sheets.below(places, has_header=names is not None)
+    return _Read(path, names, rows, places, (*notes, *sheets.passed_over(places)))
 
 
 def _json_lines(path: pathlib.Path) -> _Read:
@@ -168,7 +183,8 @@ def _json_lines(path: pathlib.Path) -> _Read:
     if not rows:
         checks.fail(str(path), "at least one line", "none", error=checks.DataError)
     names = list(dict.fromkeys(name for _, row in rows for name in row))
-    return _Read(path, names, [(number, [_cell(row.get(name)) for name in names]) for number, row in rows])
+    cells = [(number, [_cell(row.get(name)) for name in names]) for number, row in rows]
+    return _Read(path, names, cells, tuple(number - 1 for number, _ in rows))
 
 
 class _Nested(str):

@@ -27,10 +27,21 @@ SEEN_ROWS = 200  # of which the separator is told
 
 _DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_POINTED_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
+_SMALL = re.compile(r"[+-]?\d{1,3}")
 FEW = 4  # rows: of fewer nothing is told of a column
 
 Rows = list[tuple[int, list[str]]]
 """(line number in the file, cells)"""
+
+
+class Split(NamedTuple):
+    """A file's rows, those that are blank left out."""
+
+    separator: str
+    rows: Rows
+    places: list[int]
+    """Of the rows, blank ones counted: whoever lays answers beside the file counts them, too."""
 
 
 class Sheet(NamedTuple):
@@ -39,6 +50,8 @@ class Sheet(NamedTuple):
     path: pathlib.Path
     header: list[str] | None
     rows: Rows
+    places: tuple[int, ...]
+    """Of the rows below the header, blank ones counted."""
     notes: tuple[str, ...]
     """What was found that the reader of a table would want to know."""
 
@@ -73,8 +86,9 @@ def read(path: pathlib.Path, target_column: str | None = None) -> Sheet:
     Raises:
       DataError: if rows differ in length, or separator, header or decimal commas cannot be told for certain.
     """
-    separator, rows = split_rows(path)
+    separator, rows, found = split_rows(path)
     header = rows.pop(0)[1] if rows and _is_header(path, rows, target_column) else None
+    places = below(found, has_header=header is not None)
     if not rows:
         checks.fail(str(path), "at least one row of numbers", "none", error=checks.DataError)
     width = len(header or rows[0][1])
@@ -86,11 +100,23 @@ def read(path: pathlib.Path, target_column: str | None = None) -> Sheet:
             checks.fail(f"{path}, row {number}", "one row", "several in one pair of quotes", hint, checks.DataError)
     _check_header(path, header, rows, target_column)
     notes = () if separator == "," else (f"separated by {SEPARATORS[separator]}",)
-    return _with_decimal_points(Sheet(path, header, rows, notes))
+    notes += passed_over(places)
+    return _with_decimal_points(Sheet(path, header, rows, places, notes))
 
 
-def split_rows(path: pathlib.Path) -> tuple[str, Rows]:
-    """What separates the cells of a file, and its rows of stripped cells, those that are empty left out."""
+def below(places: Sequence[int], *, has_header: bool) -> tuple[int, ...]:
+    """The places of rows below the header, which has one, too."""
+    return tuple(place - places[0] - 1 for place in places[1:]) if has_header else tuple(places)
+
+
+def passed_over(places: Sequence[int]) -> tuple[str, ...]:
+    """What is said of blank rows between those at these places."""
+    count = places[-1] + 1 - len(places)
+    return (f"{count} blank {'rows' if count > 1 else 'row'} passed over",) if count else ()
+
+
+def split_rows(path: pathlib.Path) -> Split:
+    """The rows of a file, of stripped cells."""
     separator, text = _separator(path, files.text(path))
     try:
         parsed = list(_parsed(path, text, separator))
@@ -99,7 +125,9 @@ def split_rows(path: pathlib.Path) -> tuple[str, Rows]:
             raise
         parsed = _plain(text)
     rows = [(number, [spellings.stripped(cell) for cell in row]) for number, row in parsed]
-    return separator, [(number, [spellings.unquoted(cell) for cell in row]) for number, row in rows if any(row)]
+    places = [place for place, (_, row) in enumerate(rows) if any(row)]
+    found = [(rows[place][0], [spellings.unquoted(cell) for cell in rows[place][1]]) for place in places]
+    return Split(separator, found, places)
 
 
 def _parsed(path: pathlib.Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -138,12 +166,12 @@ def _sample(path: pathlib.Path, text: str, separator: str) -> list[list[str]]:
         rows = (cells for _, cells in _parsed(path, text, separator))
         return list(itertools.islice((row for row in rows if any(cell.strip() for cell in row)), SEEN_ROWS))
     except checks.DataError:
-        return [cells for _, cells in _plain(text, SEEN_ROWS)] if separator == "\t" else []
+        return [row for _, row in _plain(text)[:SEEN_ROWS] if any(row)] if separator == "\t" else []
 
 
-def _plain(text: str, most: int = -1) -> Rows:
+def _plain(text: str) -> Rows:
     """Rows between tabs, where quotes are text."""
-    return [(number, line.split("\t")) for number, line in enumerate(text.split("\n", most)[: most or None], 1) if line]
+    return [(number, line.split("\t")) for number, line in enumerate(text.split("\n"), 1)]
 
 
 def _are_decimal(sample: dict[str, list[list[str]]], fitting: list[str]) -> bool:
@@ -210,7 +238,7 @@ def _uncertain(path: pathlib.Path, row: tuple[int, list[str]], got: str) -> NoRe
 
 
 def _with_decimal_points(sheet: Sheet) -> Sheet:
-    """Numbers with decimal commas get points, if no number of the file has a point already."""
+    """Numbers with decimal commas get points, if no number of the file has a point that may part thousands."""
     commas = {
         column: [cell for cell in sheet.cells(column) if "," in cell]
         for column in range(sheet.width)
@@ -220,21 +248,53 @@ def _with_decimal_points(sheet: Sheet) -> Sheet:
         )
     }
     commas = {column: cells for column, cells in commas.items() if cells}
+    thousands = [column for column in range(sheet.width) if _may_be_thousands(sheet.cells(column))]
     if not commas:
-        return sheet
+        return sheet._replace(notes=(*sheet.notes, *(_pointed(sheet, column) for column in thousands)))
+    hint = "write numbers with a decimal point and without separators of thousands"
     for column in commas:
         cells = sheet.cells(column)
         mixed = [row for row, cell in enumerate(cells) if "." in cell and spellings.is_number(cell)]
-        thousands = all(_THOUSANDS.fullmatch(cell) for cell in commas[column])
-        if mixed or thousands:
+        if mixed or all(_THOUSANDS.fullmatch(cell) for cell in commas[column]):
             row = mixed[0] if mixed else cells.index(commas[column][0])
-            hint = "write numbers with a decimal point and without separators of thousands"
             sheet.fail(row, column, "decimal points", f"{cells[row]!r} among numbers with commas", hint)
+    for column in range(sheet.width):
+        if pointed := _pointed_thousands(sheet.cells(column)):
+            got = f"{pointed[0]!r} in a file with decimal commas"
+            sheet.fail(sheet.cells(column).index(pointed[0]), column, "decimal points", got, hint)
     rows = [
         (number, [cell.replace(",", ".") if column in commas else cell for column, cell in enumerate(cells)])
         for number, cells in sheet.rows
     ]
     return sheet._replace(rows=rows, notes=(*sheet.notes, "decimal commas"))
+
+
+def _pointed_thousands(cells: Sequence[str]) -> list[str]:
+    """The numbers with a point, if it parts thousands in each or may do so: 1.550, 12.500, 1.000.000."""
+    pointed = [cell for cell in cells if "." in cell and not spellings.is_missing(cell)]
+    if not all(map(_POINTED_THOUSANDS.fullmatch, pointed)):
+        return []
+    others = (cell for cell in cells if "." not in cell)
+    return pointed if all(spellings.is_number(cell) or spellings.is_missing(cell) for cell in others) else []
+
+
+def _may_be_thousands(cells: Sequence[str]) -> bool:
+    """Whether numbers such as 1.550 stand beside whole ones such as 900, which no point would part."""
+    whole = [cell for cell in cells if "." not in cell and not spellings.is_missing(cell)]
+    return bool(whole) and all(map(_SMALL.fullmatch, whole)) and bool(_pointed_thousands(cells))
+
+
+def _pointed(sheet: Sheet, column: int) -> str:
+    """What is said of points that may part thousands; raises DataError where they hardly end whole numbers."""
+    cells = sheet.cells(column)
+    pointed = _pointed_thousands(cells)
+    whole = next(cell for cell in cells if "." not in cell and not spellings.is_missing(cell))
+    # Who writes 12.500 for 12.5 writes 900.000 for 900.
+    if len(pointed) >= FEW and any(cell.endswith("0") for cell in pointed):
+        hint = "write 12.5 or 12500, each as it is meant, or all with as many decimals"
+        got = f"{pointed[0]!r} beside {whole!r}, which may be either"
+        sheet.fail(cells.index(pointed[0]), column, "thousands or decimals", got, hint)
+    return f"column {sheet.name(column)!r}: the point of {pointed[0]} is read as a decimal one, beside {whole}"
 
 
 def index_columns(sheet: Sheet, target: int | None) -> dict[int, str]:
@@ -363,7 +423,8 @@ def classes(sheet: Sheet, column: int) -> list[str]:
       DataError: if a row has no class, or two classes are told apart by zeros, case or spaces alone.
     """
     cells = sheet.cells(column)
-    if gaps := [row for row, cell in enumerate(cells) if spellings.is_missing(cell)]:
+    missing = spellings.missing_in(cells)
+    if gaps := [row for row, cell in enumerate(cells) if cell.lower() in missing]:
         hint = "remove the row, or give the class another name if it is one"
         got = repr(cells[gaps[0]]) if cells[gaps[0]] else "an empty cell"
         sheet.fail(gaps[0], column, "a class or value in every row", got, hint)

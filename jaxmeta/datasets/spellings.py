@@ -19,6 +19,10 @@ MISSING = frozenset({
     "..", "...", "-", "--", "---", "\N{EN DASH}", "\N{EM DASH}",
 })  # fmt: skip
 """How pandas, R, Excel, SQL and Weka write a cell without a value, in lower case."""
+_MINUS = frozenset({"-", "--", "---", "\N{EN DASH}", "\N{EM DASH}"})
+_PLUS = re.compile(r"\++(/-)?|±")
+MAY_BE_LEVELS = frozenset({"nil", "null", "none", "undefined"}) | _MINUS
+"""Of what counts as missing that which people write of something, too: who drinks none has told."""
 
 _SIGN, _MONEY = "[+\\-−–]", "[$€£¥₹]"
 # What people take for a number, an amount, a list or a date and Python does not.
@@ -54,6 +58,11 @@ _UNSEEN = "\u200b\u200e\u200f\u2060\ufeff"
 
 def is_missing(cell: str) -> bool:
     return cell.lower() in MISSING
+
+
+def missing_in(cells: Sequence[str]) -> frozenset[str]:
+    """What counts as missing in a column, in lower case: no minus beside a plus, as in findings."""
+    return MISSING - _MINUS if any(map(_PLUS.fullmatch, cells)) else MISSING
 
 
 def is_number(cell: str) -> bool:

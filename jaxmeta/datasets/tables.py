@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import math
 import pathlib
 from collections.abc import Sequence
@@ -144,7 +145,7 @@ def unlabelled(
     target_column: str | None = None,
     columns: Sequence[Column] | None = None,
 ) -> tuple[list[str], np.ndarray]:
-    """Reads the features of a csv file; rows are named by their position.
+    """Reads the features of a csv file; rows are named by their position, blank ones counted.
 
     Args:
       path: the file.
@@ -180,7 +181,7 @@ def unlabelled(
     told += [f"{count} cells missing"] if (count := int(np.isnan(array).sum())) else []
     told += [_unknown(sheet, place, like) for place, like in zip(places, columns or (), strict=False)]
     files.said(path, *filter(None, told))
-    return [str(index) for index in range(len(array))], array
+    return [*map(str, sheet.places)], array
 
 
 def _unknown(sheet: sheets.Sheet, place: int, like: Column) -> str:
@@ -238,6 +239,7 @@ def _parts(path: pathlib.Path, target_column: str | None, wanted: Sequence[str],
         checks.fail(str(path), "features beside the target", "none", "; ".join(notes), checks.DataError)
     columns = [Column(sheet.name(place), _categories(sheet, place)) for place in places]
     notes += [note for column in columns if (note := _alike(column))]
+    notes += [note for place, column in zip(places, columns, strict=True) for note in _doubtful(sheet, place, column)]
     features = np.stack([_cells(sheet, place, column) for place, column in zip(places, columns, strict=True)], axis=1)
     return _Read(sheet, target, features, tuple(columns), tuple(notes), said[1] if said and is_class else None)
 
@@ -254,7 +256,9 @@ def _wanted(sheet: sheets.Sheet, name: str, target: int) -> int:
 
 def _categories(sheet: sheets.Sheet, column: int) -> tuple[str, ...]:
     """The texts of a column that has no number; () for one of numbers."""
-    cells = [cell for cell in sheet.cells(column) if not spellings.is_missing(cell)]
+    cells = sheet.cells(column)
+    missing = spellings.missing_in(cells)
+    cells = [cell for cell in cells if cell.lower() not in missing]
     odd = [cell for cell in cells if not spellings.is_number(cell)]
     if not odd:
         return ()
@@ -277,6 +281,17 @@ def _alike(column: Column) -> str:
         if (other := first.setdefault(text.casefold(), text)) != text:
             return f"column {column.name!r} has {text!r} beside {other!r}"
     return ""
+
+
+def _doubtful(sheet: sheets.Sheet, place: int, column: Column) -> list[str]:
+    """What is said of words among categories that count as missing, and so often that they may be one of these."""
+    cells = sheet.cells(place) if column.categories else []
+    words = [cell for cell in cells if cell.lower() in spellings.MAY_BE_LEVELS and cell not in column.categories]
+    return [
+        f"column {column.name!r}: {word!r}, {count} times, counts as missing; call it otherwise if it says something"
+        for word, count in sorted(collections.Counter(words).items())
+        if count >= len(cells) / 4
+    ]
 
 
 def _is_free(texts: Sequence[str]) -> bool:

@@ -141,6 +141,17 @@ def test_missing_cells_and_categories_are_read_alike(trained, tmp_path, capsys):
     assert "--columns: expected none with --adapted" in capsys.readouterr().err
 
 
+@pytest.mark.fault(promised="blank rows are counted in the names of the others, and said")
+def test_blank_rows_of_inputs_are_told_of(trained, tmp_path, capsys):
+    support, inputs = write(tmp_path, "proto")
+    lines = (tmp_path / inputs).read_text().splitlines()
+    (tmp_path / inputs).write_text("\n".join([*lines[:2], ",,,", *lines[2:], "", ""]))
+    assert cli.main(["adapt", trained("proto"), "--inputs", inputs, "--support", support]) == 0
+    said = "read inputs.csv, inputs: 7 rows; 1 blank row passed over"
+    assert said in capsys.readouterr().out.splitlines()
+    assert [row["input"] for row in rows("predictions.csv")] == ["0", *"234567"]
+
+
 def test_classes_by_their_probability(trained, tmp_path, capsys):
     support, inputs = write(tmp_path, "proto")
     words = ["adapt", trained("proto"), "--inputs", inputs, "--support", support]

@@ -28,10 +28,10 @@ def real_data():
 
 @pytest.fixture
 def class_folders(tmp_path):
-    """Three class folders, with 1, 2 and 3 grey pictures of 6 x 4; picture i of class c is all 10 c + i."""
+    """Three class folders, with 1, 2 and 3 grey pictures of 6 x 4; picture i of class c is all 100 c + 10 i."""
     for index, name in enumerate(("ant", "bee", "cat")):
         (tmp_path / "insects" / name).mkdir(parents=True)
         for number in range(index + 1):
-            picture = Image.fromarray(np.full((6, 4), 10 * index + number, np.uint8))
+            picture = Image.fromarray(np.full((6, 4), 100 * index + 10 * number, np.uint8))
             picture.save(tmp_path / "insects" / name / f"{number}.png")
     return tmp_path / "insects"

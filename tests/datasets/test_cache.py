@@ -54,7 +54,7 @@ def test_a_renamed_class_is_not_mixed_up(class_folders):
     (class_folders / "ant").rename(class_folders / "wasp")
     insects = datasets.load(class_folders)
     assert insects.class_names == ("bee", "cat", "wasp")
-    np.testing.assert_array_equal(insects.inputs[:, 0, 0, 0], [10, 11, 20, 21, 22, 0])
+    np.testing.assert_array_equal(insects.inputs[:, 0, 0, 0], [100, 110, 200, 210, 220, 0])
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "wrong count", "wrong key"])
@@ -68,7 +68,7 @@ def test_a_damaged_entry_is_replaced(class_folders, decoded, cache_folder, damag
         entry.write_bytes(b"")
     else:
         np.savez(entry, **{"images" if damage == "wrong count" else "x": np.zeros((5, 6, 4, 1), np.uint8)})
-    assert datasets.load(class_folders).inputs[-1, 0, 0, 0] == 22
+    assert datasets.load(class_folders).inputs[-1, 0, 0, 0] == 220
     assert len(decoded) == 12
     datasets.load(class_folders)
     assert len(decoded) == 12

@@ -217,6 +217,10 @@ def lines(labels, **fields):
     return "".join(json.dumps(each) + "\n" for each in given)
 
 
+def lines_of(labels):
+    return "".join(f"{text},{label}\n" for text, label in zip(TEXTS, labels, strict=False))
+
+
 SAID = "".join(f"{text},{'ab'[index % 2]}\n" for index, text in enumerate(TEXTS))
 
 
@@ -229,6 +233,8 @@ SAID = "".join(f"{text},{'ab'[index % 2]}\n" for index, text in enumerate(TEXTS)
         ("texts.jsonl", lines("abab").replace('"good day to you"', '["good", "day"]'), "a text, got a list"),
         ("texts.jsonl", lines("abab") + "\0\0", "got a NUL byte in line 5"),
         ("texts.csv", "tweet,airline\n" + SAID, "row 1, column 2", ),
+        ("texts.csv", "Satz,Absicht\n" + lines_of("ab"), "got 'Satz' of the class 'Absicht', which comes once"),
+        ("texts.csv", "Der Satz,Absicht\n" + lines_of("aba"), "put text,label above examples, or call these"),
         ("texts.csv", "text,label\n" + SAID + "more days to come,A\n", "got 'A' beside 'a'"),
         ("texts.csv", 'text,label\none day,a\n"two days,b\nthree days,a\n', "unexpected end of data"),
         ("texts.csv", ("text,label\n" + SAID).encode("utf-16-le"), "got a NUL byte"),
@@ -247,6 +253,11 @@ def test_one_class_of_texts_is_one(write, labels):
     assert np.diff(datasets.load_texts(write(lines(labels), "texts.jsonl")).offsets).tolist() == [2, 2]
 
 
+@pytest.mark.parametrize("content", [lines_of("ab"), lines_of("abab"), "hello there,a\n" + lines_of("ab")])
+def test_texts_without_a_header_may_show_each_class_once(write, content):
+    assert datasets.load_texts(write(content, "texts.csv")).class_names == ("a", "b")
+
+
 def test_texts_with_parts_of_their_own(write):
     path = write("text,label,split\n" + "".join(f"{text},a,train\n{text} too,b,test\n" for text in TEXTS), "texts.csv")
     assert datasets.load_texts(path, split="test").inputs.tolist() == [f"{text} too" for text in TEXTS]
@@ -256,6 +267,8 @@ def test_texts_with_parts_of_their_own(write):
 def test_tabs_between_quotes_that_are_text(write):
     path = write('text\tlabel\n"Hello" he said to me\ta\nshe said no to me\tb\n', "texts.tsv")
     assert datasets.load_texts(path).inputs[0] == '"Hello" he said to me'
+    path.write_text(path.read_text().rstrip())
+    assert len(datasets.load_texts(path).inputs) == 2
 
 
 @pytest.mark.parametrize(
@@ -264,6 +277,22 @@ def test_tabs_between_quotes_that_are_text(write):
 @pytest.mark.fault(promised="a text a line, and no line more")
 def test_lines_of_a_text(write, content):
     assert len(datasets.load_text_inputs(write(content, "texts.txt"))[1]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "places"),
+    [
+        ("texts.txt", "a\n\nb\n\n\nc\n\n", [0, 2, 5]),
+        ("texts.txt", "\n \na\nb\nc", [2, 3, 4]),
+        ("texts.csv", "text\na b\n\n\nb a\nc b\n", [0, 3, 4]),
+        ("texts.csv", 'text,n\n"a\nb",1\n,\nb,2\nc,3\n,\n', [0, 2, 3]),
+        ("texts.jsonl", '{"text": "a"}\n\n{"text": "b"}\n{"text": "c"}\n', [0, 2, 3]),
+    ],
+)
+@pytest.mark.fault(promised="blank rows are counted in the names of the others")
+def test_positions_of_texts_count_blank_lines(write, name, content, places):
+    names, texts = datasets.load_text_inputs(write(content, name))
+    assert (names, [text[0] for text in texts]) == ([*map(str, places)], ["a", "b", "c"])
 
 
 def picture(path, pixels=None, seed=0, **options):
@@ -318,9 +347,15 @@ def test_splits_by_other_names_and_in_other_places(folder, classes):
         (("support/cat", "support/dog", "query/cat", "query/dog"), "one folder for each class"),
         (("original/cat", "original/dog", "augmented/cat"), "one folder for each class"),
         (("images/train/cat", "masks/train/cat"), "one folder for each class"),
+        (("cat", "dog", "test"), "splits of classes, as test/CLASS, got pictures in 'test' beside the class 'cat'"),
+        (("all/cat", "all/dog", "all/Test_set"), "got pictures in 'all/Test_set' beside"),
+        (("cat", "dog", "val2017"), "put classes into folders train and test, or rename this one or move it out"),
+        (("train/a/images", "train/b/images", "val/images", "test/images"), "got pictures of any class"),
         (("labelled/cat", "labelled/dog", "unlabelled"), "got unlabelled pictures"),
         (("train/cat", "train/dog", "holdout/cat"), "splits of classes, as train/CLASS, got another folder"),
         (("train/Cat", "train/dog", "test/cat"), "one spelling for a class in all splits, got 'cat' beside 'Cat'"),
+        (("Cat", "cat", "dog"), "one spelling for a class, got 'cat' beside 'Cat'"),
+        (("train/Cat", "train/cat", "test/Cat", "test/cat"), "one spelling for a class, got 'cat' beside 'Cat'"),
         (("train/big cat", "train/dog", "test/big_cat"), "one spelling for a class in all splits"),
     ],
 )
@@ -331,7 +366,16 @@ def test_folders_that_may_be_meant_otherwise(folder, refused, classes, words):
 
 @pytest.mark.parametrize(
     "classes",
-    [("Greek/c1", "Greek/c2", "Latin/c1", "Latin/c2"), ("train station", "test tube"), ("a/train station", "a/b")],
+    [
+        ("Greek/c1", "Greek/c2", "Latin/c1", "Latin/c2"),
+        ("train station", "test tube"),
+        ("a/train station", "a/b"),
+        ("boat", "train"),
+        ("greek/test tube", "latin/b"),
+        ("test 1", "test 2"),
+        ("A", "NA", "a"),
+        ("Latin/B", "Latin/b", "Latin/c"),
+    ],
 )
 def test_folders_that_are_classes_after_all(folder, classes):
     loaded = datasets.load(folder(*classes))
@@ -375,6 +419,21 @@ def test_pictures_of_which_little_is_left(folder, refused, pixels, words):
     picture(path / "cat" / "9.png", pixels)
     with refused("9.png", words):
         datasets.load(path, form=Form(6, 5, 1))
+
+
+@pytest.mark.parametrize("polarity", ["as_is", "invert", "ink"])
+def test_label_maps_are_no_pictures(folder, refused, polarity):
+    path = folder("cat", "dog")
+    for name in sorted(path.glob("*/*.png")):
+        picture(name, INK % 4)
+    for read in (datasets.load, datasets.load_inputs):
+        with refused(
+            "all", "expected pictures of uint8 in 0..255", "got uint8 in 0..3; if they hold numbers of classes"
+        ):
+            read(path, form=Form(6, 5, 1, polarity))
+    assert datasets.load_inputs(name)[1].max() == 3
+    picture(path / "dog" / "1.png")
+    assert datasets.load(path).inputs.max() > 200
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "1", "LA", "P", "16"])

@@ -1,4 +1,5 @@
 import hashlib
+import re
 
 import numpy as np
 import pytest
@@ -34,6 +35,13 @@ def test_names_without_examples_are_left_out():
     assert datasets.from_labels(np.zeros((2, 3)), [2, 0], ["a", "b", "c"], name="x").class_names == ("a", "c")
 
 
+def test_labels_as_they_are_meant():
+    assert datasets.from_labels(np.zeros((4, 1)), ["2", "1", "1.0", "2"], name="x").class_names == ("1", "2")
+    assert datasets.from_labels(np.zeros((2, 1)), ["+", "-"], name="x").class_names == ("+", "-")
+    for names in (["Cat", "cat"], ["NA", "a"]):
+        assert datasets.from_labels(np.zeros((2, 1)), names, names, name="x").class_names == tuple(names)
+
+
 def test_text_labels():
     sorted_by_text = datasets.from_labels([[0.0], [1.0], [2.0]], ["bee", "ant", "bee"], name="x")
     assert sorted_by_text.class_names == ("ant", "bee")
@@ -62,6 +70,15 @@ def test_default_checksum_covers_inputs_and_labels():
         (np.zeros((2, 2)), [-1, 0], ["a", "b"], "got -1"),
         (np.zeros((2, 2)), ["a", "z"], ["a", "b"], "'z'"),
         (np.zeros((2, 2)), [0, 1], ["a", "a"], "'a' more than once"),
+        (np.zeros((2, 2)), [0, 1], {"a": 0, "b": 1}, "in the order of their numbers, got dict; take sorted"),
+        (np.zeros((2, 2)), [0, 1], {"a", "b"}, "a list of names, in the order of their numbers, got set"),
+        (np.zeros((2, 2)), [0, 1], "ab", "a list of names, in the order of their numbers, got str"),
+        (np.zeros((2, 2)), ["Cat", "cat"], None, "one spelling for a class, got 'cat' beside 'Cat'"),
+        (np.zeros((2, 2)), ["1.5", "1.50"], None, "one spelling for a class, got '1.50' beside '1.5'"),
+        *(
+            (np.zeros((2, 2)), ["a", word], None, f"a class for every example, got {re.escape(repr(word))}")
+            for word in ("", "NA", "?", "n/a", "None", "-")
+        ),
     ],
 )
 def test_labels_that_do_not_fit(inputs, labels, names, words):

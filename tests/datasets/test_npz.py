@@ -76,6 +76,15 @@ def test_inputs_alone(save):
         ({"labels": np.arange(4)}, "neither"),
         ({"images": PICTURES, "inputs": PICTURES, "labels": np.arange(4)}, "images and inputs"),
         ({"images": PICTURES[..., None]}, "labels [N]"),
+        ({"images": PICTURES}, "images of shape (4, 3, 3) alone"),
+        (
+            {"images": np.zeros((2, 3, 4, 4, 4), np.uint8)},
+            "images of shape (2, 3, 4, 4, 4) as [classes, examples, ...]",
+        ),
+        ({"inputs": np.eye(4), "labels": np.array(["a", "A", "b", "b"])}, "got 'A' beside 'a'"),
+        ({"inputs": np.eye(4), "labels": np.array(["a", "n/a", "b", "b"])}, "a class for every example, got 'n/a'"),
+        ({"inputs": np.eye(4), "labels": np.arange(4), "split": np.arange(4)}, "split: expected train, validation or"),
+        ({"inputs": np.eye(4), "labels": np.arange(4), "split": np.array(["train", "fold"] * 2)}, "got 'fold'"),
         ({"images": PICTURES.reshape(4, 9), "labels": np.arange(4)}, "shape (4, 9)"),
         ({"images": PICTURES, "labels": np.arange(3)}, "one label for each of 4 examples"),
         ({"images": PICTURES, "labels": np.arange(4.0)}, "whole numbers or text"),
@@ -158,6 +167,17 @@ def test_arrays_above_the_limit(save, refused, monkeypatch):
 def test_other_dtypes_are_refused(save, refused, dtype):
     with refused("toy.npz, images", "numbers", "dtype"):
         datasets.load(save(images=np.zeros((2, 3, 3), dtype), labels=np.arange(2)))
+
+
+def test_an_array_that_says_which_examples_train(save):
+    arrays = {"inputs": np.arange(12).reshape(6, 2), "labels": np.array([1, 0, 1, 0, 1, 0])}
+    path = save(**arrays, split=np.array(["test", "train", "Train", "train", "training", "eval"]))
+    toy = datasets.load(path)
+    assert toy.notes == ("splits of the array 'split'",)
+    assert toy.parts.tolist() == ["train", "train", "test", "test", "train", "train"]
+    assert datasets.load(path, split="test").inputs.tolist() == [[10, 11], [0, 1]]
+    other = datasets.load(save(**arrays, split="train"))
+    assert (other.parts, other.notes) == (None, ("array 'split' of shape () passed over",))
 
 
 def test_classes_of_an_npz_split(save):

@@ -83,6 +83,7 @@ def test_class_folders(tmp_path_factory, data, labels, height, width, suffix):
     folder = tmp_path_factory.mktemp("made")
     shape = data.draw(strategies.sampled_from(((height, width), (height, width, 3))))
     pixels = data.draw(arrays.arrays(np.uint8, (len(labels), *shape)))
+    pixels.flat[0] = 255  # what is dark all over is of another scale
     for index, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
         (folder / str(label)).mkdir(exist_ok=True)
         Image.fromarray(picture).save(folder / str(label) / f"{index:03}.{suffix}")

@@ -99,6 +99,9 @@ def test_features_that_are_not_there(write, refused, columns):
         ("x;label\n1,5;a\n2.5;b\n", "'2.5' among numbers with commas"),
         ("x;label\n1,500;a\n2,000;b\n", "'1,500' among numbers with commas"),
         ('x,label\n"1,000",a\n"2,000",b\n', "among numbers with commas"),
+        ("x;z;label\n1.550;0,5;a\n900;0,5;b\n", "'1.550' in a file with decimal commas"),
+        ("x;z;label\n1.000.000;0,5;a\n9;0,5;b\n", "'1.000.000' in a file with decimal commas"),
+        ("x;label\n" + "1.550;a\n12.500;b\n" * 2 + "900;a\n", "'1.550' beside '900', which may be either"),
         ('x,label\n"1.000,5",a\n"2.000,5",b\n', "expected a finite number, got '1.000,5'"),
         ("x,label\n12%,a\n13%,b\n", "expected a finite number, got '12%'"),
         ("x,label\n$5,a\n$6,b\n", "expected a finite number, got '$5'"),
@@ -121,6 +124,25 @@ def test_features_that_are_not_there(write, refused, columns):
 def test_what_cannot_be_told_is_refused(write, refused, text, words):
     with refused("table.csv", words):
         datasets.load(write(text))
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (("1.550", "900", "12.500"), True),
+        (("1.234", "2", "3.111", "4.222", "5.333"), True),
+        (("0.125", "1.250", "2", "3.500", "4.000"), False),
+        (("1.234", "2.5", "3", "4.500", "5.000"), False),
+        (("1.250", "2.500", "3.000", "4.000"), False),
+        (("1.250", "2000", "3.500"), False),
+    ],
+)
+@pytest.mark.fault(promised=READ)
+def test_points_that_may_part_thousands_are_decimal_ones(write, cells, said):
+    text = "x;label\n" + "".join(f"{cell};{'ab'[index % 2]}\n" for index, cell in enumerate(cells))
+    loaded = datasets.load(write(text))
+    assert sorted(loaded.inputs.ravel().tolist()) == sorted(np.float32(cells).tolist())
+    assert any("is read as a decimal one" in note for note in loaded.notes) == said
 
 
 @pytest.mark.parametrize(
@@ -220,6 +242,31 @@ def test_missing_cells(write, word):
     loaded = datasets.load(write(f"x,colour,label\n1,red,a\n{word},blue,b\n3,{word},a\n4,red,b\n"))
     assert loaded.columns == (Column("x"), Column("colour", ("blue", "red")))
     np.testing.assert_array_equal(loaded.inputs, [[1, 1], [3, np.nan], [np.nan, 0], [4, 1]])
+
+
+@pytest.mark.parametrize("plus", ["+", "+++", "+/-", "\N{PLUS-MINUS SIGN}"])
+@pytest.mark.fault(promised="a minus beside a plus is a category or a class")
+def test_findings(write, plus):
+    loaded = datasets.load(write(f"test,label\n{plus},b\n{plus},b\n-,a\n,a\n"))
+    levels = tuple(sorted((plus, "-")))
+    assert loaded.columns == (Column("test", levels),)
+    minus = levels.index("-")
+    np.testing.assert_array_equal(loaded.inputs, [[minus], [np.nan], [1 - minus], [1 - minus]])
+    _, inputs = datasets.load_inputs(write("test\n-\n-\n"), columns=loaded.columns)
+    np.testing.assert_array_equal(inputs, [[minus], [minus]])
+    assert {*datasets.load(write(f"x,label\n1,{plus}\n2,-\n")).class_names} == {plus, "-"}
+
+
+@pytest.mark.parametrize(("word", "count"), [("None", 2), ("nil", 4), ("-", 3), ("none", 1), ("NA", 4)])
+@pytest.mark.fault(promised=READ)
+def test_words_that_may_be_a_level_and_count_as_missing(write, word, count):
+    cells = [word] * count + ["heavy", "light"] * 2
+    loaded = datasets.load(
+        write("drinks,label\n" + "".join(f"{cell},{'ab'[at % 2]}\n" for at, cell in enumerate(cells)))
+    )
+    assert loaded.columns == (Column("drinks", ("heavy", "light")),)
+    said = f"column 'drinks': {word!r}, {count} times, counts as missing; call it otherwise if it says something"
+    assert loaded.notes == ((said,) if word != "NA" and count > 1 else ())
 
 
 def test_categories_of_other_rows_go_by_the_labelled_ones(write):

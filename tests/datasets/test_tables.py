@@ -61,6 +61,15 @@ def test_features_alone(write):
         np.testing.assert_array_equal(inputs, [[1, 2], [3, 4]])
 
 
+@pytest.mark.parametrize("text", ["x\n1\n\n12\n", "x,y\n1,2\n,\n12,14\n\n\n", "\n\nx;y\n1;2\n;\n12;14\n;\n"])
+@pytest.mark.fault(promised="blank rows are counted in the names of the others")
+def test_positions_count_blank_rows(write, text):
+    names, inputs = datasets.load_inputs(write(text))
+    assert (names, inputs[:, 0].tolist()) == (["0", "2"], [1, 12])
+    labelled = datasets.load(write("x,label\n1,a\n\n2,b\n,\n3,b\n,\n"))
+    assert (labelled.count, labelled.notes) == (3, ("2 blank rows passed over",))
+
+
 def test_a_named_target_is_no_feature(write, refused):
     path = write("a,label,b\n1,x,2\n3,y,4\n")
     np.testing.assert_array_equal(datasets.load_inputs(path)[1], datasets.read_table(path)[0])
@@ -103,7 +112,7 @@ def test_unfit_tables(write, refused, text, words):
 
 
 def test_other_encodings(write, refused):
-    with refused("irises.csv", "UTF-8"):
+    with refused("irises.csv", "UTF-8 text, got byte 2 that is none; save it as UTF-8"):
         datasets.load(write("1,é\n", "latin-1"))
 
 

@@ -235,7 +235,7 @@ def test_cells_are_completed_by_the_support_set(tmp_path):
     said = facts.line(domain.facts[0])
     assert said == (
         "read holes, all: 40 rows; 2 classes of 20 (a, b); target 'label'; 2 features, 1 of them categories; "
-        "8 cells missing; numbers in 1 to 39; 2 examples come again in their class; 3 examples come "
+        "8 cells missing, 8 of 'x'; numbers in 1 to 39; 2 examples come again in their class; 3 examples come "
         "again in another class"
     )
 

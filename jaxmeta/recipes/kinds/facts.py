@@ -11,6 +11,7 @@ from jaxmeta import datasets
 
 Facts = dict[str, Any]
 SHOWN = 12  # names in a line
+SHOWN_GAPS = 3  # columns of which it is said how many cells are missing
 
 
 def of(examples: datasets.Examples) -> Facts:
@@ -42,7 +43,10 @@ def _contents(inputs: Any, columns: tuple[datasets.Column, ...]) -> Facts:
         found["range"] = [float(there.min()), float(there.max())]
     if columns:
         found["columns"] = {column.name: len(column.categories) or "numbers" for column in columns}
-        found["missing"] = int(np.isnan(inputs).sum())
+        gaps = np.isnan(inputs).sum(axis=0).tolist()
+        most = sorted(((count, -index) for index, count in enumerate(gaps) if count), reverse=True)[:SHOWN_GAPS]
+        found["missing"] = sum(gaps)
+        found["most_missing"] = {columns[-index].name: count for count, index in most}
     return found
 
 
@@ -59,7 +63,8 @@ def line(facts: Facts) -> str:
     if "columns" in facts:
         texts = sum(value != "numbers" for value in facts["columns"].values())
         said.append(f"{len(facts['columns'])} features" + (f", {texts} of them categories" if texts else ""))
-        said += [f"{facts['missing']} cells missing"] if facts["missing"] else []
+        most = ", ".join(f"{count} of {name!r}" for name, count in facts.get("most_missing", {}).items())
+        said += [f"{facts['missing']} cells missing" + (f", {most}" if most else "")] if facts["missing"] else []
     elif facts.get("shape"):
         said.append(f"{' x '.join(map(str, facts['shape']))} {facts['dtype']}")
     if "symbols" in facts:
