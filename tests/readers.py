@@ -149,7 +149,7 @@ def _folder(folder: pathlib.Path) -> None:
     for index, suffix in enumerate(("png", "jpg", "gif", "bmp", "tif", "webp")):
         name = folder / ("ant", "bée", "<b>c")[index % 3] / f"{index}.{suffix}"
         name.parent.mkdir(exist_ok=True)
-        _picture(index).save(name)
+        _picture(index + 100).save(name)
 
 
 def _pictures(folder: pathlib.Path) -> None:

@@ -109,8 +109,13 @@ def _may_be_header(texts: Sequence[str], classes: Sequence[str]) -> bool:
     counts = collections.Counter(classes)
     if counts.pop(classes[0]) > 1 or not counts:
         return False
+    return min(counts.values()) > 1 or _is_short_alone(texts)
+
+
+def _is_short_alone(texts: Sequence[str]) -> bool:
+    """Whether the first text alone has as few words as the name of a column."""
     words = [len(text.split()) for text in texts]
-    return min(counts.values()) > 1 or words[0] <= MOST_NAMED < min(words[1:])
+    return words[0] <= MOST_NAMED < min(words[1:])
 
 
 def unlabelled(
@@ -125,7 +130,11 @@ def unlabelled(
             checks.fail(str(path), "a text in each line", "none", error=checks.DataError)
     else:
         read = _read(path, text_column, target_column)
-        places, texts = read.places, _texts(read, _text(read, text_column))
+        column = _text(read, text_column)
+        places, texts = read.places, _texts(read, column)
+        if read.names is None and len(texts) >= sheets.FEW and _is_short_alone(texts):
+            hint = "put text above the texts, or name their column with `text_column`"
+            read.fail(0, column, "a text, or a header that says text", f"{texts[0]!r}, shorter than all others", hint)
     files.said(path, f"{len(texts)} texts", *sheets.passed_over(places))
     return [*map(str, places)], np.array(texts)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from jaxmeta import checks
-from jaxmeta.datasets import corpora, files, splits
+from jaxmeta.datasets import corpora, files, spellings, splits
 
 DOMAINS = ("ai", "literature", "music", "politics", "science")
 """Of CrossNER."""
@@ -155,7 +155,10 @@ def _read(path: pathlib.Path, name: str) -> Tagged:
     found = _sentences(path, _cell)
     words, tags = (tuple(tuple(cell[at] for cell in cells) for _, cells in found) for at in (0, 1))
     ids = tuple(about or str(number) for number, (about, _) in enumerate(found))
-    return Tagged(words, tags, ids, name, {path.name: files.checksum(path)})
+    made = Tagged(words, tags, ids, name, {path.name: files.checksum(path)})
+    wanted, hint = "one spelling for a type", "write both alike, or more unlike"
+    spellings.spelled(made.types, lambda row, got: checks.fail(str(path), wanted, got, hint, checks.DataError))
+    return made
 
 
 def _sentences(path: pathlib.Path, cell: Callable[[str, Sequence[str]], _Cell]) -> list[tuple[str, list[_Cell]]]:

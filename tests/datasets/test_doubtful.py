@@ -258,6 +258,15 @@ def test_texts_without_a_header_may_show_each_class_once(write, content):
     assert datasets.load_texts(write(content, "texts.csv")).class_names == ("a", "b")
 
 
+def test_a_header_of_other_words_is_no_text_to_predict(write, refused):
+    content = "Satz,Nummer\n" + "".join(f"{text},{place}\n" for place, text in enumerate(TEXTS))
+    with refused("row 1, column 1", "a text, or a header that says text, got 'Satz', shorter than all others"):
+        datasets.load_text_inputs(write(content, "texts.csv"))
+    assert datasets.load_text_inputs(write(content, "texts.csv"), text_column="Satz")[0] == [*"0123"]
+    assert len(datasets.load_text_inputs(write("hello\n" + "\n".join(TEXTS), "texts.txt"))[1]) == 5
+    assert len(datasets.load_text_inputs(write("hello\nhi\n" + "\n".join(TEXTS), "texts.csv"))[1]) == 6
+
+
 def test_texts_with_parts_of_their_own(write):
     path = write("text,label,split\n" + "".join(f"{text},a,train\n{text} too,b,test\n" for text in TEXTS), "texts.csv")
     assert datasets.load_texts(path, split="test").inputs.tolist() == [f"{text} too" for text in TEXTS]

@@ -31,7 +31,12 @@ def test_published_sets(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a\tO\nb\n", "row 2: expected a word and its tag, got 1"), ("\na X\n", "row 2: .*'X'"), ("\n", "an empty file")],
+    [
+        ("a\tO\nb\n", "row 2: expected a word and its tag, got 1"),
+        ("\na X\n", "row 2: .*'X'"),
+        ("\n", "an empty file"),
+        ("a B-PER\nb B-per\n", "expected one spelling for a type, got 'per' beside 'PER'"),
+    ],
 )
 def test_what_is_wrong_is_named(text, message, tmp_path):
     with pytest.raises(checks.DataError, match=message):
