@@ -447,3 +447,25 @@ def test_augmented_pictures():
 def test_what_other_samplers_refuse(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.fault(promised="one line that says what makes examples")
+def test_few_shot_of_what_has_no_classes():
+    for examples, got in (((np.zeros((4, 2)), np.arange(4)), "tuple"), ({"inputs": np.zeros((4, 2))}, "dict")):
+        with pytest.raises(
+            TypeError, match=rf"few_shot: examples: expected .*offsets, got {got}; datasets\.from_labels"
+        ):
+            tasks.few_shot(examples, num_ways=2, num_shots=1, num_queries=1)
+
+
+@pytest.mark.fault(promised="refused: it reads like the pair of the first task and that of the second")
+def test_two_tasks_as_two_lists():
+    x, y = (np.full((6, 1), value, np.float32) for value in (1, 2))
+    sizes = {"num_shots": 2, "num_queries": 2}
+    for given in (([x, x], [y, y]), [[x, x], [y, y]], ([x.tolist()] * 2, [y.tolist()] * 2)):
+        with pytest.raises(ValueError, match=r"a tuple \(inputs, targets\) for each task, got two lists.*zip"):
+            tasks.from_arrays(given, **sizes)
+    for given in ([(x, y), (x, y)], ((x, y), (x, y)), [[x, y[:, 0]], [x, y[:, 0]]]):
+        batch = tasks.from_arrays(given, **sizes)(jax.random.key(0)).support
+        assert (batch.inputs == 1).all()
+        assert (batch.targets == 2).all()

@@ -90,7 +90,15 @@ def as_arrays(inputs: Any) -> PyTree:
 
 
 def class_offsets(what: str, examples: Any) -> np.ndarray:
-    """Where the classes of examples begin and end [C + 1], or ValueError if these are not all of the examples."""
+    """Where the classes of examples begin and end [C + 1].
+
+    Raises:
+      ValueError: if these are not all of the examples.
+      TypeError: if examples are something else, such as a pair of arrays.
+    """
+    if not (hasattr(examples, "inputs") and hasattr(examples, "offsets")):
+        wanted, hint = "examples with inputs and offsets", "datasets.from_labels(inputs, labels, name=..) makes them"
+        checks.fail(f"{what}: examples", wanted, type(examples).__name__, hint, TypeError)
     offsets, total = np.asarray(examples.offsets, np.int32), tree.leading_axis(examples.inputs)
     if offsets.ndim != 1 or len(offsets) < 2 or offsets[0] or offsets[-1] != total or (np.diff(offsets) < 1).any():
         wanted = f"rising numbers [C + 1] from 0 to {total}, the examples"
@@ -249,9 +257,17 @@ def _pairs(tasks: Any) -> Sequence[tuple[Any, Any]]:
         pairs = [jax.tree.map(lambda leaf, index=index: leaf[index], tuple(tasks)) for index in range(count)]
     else:
         pairs = list(tasks)
+    if len(pairs) == 2 and all(isinstance(pair, list) for pair in pairs) and _is_alike([*pairs[0], *pairs[1]]):
+        # ([x, x], [y, y]) reads like [[x, y], [x, y]] where x and y look alike, and is another thing.
+        hint = "list(zip(inputs, targets)) makes tuples"
+        checks.fail("from_arrays: tasks", "a tuple (inputs, targets) for each task", "two lists of arrays alike", hint)
     if not pairs or not all(map(_is_pair, pairs)):
         checks.fail("from_arrays: tasks", "pairs (inputs, targets), one a task", f"{len(pairs)} of another form")
     return [(_arrays(inputs), _arrays(targets)) for inputs, targets in pairs]
+
+
+def _is_alike(parts: list[Any]) -> bool:
+    return len({str(_forms(_arrays(part))) for part in parts}) == 1
 
 
 def _is_pair(value: Any) -> bool:
