@@ -100,7 +100,7 @@ def check_masks(what: str, episodes: Any) -> None:
     """
     for name, batch in zip(Episode._fields, episodes if isinstance(episodes, Episode) else (), strict=False):
         mask = batch.mask if isinstance(batch, Batch) else None
-        if mask is not None and getattr(mask, "dtype", None) != bool:
+        if mask is not None and str(getattr(mask, "dtype", "")) != "bool":
             got = getattr(mask, "dtype", type(mask).__name__)
             checks.fail(f"{what}: mask of the {name} set", "an array of bools", got, "mask != 0 makes one", TypeError)
 

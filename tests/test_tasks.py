@@ -469,3 +469,37 @@ def test_two_tasks_as_two_lists():
         batch = tasks.from_arrays(given, **sizes)(jax.random.key(0)).support
         assert (batch.inputs == 1).all()
         assert (batch.targets == 2).all()
+
+
+NONE: Any = None  # a learner that is not come to
+DAYS = 1.7e9 + np.arange(12.0)
+LOST = {
+    "milliseconds": (1_700_000_000_000 + np.arange(12), "whole numbers that int32 holds, got 17"),
+    "seconds": (DAYS, "numbers that float32 tells apart, got others in column 1"),
+    "too large": (np.where(DAYS[0] < DAYS, DAYS, 1e300), r"numbers that float32 holds, got 1e\+300"),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+@pytest.mark.fault(promised="refused: they would be others on the device")
+def test_numbers_of_64_bits_that_would_be_others(name):
+    values, words = LOST[name]
+    rows, sizes = values[:, None], {"num_shots": 2, "num_queries": 2}
+    labelled = datasets.from_labels(rows, np.arange(12) // 6, name="mine")
+    batch = Batch(rows[None], np.zeros((1, 12), np.float32))
+    for call in (
+        lambda: tasks.few_shot(labelled, num_ways=2, **sizes),
+        lambda: tasks.from_arrays([(rows, rows[:, 0] * 0.0)], **sizes),
+        lambda: tasks.from_arrays([(rows * 0.0, rows)], **sizes),
+        lambda: evaluate(NONE, criteria.squared_error, (), Episode(batch, batch), jax.random.key(0)),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+    with jax.enable_x64(True):
+        found = tasks.from_arrays([(rows, rows)], **sizes)(jax.random.key(0)).query.targets
+        assert np.isin(np.asarray(found), values).all()
+
+
+def test_numbers_of_64_bits_that_are_rounded():
+    for values in (1.0 + 1e-15 * np.arange(12), np.arange(12) * 0.1, np.arange(12), np.full(12, np.nan)):
+        tasks.from_arrays([(values[:, None], np.zeros((12, 1)))], num_shots=2, num_queries=2)

@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxmeta import checks, labels, tree
+from jaxmeta.datasets import files
 from jaxmeta.tasks.sampling import Sample, distinct, gathered, labelled_rows, static
 from jaxmeta.types import Array, Batch, Episode, PyTree
 
@@ -33,7 +34,8 @@ def few_shot(examples: Any, *, num_ways: int, num_shots: int, num_queries: int) 
       sample: key -> Episode; targets [n] are integers, `classes` [n, num_ways] is all True.
 
     Raises:
-      ValueError: if there are fewer classes than ways, or a class with fewer examples than shots + queries.
+      ValueError: if there are fewer classes than ways, a class with fewer examples than shots + queries, or numbers of
+        64 bits that would become others in JAX's 32.
     """
     offsets = class_offsets("few_shot", examples)
     num_classes, sizes = len(offsets) - 1, np.diff(offsets)
@@ -79,13 +81,15 @@ def as_arrays(inputs: Any) -> PyTree:
     """Inputs [N, ...], one array or a pytree of them, on the device.
 
     Raises:
-      ValueError: if there are texts, which JAX does not have, or pictures on another scale than [0, 1] or uint8.
+      ValueError: if there are texts, which JAX does not have, pictures on another scale than [0, 1] or uint8, or
+        numbers of 64 bits that would become others.
     """
     for leaf in jax.tree.leaves(inputs):
         if isinstance(leaf, str) or np.dtype(getattr(leaf, "dtype", float)).kind in "USO":
             checks.fail("examples", "numbers", "texts", "bring them to token ids or embeddings first")
         if not isinstance(leaf, Tracer):
             checks.picture_scale("examples", leaf)
+        files.check_held("examples", leaf)
     return jax.tree.map(jnp.asarray, inputs)
 
 
@@ -176,8 +180,8 @@ def from_arrays(tasks: Any, *, num_shots: int, num_queries: int, num_ways: int |
       sample: key -> Episode of one task drawn at random.
 
     Raises:
-      ValueError: if shapes do not fit, a task has fewer examples than shots + queries, or labels are not 0 ..
-        num_ways - 1.
+      ValueError: if shapes do not fit, a task has fewer examples than shots + queries, labels are not 0 ..
+        num_ways - 1, or numbers of 64 bits would become others in JAX's 32.
 
     Example:
       >>> import jax, numpy as np
@@ -205,8 +209,11 @@ def from_arrays(tasks: Any, *, num_shots: int, num_queries: int, num_ways: int |
             checks.picture_scale(f"from_arrays: task {index}, inputs", leaf)
     _check_labels([targets for _, targets in pairs], num_ways)
     starts = jnp.asarray(np.concatenate([[0], np.cumsum(sizes)[:-1]]), jnp.int32)
-    examples = jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)), *pairs)
-    return _FromArrays(Batch(*examples), starts, jnp.asarray(sizes), num_shots, count)
+    examples = jax.tree.map(lambda *leaves: np.concatenate(leaves), *pairs)
+    for name, part in zip(("inputs", "targets"), examples, strict=True):
+        for leaf in jax.tree.leaves(part):
+            files.check_held(f"from_arrays: {name}", leaf)
+    return _FromArrays(Batch(*jax.tree.map(jnp.asarray, examples)), starts, jnp.asarray(sizes), num_shots, count)
 
 
 def _check_labels(targets: Sequence[Any], num_ways: int | None) -> None:
