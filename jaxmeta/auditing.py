@@ -115,6 +115,7 @@ def audit(
 
     Raises:
       ValueError: for a check or a word that does not exist, or if labels are out of range.
+      TypeError: if episodes are several and not one with a task axis, the key is none, or a mask is not of bools.
 
     Example:
       >>> import jax, jaxmeta
@@ -125,6 +126,7 @@ def audit(
       ()
     """
     promised = merged(promises or {})
+    checks.random_key("audit", key)
     sample_key, init_key, key = jax.random.split(key, 3)
     if callable(episodes):
         sample: Any = episodes

@@ -43,6 +43,12 @@ def integer(what: str, value: Any, low: int, high: int | None = None, hint: str 
     return number
 
 
+def random_key(what: str, key: Any) -> None:
+    """Raises TypeError if a number, or nothing, stands where a random key should; keys of the old kind are two."""
+    if not hasattr(key, "dtype") or (isinstance(key.dtype, np.dtype) and not key.ndim):
+        fail(f"{what}: key", "a random key", f"{key!r} ({type(key).__name__})", "jax.random.key(0) is one", TypeError)
+
+
 def choice(what: str, value: Any, options: Any) -> Any:
     """Returns `value` if it is one of `options`, else raises with the list of them and those that are written alike."""
     options = list(options)

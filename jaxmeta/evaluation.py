@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from jaxmeta import labels, meshes, tree
+from jaxmeta import checks, labels, meshes, tree
 from jaxmeta.chunks import chunk_that_fits, default_chunk, map_chunks
+from jaxmeta.datasets import files
 from jaxmeta.models import forms
-from jaxmeta.types import Array, Criterion, Episode, MetaLearner, PyTree, adapted_predictor, scored
+from jaxmeta.types import Array, Batch, Criterion, Episode, MetaLearner, PyTree, adapted_predictor, scored
 
 Column = Callable[[MetaLearner], MetaLearner]
 
@@ -72,10 +73,12 @@ def evaluate(
 
     Raises:
       ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device; or if
-        labels that are not traced are out of range.
+        labels that are not traced are out of range, or NumPy's numbers of 64 bits would become others in JAX's 32.
+      TypeError: if episodes are several, the key is none, or a mask is not of bools.
       MemoryError: if the memory does not suffice for one task at a time, unless tasks_per_chunk is given.
     """
     static, given = (learner, criterion, tuple(columns.items())), (meta_params, episodes, key)
+    checks.random_key("evaluate", key)
     judge_labels("evaluate", _score, learner, criterion, meta_params, episodes, key)
     if tasks_per_chunk is None:
         # What is still being computed would count against what is free.
@@ -100,11 +103,21 @@ def judge_labels(
     episodes: PyTree,
     key: Array,
 ) -> None:
-    """Raises ValueError if labels of episodes with a task axis are out of range, as far as they are known.
+    """Raises if labels of episodes with a task axis are out of range, as far as they are known.
 
     How many classes there are is what `classes` says, else the width of the outputs that a criterion with an accuracy
     takes for logits.
+
+    Raises:
+      ValueError: for such labels, or for numbers of 64 bits that would become others.
+      TypeError: if these are several episodes and not one with a task axis, or a mask is not of bools.
     """
+    if isinstance(episodes, list | tuple) and not hasattr(episodes, "support"):
+        wanted, got = "one Episode whose leaves have a task axis", f"a {type(episodes).__name__}"
+        hint = "jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes) makes one of several"
+        checks.fail(f"{what}: episodes", wanted, got, hint, TypeError)
+    labels.check_masks(what, episodes)
+    _check_held(what, episodes)
     batches = [batch for batch in episodes if labels.is_labelled(batch, 2)] if isinstance(episodes, Episode) else []
     if not any(labels.is_known(batch.targets) for batch in batches):
         return
@@ -116,6 +129,14 @@ def judge_labels(
         if not is_score:
             return
     labels.judge_batches(what, episodes, width)
+
+
+def _check_held(what: str, episodes: PyTree) -> None:
+    """Raises ValueError if NumPy's numbers of 64 bits would become others."""
+    for name, batch in zip(Episode._fields, episodes if isinstance(episodes, Episode) else (), strict=False):
+        for part in ("inputs", "targets") if isinstance(batch, Batch) else ():
+            for leaf in jax.tree.leaves(getattr(batch, part)):
+                files.check_held(f"{what}: {part} of the {name} set", leaf, num_axes=2)
 
 
 @functools.lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxmeta import checks
-from jaxmeta.types import Array, Batch, PyTree
+from jaxmeta.types import Array, Batch, Episode, PyTree
 
 RELABEL = "np.unique(targets, return_inverse=True)[1] makes labels from 0 on; values of a regression are floats"
 
@@ -91,6 +91,18 @@ def judge(what: str, targets: Any, mask: Any, num_ways: int | None, hint: str = 
     if real.size and (real.min() < 0 or (num_ways is not None and real.max() >= num_ways)):
         wanted = "labels from 0 on" if num_ways is None else f"labels from 0 to {num_ways - 1}"
         checks.fail(what, wanted, f"labels from {real.min()} to {real.max()}", hint)
+
+
+def check_masks(what: str, episodes: Any) -> None:
+    """Raises TypeError if the mask of a Batch in an Episode is not of bools: whole numbers would select rows by number.
+
+    The values do not matter, which may be traced.
+    """
+    for name, batch in zip(Episode._fields, episodes if isinstance(episodes, Episode) else (), strict=False):
+        mask = batch.mask if isinstance(batch, Batch) else None
+        if mask is not None and str(getattr(mask, "dtype", "")) != "bool":
+            got = getattr(mask, "dtype", type(mask).__name__)
+            checks.fail(f"{what}: mask of the {name} set", "an array of bools", got, "mask != 0 makes one", TypeError)
 
 
 def judge_batches(what: str, episodes: PyTree, num_ways: int | None) -> None:

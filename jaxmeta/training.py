@@ -6,7 +6,7 @@ import concurrent.futures
 import functools
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ import optax
 
 from jaxmeta import checks, meshes, tasks, tree
 from jaxmeta.chunks import chunk_that_fits, default_chunk, sum_over_chunks
-from jaxmeta.inner.guards import check_descent, updated
+from jaxmeta.inner.guards import check_descent, check_real, updated
 from jaxmeta.inner.loop import transformation
 from jaxmeta.types import Array, MetaLearner, Metrics, PyTree, scored
 
@@ -63,7 +63,7 @@ def meta_trainer(
 
     Raises:
       TypeError: if outer_optimizer is no Optax transformation; or, once it is called, if it needs to be given more,
-        such as the `value_fn` of a line search.
+        such as the `value_fn` of a line search, or params of its own, or if a leaf of meta_params holds no real floats.
       ValueError: if an update would go up the gradient, as that of `optax.masked` where it masks, or without a rate;
         if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
 
@@ -86,8 +86,9 @@ def meta_trainer(
     optimizer = transformation("meta_trainer: outer_optimizer", outer_optimizer)
 
     def init(key: Array) -> MetaState:
-        meta_params = learner.init(key)
+        meta_params = jax.tree.map(_as_array, learner.init(key))
         own, _ = tree.split(meta_params, tree.trained(meta_params))
+        check_real("meta_trainer: meta_params", own)
         check_descent("meta_trainer: outer_optimizer", optimizer, own)
         state = MetaState(meta_params, optimizer.init(own), jnp.zeros((), jnp.int32))
         return state if mesh is None else jax.device_put(state, meshes.everywhere(mesh))
@@ -98,6 +99,7 @@ def meta_trainer(
     def gradient(meta_params: PyTree, episodes: PyTree, keys: Array) -> tuple[tuple[Array, Metrics], PyTree]:
         num_tasks = tree.leading_axis(episodes)
         own, frozen = tree.split(meta_params, tree.trained(meta_params))
+        check_real("meta_trainer: meta_params", own)
 
         def chunk_gradient(chunk: tuple[PyTree, Array]) -> tuple[tuple[Array, Metrics], PyTree]:
             def loss(own: PyTree) -> tuple[Array, Metrics]:
@@ -125,6 +127,11 @@ def meta_trainer(
         }
 
     return MetaTrainer(init, update)
+
+
+def _as_array(leaf: Any) -> Array:
+    """A number of Python's as an array, of the type that JAX would give it; all else as it is."""
+    return jnp.asarray(leaf, jnp.result_type(leaf)) if isinstance(leaf, bool | int | float | complex) else leaf
 
 
 def fitting_chunk(

@@ -10,7 +10,7 @@ import pytest
 import jaxmeta
 from jaxmeta import cli, criteria, fomaml, maml, models, proofs, protonet, tasks
 from jaxmeta.auditing import PROMISES, WORDS, Report
-from jaxmeta.types import Batch, MetaLearner, query_loss
+from jaxmeta.types import Batch, Episode, MetaLearner, query_loss
 
 KEY = jax.random.key(0)
 WAYS, FEATURES = 3, 4
@@ -313,3 +313,22 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         assert (got, out) == (code, "")
         assert message in err
         assert err.count("\n") == 1
+
+
+@pytest.mark.fault(promised="one line that says what is wanted")
+def test_what_is_no_key_no_episodes_and_no_mask():
+    learner = protonet(models.flat(), criteria.cross_entropy, num_ways=2)
+    batch = Batch(jnp.ones((1, 4, 2)), jnp.arange(4)[None] % 2)
+    episode, key = Episode(batch, batch), jax.random.key(0)
+    for call in (
+        lambda episodes, key: jaxmeta.audit(learner, episodes, key),
+        lambda episodes, key: jaxmeta.evaluate(learner, criteria.cross_entropy, (), episodes, key),
+    ):
+        with pytest.raises(TypeError, match=r"key: expected a random key, got 0 \(int\); jax.random.key\(0\)"):
+            call(episode, 0)
+        with pytest.raises(TypeError, match=r"episodes: expected one Episode .*, got a list; .*stack"):
+            call([episode, episode], key)
+        for dtype in (int, float):
+            masked = Episode(batch, batch._replace(mask=jnp.ones((1, 4), dtype)))
+            with pytest.raises(TypeError, match=f"the query set: expected an array of bools, got {dtype.__name__}"):
+                call(masked, key)

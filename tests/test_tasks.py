@@ -461,3 +461,59 @@ def test_augmented_pictures():
 def test_what_other_samplers_refuse(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.fault(promised="one line that says what makes examples")
+def test_few_shot_of_what_has_no_classes():
+    for examples, got in (((np.zeros((4, 2)), np.arange(4)), "tuple"), ({"inputs": np.zeros((4, 2))}, "dict")):
+        with pytest.raises(
+            TypeError, match=rf"few_shot: examples: expected .*offsets, got {got}; datasets\.from_labels"
+        ):
+            tasks.few_shot(examples, num_ways=2, num_shots=1, num_queries=1)
+
+
+@pytest.mark.fault(promised="refused: it reads like the pair of the first task and that of the second")
+def test_two_tasks_as_two_lists():
+    x, y = (np.full((6, 1), value, np.float32) for value in (1, 2))
+    sizes = {"num_shots": 2, "num_queries": 2}
+    for given in (([x, x], [y, y]), [[x, x], [y, y]], ([x.tolist()] * 2, [y.tolist()] * 2)):
+        with pytest.raises(ValueError, match=r"a tuple \(inputs, targets\) for each task, got two lists.*zip"):
+            tasks.from_arrays(given, **sizes)
+    for given in ([(x, y), (x, y)], ((x, y), (x, y)), [[x, y[:, 0]], [x, y[:, 0]]]):
+        batch = tasks.from_arrays(given, **sizes)(jax.random.key(0)).support
+        assert (batch.inputs == 1).all()
+        assert (batch.targets == 2).all()
+
+
+NONE: Any = None  # a learner that is not come to
+DAYS = 1.7e9 + np.arange(12.0)
+LOST = {
+    "milliseconds": (1_700_000_000_000 + np.arange(12), "whole numbers that int32 holds, got 17"),
+    "seconds": (DAYS, "numbers that float32 tells apart, got others in column 1"),
+    "too large": (np.where(DAYS[0] < DAYS, DAYS, 1e300), r"numbers that float32 holds, got 1e\+300"),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+@pytest.mark.fault(promised="refused: they would be others on the device")
+def test_numbers_of_64_bits_that_would_be_others(name):
+    values, words = LOST[name]
+    rows, sizes = values[:, None], {"num_shots": 2, "num_queries": 2}
+    labelled = datasets.from_labels(rows, np.arange(12) // 6, name="mine")
+    batch = Batch(rows[None], np.zeros((1, 12), np.float32))
+    for call in (
+        lambda: tasks.few_shot(labelled, num_ways=2, **sizes),
+        lambda: tasks.from_arrays([(rows, rows[:, 0] * 0.0)], **sizes),
+        lambda: tasks.from_arrays([(rows * 0.0, rows)], **sizes),
+        lambda: evaluate(NONE, criteria.squared_error, (), Episode(batch, batch), jax.random.key(0)),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+    with jax.enable_x64(True):
+        found = tasks.from_arrays([(rows, rows)], **sizes)(jax.random.key(0)).query.targets
+        assert np.isin(np.asarray(found), values).all()
+
+
+def test_numbers_of_64_bits_that_are_rounded():
+    for values in (1.0 + 1e-15 * np.arange(12), np.arange(12) * 0.1, np.arange(12), np.full(12, np.nan)):
+        tasks.from_arrays([(values[:, None], np.zeros((12, 1)))], num_shots=2, num_queries=2)

@@ -161,6 +161,7 @@ def test_an_outer_optimizer_that_needs_more():
         (optax.scale_by_adam(), "no learning rate"),
         (optax.clip_by_global_norm(1.0), "no learning rate"),
         (optax.MultiSteps(optax.scale(0.999), 1).gradient_transformation(), "no learning rate"),
+        (optax.sgd(-1e-3), "wrong sign"),
     ],
 )
 @pytest.mark.fault(promised="refused: it would go up the gradient")
@@ -180,6 +181,32 @@ def test_outer_optimizers_of_every_form_begin():
         optax.lion(0.1),
     ):
         jax.eval_shape(meta_trainer(small()[0], optimizer).init, KEY)
+
+
+def of_params(made):
+    """A learner of the given params, which it squares."""
+    square = lambda params, episode, key: (sum(map(jnp.sum, jax.tree.leaves(params))) ** 2, {})  # noqa: E731
+    return MetaLearner(lambda key: made, None, None, square)
+
+
+@pytest.mark.fault(promised="one line that names the leaf, or what the optimizer wants")
+def test_meta_params_that_have_no_real_gradient():
+    for value, got in ((1j, "complex64 at .*'w'"), (1, "int32 at .*'w'")):
+        with pytest.raises(TypeError, match=f"meta_params: expected leaves of real floats, got {got}"):
+            meta_trainer(of_params({"w": value}), optax.sgd(0.1)).init(KEY)
+        trainer = meta_trainer(of_params({"w": 1.0}), optax.sgd(0.1))
+        state = trainer.init(KEY)._replace(meta_params={"w": jnp.asarray(value)})
+        with pytest.raises(TypeError, match=f"meta_params: expected leaves of real floats, got {got}"):
+            trainer.update(state, jnp.zeros(2), KEY)
+    trainer = meta_trainer(of_params({"w": 1.0}), optax.lookahead(optax.sgd(0.1), 2, 0.5))
+    with pytest.raises(TypeError, match=r"outer_optimizer: expected .* got one that reads params\.fast"):
+        trainer.update(trainer.init(KEY), jnp.zeros(2), KEY)
+
+
+def test_a_number_of_pythons_is_a_meta_parameter():
+    trainer = meta_trainer(of_params({"w": 1.0}), optax.sgd(0.25))
+    state, _ = jax.jit(trainer.update)(trainer.init(KEY), jnp.zeros(2), KEY)
+    np.testing.assert_allclose(state.meta_params["w"], 0.5)
 
 
 RESULTS = {

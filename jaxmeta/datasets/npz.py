@@ -86,7 +86,7 @@ def numbers(what: str, array: np.ndarray) -> np.ndarray:
     if not np.isfinite(values).all():
         checks.fail(what, "finite numbers", f"NaN, infinity or more than {number_type} holds", error=checks.DataError)
     if array.dtype.itemsize > 2 and array.dtype != number_type:
-        flat = files.flattened(array.reshape(len(array), -1).astype(np.float64))
+        flat = files.flattened(array.reshape(len(array), -1))
         if flat.any():
             got, hint = f"others in column {int(flat.argmax()) + 1}", "subtract the smallest of each column"
             checks.fail(what, f"numbers that {number_type} tells apart", got, hint, checks.DataError)

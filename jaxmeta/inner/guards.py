@@ -20,24 +20,44 @@ from jaxmeta.types import Array, PyTree
 
 _NOISE = {"random_bits", "threefry2x32", "random_wrap", "rng_bit_generator"}
 _TINY = 1e-3  # a gradient that no clipping changes
+_LONGEST = 4  # steps of one that goes up on purpose, as optax.contrib.sam does every other time
+_MOST = 100  # steps that are tried of an optimizer that has not moved yet
 
 
-def start(optimizer: optax.GradientTransformationExtraArgs, params: PyTree, key: Array) -> PyTree:
+def start(optimizer: optax.GradientTransformationExtraArgs, params: PyTree, key: Array, num_steps: int) -> PyTree:
     """An optimizer's first state, whose random keys, if it has some, are the task's own.
 
     Raises:
       ValueError: if the optimizer draws noise from a key that is not in its state, which would be the same in every
-        task; or if its update is the gradient itself on leaves, as `optax.masked` leaves it where it masks.
+        task; if it goes up the gradient on leaves, as `optax.masked` does where it masks; or if none of all the
+        steps moves anything.
+      TypeError: if a leaf holds no real floats.
     """
+    if num_steps:
+        check_real("inner loop: params", params)
     state = optimizer.init(params)
     keys = list(filter(_is_key, jax.tree.leaves(state)))
     leaves, structure = jax.tree.flatten(params)
-    if not isinstance(params, Steered):
-        _check_update(optimizer, structure, _shapes(leaves), bool(keys))
+    if num_steps and leaves and not isinstance(params, Steered):
+        _check_update(optimizer, structure, _shapes(leaves), bool(keys), num_steps)
     if not keys:
         return state
     own = jax.random.bits(key)
     return jax.tree.map(lambda leaf: _folded(leaf, own) if _is_key(leaf) else leaf, state)
+
+
+def check_real(what: str, params: PyTree) -> None:
+    """Raises TypeError unless all leaves are real floats: of complex ones JAX's gradient is the conjugate of what an
+    optimizer goes down, and of integers there is none."""
+    for path, leaf in jax.tree.leaves_with_path(params):
+        dtype = jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            hint = "keep what is not trained out of params, or make it floats"
+            if jnp.issubdtype(dtype, jnp.complexfloating):
+                hint = "keep the real and the imaginary part as two leaves"
+            checks.fail(
+                what, "leaves of real floats", f"{dtype} at {jax.tree_util.keystr(path) or 'params'}", hint, TypeError
+            )
 
 
 def updated(
@@ -51,7 +71,7 @@ def updated(
     """An optimizer's update, which is given `value` and `grad` if it takes them.
 
     Raises:
-      TypeError: if it needs to be given more.
+      TypeError: if it needs to be given more, or params of its own, as `optax.lookahead` does.
     """
     extra = {"value": value, "grad": gradients}
     taken = inspect.signature(optimizer.update).parameters
@@ -59,6 +79,11 @@ def updated(
         extra = {name: given for name, given in extra.items() if name in taken}
     try:
         return optimizer.update(gradients, state, params, **extra)
+    except AttributeError as error:
+        if error.obj is not params:
+            raise
+        got, hint = f"one that reads params.{error.name}", "optax.lookahead wants two sets of them: take what it wraps"
+        raise TypeError(checks.line(f"{what}: expected an optimizer of any params, got {got}; {hint}")) from error
     except TypeError as error:
         missing = re.search(r"(\S+)\(\) missing \d+ required .*arguments?: (.*)", str(error))
         if not missing:
@@ -86,13 +111,14 @@ def _folded(key: Array, data: Array) -> Array:
 
 @functools.lru_cache(maxsize=256)
 def _check_update(
-    optimizer: optax.GradientTransformationExtraArgs, structure: Any, shapes: tuple, has_key: bool
+    optimizer: optax.GradientTransformationExtraArgs, structure: Any, shapes: tuple, has_key: bool, num_steps: int
 ) -> None:
     with jax.ensure_compile_time_eval():
         params = structure.unflatten([jnp.zeros(shape, dtype) for shape, dtype in shapes])
 
+    slopes = functools.partial(_slopes, optimizer)
     try:
-        traced = jax.make_jaxpr(functools.partial(_odd_part, optimizer))(params)
+        traced = jax.make_jaxpr(slopes)(params)
     except Exception:
         return  # what it lacks is said where it is called
     if not has_key and primitives(traced) & _NOISE:
@@ -103,14 +129,18 @@ def _check_update(
             "use optax.add_noise, or keep the key in the state",
         )
     with jax.ensure_compile_time_eval():
-        _refuse_ascent("inner optimizer", jax.jit(functools.partial(_ascents, optimizer))(params), params)
+        found = jax.jit(slopes)(params)
+        _refuse_ascent("inner optimizer", optimizer, found, params)
+        _refuse_rest("inner optimizer", optimizer, found, params, num_steps)
 
 
 def check_descent(what: str, optimizer: optax.GradientTransformationExtraArgs, params: PyTree) -> None:
-    """Raises ValueError if an update is the gradient itself, as `optax.masked` leaves it, or that of a transformation
-    without a rate; tried on leaves of one number, which is cheap whatever the network."""
+    """Raises ValueError if an update goes up the gradient: it is the gradient itself, as `optax.masked` leaves it, that
+    of a transformation without a rate, or of a rate of the wrong sign. It is tried on leaves of one number, which is
+    cheap whatever the network."""
     leaves, structure = jax.tree.flatten(params)
-    _check_descent(what, optimizer, structure, tuple((leaf.ndim, str(leaf.dtype)) for leaf in leaves))
+    if leaves:
+        _check_descent(what, optimizer, structure, tuple((leaf.ndim, str(leaf.dtype)) for leaf in leaves))
 
 
 @functools.lru_cache(maxsize=256)
@@ -120,28 +150,52 @@ def _check_descent(
     with jax.ensure_compile_time_eval():
         params = structure.unflatten([jnp.zeros((1,) * ndim, dtype) for ndim, dtype in forms])
         try:
-            found = _ascents(optimizer, params)
+            slopes = _slopes(optimizer, params)
         except Exception:
             return  # what it lacks is said where it is called
-        _refuse_ascent(what, found, params)
+        _refuse_ascent(what, optimizer, slopes, params)
 
 
-def _odd_part(optimizer: optax.GradientTransformationExtraArgs, params: PyTree) -> PyTree:
-    """Half the difference of the updates of a gradient and its opposite: noise and weight decay cancel."""
-    ahead, back = (_updates(optimizer, _waves(params, sign * _TINY), params)[0] for sign in (1, -1))
-    return jax.tree.map(lambda a, b: (a - b) / 2, ahead, back)
+def _slopes(optimizer: optax.GradientTransformationExtraArgs, params: PyTree, num_steps: int = 1) -> Array:
+    """How far the first steps have gone up the gradient, in gradients, on each leaf [num_steps, num_leaves]: that of
+    its number that goes least far, so that it is positive if the leaf as a whole goes up.
+
+    It is half the difference between a gradient and its opposite: noise and weight decay cancel.
+    """
+    waves = jax.tree.leaves(_waves(params, _TINY))
+    paths = (_path(optimizer, params, _waves(params, sign * _TINY), num_steps) for sign in (1, -1))
+    return jnp.stack(
+        [jnp.stack([_slope(*each) for each in zip(waves, *moved, strict=True)]) for moved in zip(*paths, strict=True)]
+    )
 
 
-def _ascents(optimizer: optax.GradientTransformationExtraArgs, params: PyTree) -> Array:
-    """Which leaves an update moves up the gradient, by no less than the gradient."""
-    waves, changes = (jax.tree.leaves(each) for each in (_waves(params, _TINY), _odd_part(optimizer, params)))
-    slopes = [change * jnp.sign(wave) / jnp.abs(wave) for wave, change in zip(waves, changes, strict=True)]
-    return jnp.array([jnp.all(slope > 0.99) if slope.size else False for slope in slopes])
+def _slope(wave: Array, ahead: Array, back: Array) -> Array:
+    odd, rounding = (ahead - back) / 2, 4 * jnp.finfo(ahead.dtype).eps * (jnp.abs(ahead) + jnp.abs(back))
+    slope = jnp.where(jnp.abs(odd) > rounding, odd / wave, 0)
+    return (slope.min() if slope.size else jnp.zeros(())).astype(float)
 
 
-def _refuse_ascent(what: str, found: Array, params: PyTree) -> None:
+def _path(
+    optimizer: optax.GradientTransformationExtraArgs, params: PyTree, gradients: PyTree, num_steps: int
+) -> list[list[Array]]:
+    """How far each leaf has moved after each of some steps along one and the same gradient."""
+    state, total, path = None, jax.tree.map(jnp.zeros_like, params), []
+    for _ in range(num_steps):
+        changes, state, params = _updates(optimizer, gradients, params, state=state)
+        total = jax.tree.map(jnp.add, total, changes)
+        path.append(jax.tree.leaves(total))
+    return path
+
+
+def _refuse_ascent(what: str, optimizer: optax.GradientTransformationExtraArgs, slopes: Array, params: PyTree) -> None:
+    """Raises ValueError if the first step, with these slopes [1, num_leaves], goes up on a leaf; but not if the next
+    ones make up for it."""
     # Of a rate that is traced, as in a grid of rates, nothing is known before the program runs.
-    if isinstance(found, Tracer) or not (up := np.asarray(found)).any():
+    if isinstance(slopes, Tracer) or not (up := np.asarray(slopes[0]) > 0).any():
+        return
+    path = np.asarray(_slopes(optimizer, _small(params), _LONGEST))
+    up = up & ~((path[0] > 0) & (path <= 0).any(axis=0))
+    if not up.any():
         return
     names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     hint = (
@@ -149,9 +203,33 @@ def _refuse_ascent(what: str, found: Array, params: PyTree) -> None:
         "optax.partition with optax.set_to_zero() freezes some"
     )
     if up.all():
-        hint = "it has no learning rate: optax.chain(.., optax.scale(-rate)) goes down"
-    got = f"the gradient itself at {', '.join(name for name, each in zip(names, up, strict=True) if each) or 'params'}"
-    checks.fail(what, "updates that go down the gradient", got, hint)
+        hint = "it has no learning rate, or one of the wrong sign: optax.chain(.., optax.scale(-rate)) goes down"
+    is_itself = (np.asarray(slopes[0])[up] > 0.99).all()
+    got = "the gradient itself at" if is_itself else "steps up the gradient at"
+    found = ", ".join(name for name, each in zip(names, up, strict=True) if each)
+    checks.fail(what, "updates that go down the gradient", f"{got} {found or 'params'}", hint)
+
+
+def _refuse_rest(
+    what: str, optimizer: optax.GradientTransformationExtraArgs, slopes: Array, params: PyTree, num_steps: int
+) -> None:
+    """Raises ValueError if none of all the steps moves anything, the first one having these slopes."""
+    if isinstance(slopes, Tracer) or np.asarray(slopes).any() or num_steps > _MOST:
+        return
+    ones = _small(params, 1)  # what is multiplied with the params would not move from zero
+
+    @jax.jit
+    def step(params: PyTree, state: PyTree) -> tuple[PyTree, PyTree, Array]:
+        changes, state, params = _updates(optimizer, ones, params, state=state)
+        return params, state, jnp.stack([jnp.any(leaf != 0) for leaf in jax.tree.leaves(changes)]).any()
+
+    now, state = ones, optimizer.init(ones)
+    for _ in range(num_steps):
+        now, state, has_moved = step(now, state)
+        if isinstance(has_moved, Tracer) or has_moved:
+            return
+    hint = "its rate is 0 in all of them, or it waits for more steps"
+    checks.fail(what, f"an update that moves params within {num_steps} steps", "none", hint)
 
 
 def differentiable(
@@ -248,6 +326,11 @@ def _updates(
     return changes, state, optax.apply_updates(params, changes)
 
 
+def _small(params: PyTree, value: int = 0) -> PyTree:
+    """Params of one number a leaf, which are cheap whatever the network."""
+    return jax.tree.map(lambda leaf: jnp.full((1,) * leaf.ndim, value, leaf.dtype), params)
+
+
 def _waves(params: PyTree, size: float) -> PyTree:
     """Gradients that differ from number to number, and are never zero."""
     wave = lambda leaf: (size * (1.5 + jnp.cos(jnp.arange(leaf.size)))).reshape(leaf.shape).astype(leaf.dtype)  # noqa: E731
@@ -255,4 +338,4 @@ def _waves(params: PyTree, size: float) -> PyTree:
 
 
 def _shapes(leaves: list[Array]) -> tuple:
-    return tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+    return tuple((jnp.shape(leaf), str(jnp.result_type(leaf))) for leaf in leaves)

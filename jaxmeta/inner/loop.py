@@ -66,11 +66,12 @@ def unroll(
       solve: (params, data, key) -> (params, Trace).
 
     Raises:
-      TypeError: if the optimizer is no Optax transformation, or needs more than `value` and `grad`.
-      ValueError: if num_steps is negative; once the solver is called, if the optimizer passes the gradient on at some
-        leaves (`optax.masked`) or draws noise from a key that is not in its state; or, once it is differentiated, if
-        the optimizer's own derivative is not finite where gradients or params are zero (`optax.adam` with eps_root=0),
-        which would turn meta-gradients into NaN.
+      TypeError: if the optimizer is no Optax transformation, or needs more than `value` and `grad`, or params of its
+        own; once the solver is called, if a leaf of params holds no real floats.
+      ValueError: if num_steps is negative; once the solver is called, if the optimizer goes up the gradient at some
+        leaves (`optax.masked`, a negative rate), moves nothing in all steps, or draws noise from a key that is not in
+        its state; or, once it is differentiated, if the optimizer's own derivative is not finite where gradients or
+        params are zero (`optax.adam` with eps_root=0), which would turn meta-gradients into NaN.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax
@@ -99,7 +100,7 @@ def unroll(
             params = optax.apply_updates(params, updates)
             return (params, state), Trace(value, metrics, () if observe is None else observe(params))
 
-        (params, _), trace = scan(step, (params, start(optimizer, params, key)), jnp.arange(num_steps))
+        (params, _), trace = scan(step, (params, start(optimizer, params, key, num_steps)), jnp.arange(num_steps))
         return params, trace
 
     return solve

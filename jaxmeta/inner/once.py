@@ -67,6 +67,12 @@ def _moving(program: core.Jaxpr, moves: Iterable[bool]) -> set[core.Var]:
     return found
 
 
+def is_read(program: core.Jaxpr, index: int) -> bool:
+    """Whether a result of a program depends on its argument of that index, or on an effect."""
+    moving = _moving(program, [place == index for place in range(len(program.invars))])
+    return any(not isinstance(atom, core.Literal) and atom in moving for atom in program.outvars)
+
+
 def _cut(program: core.Jaxpr, moving: set[core.Var]) -> tuple[list[Any], list[Any], list[core.Var]]:
     """The equations that are computed once, those of each step, and the variables that the latter have of the former.
 

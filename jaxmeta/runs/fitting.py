@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import labels, memory, meshes, tasks, training
+from jaxmeta import checks, labels, memory, meshes, tasks, training
+from jaxmeta.inner.once import is_read
 from jaxmeta.models import forms
 from jaxmeta.runs import processes
 from jaxmeta.runs.events import DivergedError, Event, Fitted, Report, Scores, Stopped, silent
@@ -60,7 +61,9 @@ def fit(
     Raises:
       DivergedError: if an update was not finite; the state before it is saved.
       Stopped: if `stop` asked for it; the state is saved.
-      ValueError: if labels of the first episode are negative, or beyond the classes that it says it has.
+      ValueError: if labels of the first episode are negative, or beyond the classes that it says it has; if num_tasks
+        is less than 1, or num_steps negative.
+      TypeError: if one of them is no whole number, or the key none, or a mask is not of bools.
       DataError: if the store holds another training, or something damaged.
 
     Example:
@@ -116,11 +119,18 @@ def fit_together(
       DivergedError: if none is left, for each diverged; the last good states are saved.
       Stopped: if `stop` asked for it; the states are saved.
     """
+    num_tasks, num_steps = (
+        checks.integer("fit: num_tasks", num_tasks, 1),
+        checks.integer("fit: num_steps", num_steps, 0),
+    )
+    num_validations = checks.integer("fit: num_validations", num_validations, 1)
+    for each in trainings:
+        checks.random_key("fit", each.key)
     keys = [jax.random.split(each.key) for each in trainings]
     first = [trainer.init(init_key) for init_key, _ in keys]
     if not num_steps:
         return [Fitted(jax.device_get(state.meta_params), state, None, 0) for state in first]
-    _judge_labels(sample, keys[0][1])
+    is_constant = _judge(sample, keys[0][1])
     sharding = None if mesh is None else meshes.everywhere(mesh)
     with contextlib.ExitStack() as held:
         for each in trainings:
@@ -141,6 +151,10 @@ def fit_together(
             Event(kind, trainings[0].label, min(each.step for each in now), num_steps, **said)
         )
         tell("begin")
+        if is_constant:
+            tell(
+                "note", text="the sampler draws nothing from its key: every task is one and the same (jax.random draws)"
+            )
         try:
             _train(now, update, tell, stop, better, num_validations)
         finally:
@@ -148,14 +162,21 @@ def fit_together(
     return [each.fitted(far) for each in now]
 
 
-def _judge_labels(sample: tasks.Sample, key: jax.Array) -> None:
-    """Raises ValueError if labels of an episode are negative, or beyond the classes that it says it has."""
+def _judge(sample: tasks.Sample, key: jax.Array) -> bool:
+    """Whether a sampler makes nothing of its key, as one does that draws with NumPy, once, while it is traced.
+
+    Raises:
+      ValueError: if labels of an episode are negative, or beyond the classes that it says it has.
+      TypeError: if a mask is not of bools.
+    """
     # The data are an argument: a sampler of NumPy arrays cannot be traced over them.
     sample = tasks.as_pytree(sample)
-    shapes = jax.eval_shape(lambda sample: sample(key), sample)
+    traced, shapes = jax.make_jaxpr(lambda key, sample: sample(key), return_shape=True)(key, sample)
+    labels.check_masks("fit", shapes)
     if isinstance(shapes, Episode) and any(labels.is_labelled(batch, 1) for batch in shapes):
         draw = tasks.drawn if tasks.is_streamed(sample) else _without_inputs
         labels.judge_batches("fit", draw(sample, key, jnp.arange(1)), None)
+    return not (tasks.is_streamed(sample) or is_read(traced.jaxpr, 0))
 
 
 @jax.jit

@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxmeta import checks, labels, tree
+from jaxmeta.datasets import files
 from jaxmeta.tasks.sampling import Sample, distinct, gathered, labelled_rows, static
 from jaxmeta.types import Array, Batch, Episode, PyTree
 
@@ -33,7 +34,8 @@ def few_shot(examples: Any, *, num_ways: int, num_shots: int, num_queries: int) 
       sample: key -> Episode; targets [n] are integers, `classes` [n, num_ways] is all True.
 
     Raises:
-      ValueError: if there are fewer classes than ways, or a class with fewer examples than shots + queries.
+      ValueError: if there are fewer classes than ways, a class with fewer examples than shots + queries, or numbers of
+        64 bits that would become others in JAX's 32.
     """
     offsets = class_offsets("few_shot", examples)
     num_classes, sizes = len(offsets) - 1, np.diff(offsets)
@@ -79,18 +81,28 @@ def as_arrays(inputs: Any) -> PyTree:
     """Inputs [N, ...], one array or a pytree of them, on the device.
 
     Raises:
-      ValueError: if there are texts, which JAX does not have, or pictures on another scale than [0, 1] or uint8.
+      ValueError: if there are texts, which JAX does not have, pictures on another scale than [0, 1] or uint8, or
+        numbers of 64 bits that would become others.
     """
     for leaf in jax.tree.leaves(inputs):
         if isinstance(leaf, str) or np.dtype(getattr(leaf, "dtype", float)).kind in "USO":
             checks.fail("examples", "numbers", "texts", "bring them to token ids or embeddings first")
         if not isinstance(leaf, Tracer):
             checks.picture_scale("examples", leaf)
+        files.check_held("examples", leaf)
     return jax.tree.map(jnp.asarray, inputs)
 
 
 def class_offsets(what: str, examples: Any) -> np.ndarray:
-    """Where the classes of examples begin and end [C + 1], or ValueError if these are not all of the examples."""
+    """Where the classes of examples begin and end [C + 1].
+
+    Raises:
+      ValueError: if these are not all of the examples.
+      TypeError: if examples are something else, such as a pair of arrays.
+    """
+    if not (hasattr(examples, "inputs") and hasattr(examples, "offsets")):
+        wanted, hint = "examples with inputs and offsets", "datasets.from_labels(inputs, labels, name=..) makes them"
+        checks.fail(f"{what}: examples", wanted, type(examples).__name__, hint, TypeError)
     offsets, total = np.asarray(examples.offsets, np.int32), tree.leading_axis(examples.inputs)
     if offsets.ndim != 1 or len(offsets) < 2 or offsets[0] or offsets[-1] != total or (np.diff(offsets) < 1).any():
         wanted = f"rising numbers [C + 1] from 0 to {total}, the examples"
@@ -168,8 +180,8 @@ def from_arrays(tasks: Any, *, num_shots: int, num_queries: int, num_ways: int |
       sample: key -> Episode of one task drawn at random.
 
     Raises:
-      ValueError: if shapes do not fit, a task has fewer examples than shots + queries, or labels are not 0 ..
-        num_ways - 1.
+      ValueError: if shapes do not fit, a task has fewer examples than shots + queries, labels are not 0 ..
+        num_ways - 1, or numbers of 64 bits would become others in JAX's 32.
 
     Example:
       >>> import jax, numpy as np
@@ -197,8 +209,11 @@ def from_arrays(tasks: Any, *, num_shots: int, num_queries: int, num_ways: int |
             checks.picture_scale(f"from_arrays: task {index}, inputs", leaf)
     _check_labels([targets for _, targets in pairs], num_ways)
     starts = jnp.asarray(np.concatenate([[0], np.cumsum(sizes)[:-1]]), jnp.int32)
-    examples = jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)), *pairs)
-    return _FromArrays(Batch(*examples), starts, jnp.asarray(sizes), num_shots, count)
+    examples = jax.tree.map(lambda *leaves: np.concatenate(leaves), *pairs)
+    for name, part in zip(("inputs", "targets"), examples, strict=True):
+        for leaf in jax.tree.leaves(part):
+            files.check_held(f"from_arrays: {name}", leaf)
+    return _FromArrays(Batch(*jax.tree.map(jnp.asarray, examples)), starts, jnp.asarray(sizes), num_shots, count)
 
 
 def _check_labels(targets: Sequence[Any], num_ways: int | None) -> None:
@@ -249,9 +264,17 @@ def _pairs(tasks: Any) -> Sequence[tuple[Any, Any]]:
         pairs = [jax.tree.map(lambda leaf, index=index: leaf[index], tuple(tasks)) for index in range(count)]
     else:
         pairs = list(tasks)
+    if len(pairs) == 2 and all(isinstance(pair, list) for pair in pairs) and _is_alike([*pairs[0], *pairs[1]]):
+        # ([x, x], [y, y]) reads like [[x, y], [x, y]] where x and y look alike, and is another thing.
+        hint = "list(zip(inputs, targets)) makes tuples"
+        checks.fail("from_arrays: tasks", "a tuple (inputs, targets) for each task", "two lists of arrays alike", hint)
     if not pairs or not all(map(_is_pair, pairs)):
         checks.fail("from_arrays: tasks", "pairs (inputs, targets), one a task", f"{len(pairs)} of another form")
     return [(_arrays(inputs), _arrays(targets)) for inputs, targets in pairs]
+
+
+def _is_alike(parts: list[Any]) -> bool:
+    return len({str(_forms(_arrays(part))) for part in parts}) == 1
 
 
 def _is_pair(value: Any) -> bool:

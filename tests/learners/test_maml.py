@@ -167,6 +167,75 @@ def test_optimizers_without_a_rate(optimizer):
         learner.adapt(learner.init(KEY), labelled().support, KEY)
 
 
+def stepped(optimizer, num_steps, start=1.0):
+    """Where the steps down the square of the params lead."""
+    loss = lambda params, data, key: (sum(1.0 * jnp.sum(jnp.abs(leaf) ** 2) for leaf in jax.tree.leaves(params)), {})  # noqa: E731
+    return inner.unroll(loss, optimizer, num_steps)(start, (), KEY)[0]
+
+
+UP = {
+    "negative rate": optax.sgd(-0.05),
+    "tiny": optax.adam(-1e-7),
+    "no minus": optax.chain(optax.clip(1.0), optax.scale(0.05)),
+    "schedule": optax.scale_by_schedule(optax.constant_schedule(0.05)),
+    "noise": optax.chain(optax.sgd(-0.05), optax.add_noise(0.1, 0.5, 0)),
+}
+
+
+@pytest.mark.parametrize("name", UP)
+@pytest.mark.fault(promised="refused: it goes up the gradient, however slowly")
+def test_optimizers_that_go_up(name):
+    with pytest.raises(ValueError, match=r"expected updates that go down the gradient, got .* at .*wrong sign"):
+        stepped(UP[name], 1)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [optax.sgd(0.0), optax.MultiSteps(optax.sgd(0.1), 3), optax.sgd(optax.linear_schedule(0, 0.1, 100))],
+    ids=["rate 0", "waits", "warm-up"],
+)
+@pytest.mark.fault(promised="refused if no step of all moves anything")
+def test_optimizers_that_never_move(optimizer):
+    with pytest.raises(ValueError, match="moves params within 1 steps, got none"):
+        stepped(optimizer, 1)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [optax.MultiSteps(optax.sgd(0.1), 3), optax.sgd(optax.linear_schedule(0, 0.1, 9))]
+)
+def test_optimizers_that_move_at_last(optimizer):
+    assert stepped(optimizer, 3) < 1
+
+
+ADVERSARY = optax.chain(optax.contrib.normalize(), optax.sgd(0.05))
+DOWN = {
+    "first up on purpose": optax.contrib.sam(optax.sgd(0.1), ADVERSARY),
+    "decay": optax.adamw(1e-3, eps_root=1e-10, weight_decay=1.0),
+    "large noise": optax.chain(optax.sgd(1e-6), optax.add_noise(1.0, 0.5, 0)),
+    "two rates": FINITE["two rates"],
+    "schedule-free": optax.contrib.schedule_free_sgd(0.1, warmup_steps=3),
+    "mechanic": optax.contrib.mechanize(optax.sgd(0.1)),
+}
+
+
+@pytest.mark.parametrize("name", DOWN)
+def test_optimizers_that_go_down_in_the_end(name):
+    stepped(DOWN[name], 2, {"matrix": jnp.ones((2, 3)), "vector": jnp.ones(2)})
+
+
+@pytest.mark.fault(promised="one line that names the leaf")
+def test_params_that_have_no_real_gradient():
+    for dtype, words in ((complex, "complex128 at .*'w'.*two leaves"), (int, "int64 at .*'w'.*make it floats")):
+        with pytest.raises(TypeError, match=f"params: expected leaves of real floats, got {words}"):
+            stepped(optax.sgd(0.1), 1, {"w": jnp.ones(2, dtype)})
+
+
+@pytest.mark.fault(promised="one line that says what it wants")
+def test_an_optimizer_with_params_of_its_own():
+    with pytest.raises(TypeError, match=r"expected an optimizer of any params, got one that reads params\.fast"):
+        stepped(optax.lookahead(optax.sgd(0.1), 2, 0.5), 1, {"w": jnp.ones(2)})
+
+
 def old_noise(size):
     """Noise by a key of the old kind."""
 

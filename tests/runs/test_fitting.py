@@ -273,3 +273,35 @@ def test_the_library_imports_nothing_of_the_command_line_nor_anything_heavy():
         "assert not any(name.startswith('jaxmeta.cli') for name in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_steps": 1.5}, r"num_steps: expected a whole number of at least 0, got 1\.5"),
+        ({"num_steps": "5"}, "num_steps: expected a whole number of at least 0, got '5'"),
+        ({"num_steps": -1}, "num_steps: expected a whole number of at least 0, got -1"),
+        ({"num_tasks": 0}, "num_tasks: expected a whole number of at least 1, got 0"),
+        ({"num_tasks": 2.0}, r"num_tasks: expected a whole number of at least 1, got 2\.0"),
+        ({"num_validations": 0}, "num_validations: expected a whole number of at least 1, got 0"),
+        ({"key": 0}, r"fit: key: expected a random key, got 0 \(int\); jax\.random\.key\(0\)"),
+    ],
+)
+@pytest.mark.fault(promised="one line that names the number")
+def test_numbers_that_are_none(options, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        fit(**options)
+
+
+@pytest.mark.fault(promised="a note: there is one task alone")
+def test_a_sampler_that_draws_with_numpy_is_told_of():
+    drawn = np.random.default_rng(0)
+    samplers = {
+        True: lambda key: jnp.asarray(drawn.normal(size=2), float),
+        False: lambda key: jax.jit(lambda key: jnp.ones(2) * jax.random.normal(key))(key),
+    }
+    for is_constant, sample in samplers.items():
+        events = []
+        fit(sample=sample, num_steps=1, report=events.append)
+        texts = [event.text for event in events if event.kind == "note"]
+        assert any("draws nothing from its key" in text for text in texts) == is_constant
