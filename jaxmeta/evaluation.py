@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from jaxmeta import checks, labels, meshes, tree
+from jaxmeta import checks, floats, labels, meshes, tree
 from jaxmeta.chunks import chunk_that_fits, default_chunk, map_chunks
-from jaxmeta.datasets import files
 from jaxmeta.models import forms
 from jaxmeta.types import Array, Batch, Criterion, Episode, MetaLearner, PyTree, adapted_predictor, scored
 
@@ -136,7 +135,7 @@ def _check_held(what: str, episodes: PyTree) -> None:
     for name, batch in zip(Episode._fields, episodes if isinstance(episodes, Episode) else (), strict=False):
         for part in ("inputs", "targets") if isinstance(batch, Batch) else ():
             for leaf in jax.tree.leaves(getattr(batch, part)):
-                files.check_held(f"{what}: {part} of the {name} set", leaf, num_axes=2)
+                floats.check_held(f"{what}: {part} of the {name} set", leaf, num_axes=2)
 
 
 @functools.lru_cache(maxsize=256)

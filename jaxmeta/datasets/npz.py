@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from jaxmeta import checks
+from jaxmeta import checks, floats
 from jaxmeta.datasets import examples, files, pictures, splits
 
 MAX_BYTES = 2**33  # of one array; a small archive can claim any size
@@ -80,13 +80,13 @@ def numbers(what: str, array: np.ndarray) -> np.ndarray:
     """Returns an array as floats, in which all of its numbers must be finite."""
     if array.dtype.kind not in "biuf":
         checks.fail(what, "finite numbers", f"dtype {array.dtype}", error=checks.DataError)
-    number_type = files.number_type()
+    number_type = floats.number_type()
     with np.errstate(over="ignore"):
         values = array.astype(number_type)
     if not np.isfinite(values).all():
         checks.fail(what, "finite numbers", f"NaN, infinity or more than {number_type} holds", error=checks.DataError)
     if array.dtype.itemsize > 2 and array.dtype != number_type:
-        flat = files.flattened(array.reshape(len(array), -1))
+        flat = floats.flattened(array.reshape(len(array), -1))
         if flat.any():
             got, hint = f"others in column {int(flat.argmax()) + 1}", "subtract the smallest of each column"
             checks.fail(what, f"numbers that {number_type} tells apart", got, hint, checks.DataError)

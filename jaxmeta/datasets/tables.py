@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmeta import checks
+from jaxmeta import checks, floats
 from jaxmeta.datasets import examples, files, npz, pictures, sheets, spellings
 from jaxmeta.datasets.examples import Column
 
@@ -20,7 +20,7 @@ MAX_CATEGORIES = 64  # of a column; what has more is free text
 class Table(NamedTuple):
     """Rows of numbers with a value for each: a regression set."""
 
-    inputs: np.ndarray  # floats [N, d], as `files.number_type` says; NaN: missing; a category by its number
+    inputs: np.ndarray  # floats [N, d], as `floats.number_type` says; NaN: missing; a category by its number
     targets: np.ndarray  # floats [N, 1]
     column_names: tuple[str, ...]  # the d features; their numbers in the file, from 1, if it has no header
     name: str  # the domain; for a path its last component's stem
@@ -316,18 +316,18 @@ def _cells(sheet: sheets.Sheet, place: int, like: Column) -> np.ndarray:
     if all(map(spellings.is_number, there)) and not number.keys() >= {*there}:
         wanted = f"categories as in the labelled rows, such as {like.categories[0]!r}"
         sheet.fail(cells.index(there[0]), place, wanted, repr(there[0]))
-    return np.array([number.get(cell, math.nan) for cell in cells], files.number_type())
+    return np.array([number.get(cell, math.nan) for cell in cells], floats.number_type())
 
 
 def _numbers(sheet: sheets.Sheet, column: int, *, is_complete: bool = False) -> np.ndarray:
     cells = sheet.cells(column)
     exact = np.array([float(cell) if spellings.is_number(cell) else math.nan for cell in cells])
     with np.errstate(over="ignore"):
-        values = exact.astype(files.number_type())
+        values = exact.astype(floats.number_type())
     for row in np.flatnonzero(~np.isfinite(values)):
         if is_complete or not spellings.is_missing(cells[row]):
             sheet.fail(int(row), column, "a finite number", repr(cells[row]))
-    if files.flattened(exact[:, None]).any():
+    if floats.flattened(exact[:, None]).any():
         hint = "subtract the smallest, such as the first day"
         sheet.fail(0, column, f"numbers that {values.dtype} tells apart", f"{cells[0]!r} and others like it", hint)
     return values

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxmeta import checks, labels, tree
-from jaxmeta.datasets import files
+from jaxmeta import checks, floats, labels, tree
 from jaxmeta.tasks.sampling import Sample, distinct, gathered, labelled_rows, static
 from jaxmeta.types import Array, Batch, Episode, PyTree
 
@@ -89,7 +88,7 @@ def as_arrays(inputs: Any) -> PyTree:
             checks.fail("examples", "numbers", "texts", "bring them to token ids or embeddings first")
         if not isinstance(leaf, Tracer):
             checks.picture_scale("examples", leaf)
-        files.check_held("examples", leaf)
+        floats.check_held("examples", leaf)
     return jax.tree.map(jnp.asarray, inputs)
 
 
@@ -212,7 +211,7 @@ def from_arrays(tasks: Any, *, num_shots: int, num_queries: int, num_ways: int |
     examples = jax.tree.map(lambda *leaves: np.concatenate(leaves), *pairs)
     for name, part in zip(("inputs", "targets"), examples, strict=True):
         for leaf in jax.tree.leaves(part):
-            files.check_held(f"from_arrays: {name}", leaf)
+            floats.check_held(f"from_arrays: {name}", leaf)
     return _FromArrays(Batch(*jax.tree.map(jnp.asarray, examples)), starts, jnp.asarray(sizes), num_shots, count)
 
 
