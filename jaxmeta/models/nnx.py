@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.core import Tracer
 from jax.interpreters import partial_eval as pe
 
 from jaxmeta import checks, labels
@@ -134,7 +135,7 @@ def _values(module: Any) -> dict[str, Any]:
 def _is_hidden(value: Any) -> bool:
     """Whether a plain array, dict or list, which nnx takes for a constant, has arrays that nothing gave values."""
     leaves = jax.tree.leaves(value) if isinstance(value, dict | list | tuple) else [value]
-    return any(isinstance(leaf, jax.ShapeDtypeStruct | jax.core.Tracer) for leaf in leaves)
+    return any(isinstance(leaf, jax.ShapeDtypeStruct | Tracer) for leaf in leaves)
 
 
 def _random(module: Any) -> set[str]:
