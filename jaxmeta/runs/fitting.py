@@ -119,10 +119,8 @@ def fit_together(
       DivergedError: if none is left, for each diverged; the last good states are saved.
       Stopped: if `stop` asked for it; the states are saved.
     """
-    num_tasks, num_steps = (
-        checks.integer("fit: num_tasks", num_tasks, 1),
-        checks.integer("fit: num_steps", num_steps, 0),
-    )
+    num_tasks = checks.integer("fit: num_tasks", num_tasks, 1)
+    num_steps = checks.integer("fit: num_steps", num_steps, 0)
     num_validations = checks.integer("fit: num_validations", num_validations, 1)
     for each in trainings:
         checks.random_key("fit", each.key)
