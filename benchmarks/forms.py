@@ -41,7 +41,7 @@ def program_of(way: forms.Choice, case: tuple, key: jax.Array) -> tuple[Any, tup
     """A compiled update and what it is given."""
     num_steps, num_shots, num_queries, num_tasks = case
     sample = tasks.strokes(num_ways=5, num_shots=num_shots, num_queries=num_queries)
-    episodes = jax.jit(lambda: tasks.episodes(sample, key, jnp.arange(num_tasks)))()
+    episodes = tasks.drawn(sample, key, jnp.arange(num_tasks))
     outputs = None if num_steps is None else 5
     model = models.conv4((28, 28, 1), outputs, num_filters=FILTERS, convolution=way.form)
     if num_steps is None:

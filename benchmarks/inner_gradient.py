@@ -34,7 +34,7 @@ FORMS = {
 def program_of(form: str, num_tasks: int, num_steps: int) -> tuple[float, Callable[[], object]]:
     """The megabytes of temporary memory, and the step."""
     sample, key = tasks.strokes(num_ways=5, num_shots=1, num_queries=QUERIES), jax.random.key(1)
-    episodes = jax.jit(lambda: tasks.episodes(sample, jax.random.key(0), jnp.arange(num_tasks)))()
+    episodes = tasks.drawn(sample, jax.random.key(0), jnp.arange(num_tasks))
     model = models.conv4((28, 28, 1), 5, num_filters=FILTERS)
     learner = maml(model, criteria.cross_entropy, optax.sgd(0.4), num_steps=num_steps, **FORMS[form])
     trainer = meta_trainer(learner, optax.adam(1e-3), tasks_per_chunk=1)

@@ -232,7 +232,7 @@ def programs(own: Method, judged: Sequence[int]) -> Programs:
 
 
 def drawn(sample: tasks.Sample, seed: int, num_tasks: int) -> Any:
-    return jax.jit(lambda: tasks.episodes(sample, jax.random.key(seed), jnp.arange(num_tasks)))()
+    return tasks.drawn(sample, jax.random.key(seed), jnp.arange(num_tasks))
 
 
 def train(own: Method, made: Programs, domain: Domain, rate: float, seed: int, updates: int) -> tuple[Any, float]:

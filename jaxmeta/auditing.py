@@ -130,7 +130,7 @@ def audit(
     sample_key, init_key, key = jax.random.split(key, 3)
     if callable(episodes):
         sample: Any = episodes
-        episodes = jax.jit(lambda: tasks.episodes(sample, sample_key, jnp.arange(_NUM_EPISODES)))()
+        episodes = tasks.drawn(sample, sample_key, jnp.arange(_NUM_EPISODES))
     meta_params = learner.init(init_key)
     judge_labels("audit", _outcome, learner, criterion, meta_params, episodes, key)
     findings = {

@@ -41,7 +41,7 @@ def batch_normalised():
 @functools.cache
 def drawn():
     sample = tasks.tabular(num_features=FEATURES, num_ways=WAYS, num_shots=2, num_queries=2)
-    return jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(3)))()
+    return tasks.drawn(sample, KEY, jnp.arange(3))
 
 
 def report(learner, **options):

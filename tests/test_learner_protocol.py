@@ -21,7 +21,7 @@ KEY = jax.random.key(0)
 def drawn():
     """Four episodes, the same for all cases: rendering takes long to compile."""
     sample = tasks.strokes(num_ways=registry.WAYS, num_shots=2, num_queries=2, size=registry.SIZE)
-    return jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(4)))()
+    return tasks.drawn(sample, KEY, jnp.arange(4))
 
 
 def first(episodes):

@@ -65,7 +65,7 @@ def plain():
 def test_one_training_step_and_the_protocol(library):
     learner = maml(library(), criteria.squared_error, optax.sgd(0.01), num_steps=1)
     sample = tasks.sinusoid(num_shots=4, num_queries=3)
-    episodes = jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(3)))()
+    episodes = tasks.drawn(sample, KEY, jnp.arange(3))
     trainer = meta_trainer(learner, optax.sgd(0.01))
     start = trainer.init(KEY)
     state, metrics = jax.jit(trainer.update)(start, episodes, KEY)

@@ -20,7 +20,7 @@ def drawn():
     """Episodes of 2 or 3 ways and 1 to 3 shots, at most 5 in all: a handful of shapes once the padding is gone."""
     limits = {"max_ways": registry.WAYS, "max_shots": 3, "num_queries": 2, "min_ways": 2, "max_support": 5}
     sample = tasks.variable(registry.pictures(), **limits)
-    return jax.device_get(jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(NUM_EPISODES)))())
+    return jax.device_get(tasks.drawn(sample, KEY, jnp.arange(NUM_EPISODES)))
 
 
 def without_padding(batch):

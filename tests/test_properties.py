@@ -32,7 +32,7 @@ def numbered(sizes):
 
 def draw(sample):
     """Episodes on the host, one by one."""
-    episodes = jax.device_get(jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(NUM_EPISODES)))())
+    episodes = jax.device_get(tasks.drawn(sample, KEY, jnp.arange(NUM_EPISODES)))
     return [jax.tree.map(lambda leaf, index=index: leaf[index], episodes) for index in range(NUM_EPISODES)]
 
 

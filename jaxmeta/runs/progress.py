@@ -172,6 +172,12 @@ class Progress:
         if np.isfinite(list(scores.values())).all() and (notes.scores is None or better(scores, notes.scores)):
             self.best, notes.scores, notes.best = meta_params, scores, self.step
 
+    def _stands_still(self) -> bool:
+        """Whether nothing has moved before the first validation, until when the best are those of the start."""
+        pairs = zip(jax.tree.leaves(self.best), jax.tree.leaves(self.state.meta_params), strict=True)
+        same = [np.array_equal(start, jax.device_get(now)) for start, now in pairs]
+        return not self.notes.validated and bool(same) and all(same)
+
     def take(self, begun: int, rows: dict[str, np.ndarray]) -> dict[str, float] | None:
         """Collects the metrics of the updates after step `begun`; at the end of a line writes and returns their means.
 
@@ -197,6 +203,11 @@ class Progress:
             return None
         self.write("train", means | ({"skipped": notes.skipped} if notes.skipped else {}))
         notes.since, notes.skipped = {}, 0
+        if self.step == min(LINE, self.num_steps) and self._stands_still():
+            self.tell(
+                "note", text=f"after {self.step} updates the meta_params are those of the start, bit for bit: is the "
+                "outer optimizer's rate 0, does it mask all of them, or does no gradient reach them?",
+            )  # fmt: skip
         for name in means.keys() - self.unsolved:
             if name.endswith("residual") and means[name] > RESIDUAL:
                 self.unsolved.add(name)

@@ -63,7 +63,7 @@ def double():
 @pytest.mark.long
 def test_of_all_promises_none_is_broken():
     with jax.enable_x64(False):
-        episodes = jax.jit(lambda: tasks.episodes(sampler(num_support=8, num_queries=4), KEY, jnp.arange(2)))()
+        episodes = tasks.drawn(sampler(num_support=8, num_queries=4), KEY, jnp.arange(2))
         report = jaxmeta.audit(learner(), episodes, KEY, criterion=criteria.prognosis)
     assert report.broken == (), str(report)
     found = {check.name: check.found for check in report.checks}

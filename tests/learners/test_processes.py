@@ -40,7 +40,7 @@ LEARNERS = {"cnp": _cnp, "anp": _anp, "tnp": _tnp, "dkt": _dkt}
 
 @functools.cache
 def episodes():
-    return jax.jit(lambda: tasks.episodes(tasks.gaussian_process(most_points=12), KEY, jnp.arange(3)))()
+    return tasks.drawn(tasks.gaussian_process(most_points=12), KEY, jnp.arange(3))
 
 
 @pytest.mark.product(name=("cnp", "dkt"))
@@ -123,8 +123,8 @@ def test_the_posterior_is_that_of_the_joint_distribution():
 def test_the_oracle_is_sure_of_what_it_says(kernel):
     """Errors in units of what it says are normal, and what is told changes no episode."""
     sample = tasks.gaussian_process(kernel=kernel, most_points=20)
-    drawn = jax.jit(lambda: tasks.episodes(tasks.with_kernel(sample), KEY, jnp.arange(300)))()
-    plain = jax.jit(lambda: tasks.episodes(sample, KEY, jnp.arange(300)))()
+    drawn = tasks.drawn(tasks.with_kernel(sample), KEY, jnp.arange(300))
+    plain = tasks.drawn(sample, KEY, jnp.arange(300))
     np.testing.assert_array_equal(drawn.query.targets, plain.query.targets)
     np.testing.assert_array_equal(drawn.support.inputs[..., :1], plain.support.inputs)
     oracle = baselines.exact_gaussian_process(LOSS, kernel=kernel)

@@ -9,9 +9,11 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from jaxmeta import checks, runs, training
+import jaxmeta
+from jaxmeta import checks, criteria, models, runs, tasks, training
 from jaxmeta.runs import fitting
 
 KEY = jax.random.key(0)
@@ -305,3 +307,14 @@ def test_a_sampler_that_draws_with_numpy_is_told_of():
         fit(sample=sample, num_steps=1, report=events.append)
         texts = [event.text for event in events if event.kind == "note"]
         assert any("draws nothing from its key" in text for text in texts) == is_constant
+
+
+@pytest.mark.fault(promised="a note: nothing is learned")
+@pytest.mark.parametrize("rate", [0.0, 1e-3])
+def test_an_outer_optimizer_that_never_moves_is_told_of(rate):
+    learner = jaxmeta.maml(models.mlp(1, 1, hidden=(2,)), criteria.squared_error, optax.sgd(0.01), num_steps=1)
+    events = []
+    sample = tasks.sinusoid(num_shots=2, num_queries=2)
+    fit(jaxmeta.meta_trainer(learner, optax.adam(rate)), sample, num_steps=2, report=events.append)
+    texts = [event.text for event in events if event.kind == "note"]
+    assert any("those of the start, bit for bit" in text for text in texts) == (rate == 0)
