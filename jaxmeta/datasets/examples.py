@@ -39,6 +39,7 @@ class Examples(NamedTuple):
     notes: tuple[str, ...] = ()  # what a reader left out or took for granted
     parts: np.ndarray | None = None  # [N] "train", "validation" or "test", where the files say which is which
     ids: np.ndarray | None = None  # [N] of str: examples of one id, such as a sentence and its translations, are one
+    text: str = ""  # what a csv calls the texts
 
     @property
     def is_text(self) -> bool:

@@ -338,8 +338,16 @@ def load_text_inputs(
     data_dir: files.PathLike | None = None,
     text_column: str = "",
     target_column: str | None = None,
+    like: str = "",
 ) -> tuple[list[str], np.ndarray]:
     """Loads texts without classes: of a csv, tsv or JSON lines as `load_texts` does, the lines of a .txt, or tfds:NAME.
+
+    Args:
+      path: the file, or "tfds:NAME".
+      data_dir: as for `load`.
+      text_column: as for `load_texts`.
+      target_column: of a file, a column that has no texts.
+      like: what the labelled examples call the column of the texts: taken where the header has it.
 
     Returns:
       names: N texts, their positions; blank rows and lines are passed over and yet counted.
@@ -354,7 +362,7 @@ def load_text_inputs(
     found = _existing(path, wanted)
     if not sheets.is_table(found) and not sentences.is_texts(found):
         _refuse(found, wanted)
-    return sentences.unlabelled(found, text_column, target_column)
+    return sentences.unlabelled(found, text_column, target_column, like)
 
 
 def _refuse(path: pathlib.Path, wanted: str) -> NoReturn:

@@ -33,6 +33,7 @@ class _Read(NamedTuple):
     places: tuple[int, ...]
     """Of the rows, blank ones counted."""
     notes: tuple[str, ...] = ()
+    separator: str = ""
 
     @property
     def width(self) -> int:
@@ -91,17 +92,18 @@ def labelled(path: pathlib.Path, text_column: str = "", target_column: str | Non
         got = f"{texts[0]!r} of the class {classes[0]!r}, which comes once"
         hint = "put text,label above examples, or call these columns so, or name one with `target_column`"
         read.fail(0, target, "a row, or a header that says text and label", got, hint)
+    _check_whole(read, text, target, set(classes))
     order = sorted(set(classes), key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name))
     numbers = {name: index for index, name in enumerate(order)}
     said = sheets.parts(read.cells(column) if column not in (text, target) else () for column in range(read.width))
     parts = None if said is None else said[1]
-    notes = (*read.notes, f"texts of column {read.name(text)!r}")
+    notes = (*read.notes, f"texts of column {read.name(text)!r}", *_of_lines(read, text))
     notes += (f"parts of column {read.name(said[0])!r}",) if said else ()
     made = examples.grouped(
         np.array(texts), np.array([numbers[name] for name in classes]), order, name=files.stem(path),
         checksums={path.name: files.checksum(path)}, parts=parts, notes=notes,
     )  # fmt: skip
-    return made._replace(target=read.name(target))
+    return made._replace(target=read.name(target), text=read.name(text) if read.names else "")
 
 
 def _may_be_header(texts: Sequence[str], classes: Sequence[str]) -> bool:
@@ -119,9 +121,13 @@ def _is_short_alone(texts: Sequence[str]) -> bool:
 
 
 def unlabelled(
-    path: pathlib.Path, text_column: str = "", target_column: str | None = None
+    path: pathlib.Path, text_column: str = "", target_column: str | None = None, like: str = ""
 ) -> tuple[list[str], np.ndarray]:
-    """Reads texts without classes, named by their position, blank lines counted; a file .txt has one in each line."""
+    """Reads texts without classes, named by their position, blank lines counted; a file .txt has one in each line.
+
+    `like` is what the labelled examples call the column: where there is one of that name, it has the texts.
+    """
+    column_said: tuple[str, ...] = ()
     if path.suffix.lower() == ".txt":
         # Of line ends alone: what else `splitlines` takes for one stands inside texts.
         lines = [" ".join(line.split()) for line in files.text(path).split("\n")]
@@ -129,13 +135,15 @@ def unlabelled(
         if not texts:
             checks.fail(str(path), "a text in each line", "none", error=checks.DataError)
     else:
-        read = _read(path, text_column, target_column)
-        column = _text(read, text_column)
+        read = _read(path, text_column, target_column, like)
+        column = _text(read, text_column or (like if like in (read.names or ()) else ""))
         places, texts = read.places, _texts(read, column)
+        column_said = (f"column {read.name(column)!r}",) if read.names and read.width > 1 else ()
+        column_said += _of_lines(read, column)
         if read.names is None and len(texts) >= sheets.FEW and _is_short_alone(texts):
             hint = "put text above the texts, or name their column with `text_column`"
             read.fail(0, column, "a text, or a header that says text", f"{texts[0]!r}, shorter than all others", hint)
-    files.said(path, f"{len(texts)} texts", *sheets.passed_over(places))
+    files.said(path, f"{len(texts)} texts", *column_said, *sheets.passed_over(places))
     return [*map(str, places)], np.array(texts)
 
 
@@ -147,6 +155,22 @@ def _texts(read: _Read, column: int) -> list[str]:
         if not text:
             read.fail(row, column, "a text in every row", "an empty cell", "remove the row")
     return texts
+
+
+def _of_lines(read: _Read, column: int) -> tuple[str, ...]:
+    """What is to be said of texts that hold line breaks, which a lost quotation mark makes of several rows."""
+    count = sum("\n" in cell for cell in read.cells(column))
+    return (f"{count} texts of several lines, as they are quoted",) if count and read.separator else ()
+
+
+def _check_whole(read: _Read, text: int, target: int, classes: set[str]) -> None:
+    """Raises DataError if a text holds a row, its class included: two marks that are no pair have quoted it."""
+    for row, cell in enumerate(read.cells(text) if read.separator else ()):
+        for line in cell.split("\n") if "\n" in cell else ():
+            parts = [part.strip(' "') for part in line.split(read.separator)]
+            if len(parts) == read.width and parts[target] in classes:
+                hint = 'write a quotation mark inside a text twice, the text in quotes: "say ""hi"""'
+                read.fail(row, text, "one text", f"several in one pair of quotes, with the row {line!r}", hint)
 
 
 def _check_plain(read: _Read, column: int, wanted: str) -> None:
@@ -173,7 +197,7 @@ def _read(path: pathlib.Path, *wanted: str | None) -> _Read:
             checks.fail(f"{path}, row {number}", f"{width} columns", len(cells), hint, checks.DataError)
     notes = () if separator == "," else (f"separated by {sheets.SEPARATORS[separator]}",)
     places = sheets.below(places, has_header=names is not None)
-    return _Read(path, names, rows, places, (*notes, *sheets.passed_over(places)))
+    return _Read(path, names, rows, places, (*notes, *sheets.passed_over(places)), separator)
 
 
 def _json_lines(path: pathlib.Path) -> _Read:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxmeta import datasets
-from jaxmeta.datasets import Form
+from jaxmeta import checks, datasets
+from jaxmeta.datasets import Form, files
 
 READ = "read, and what was left out or taken for granted is said"
 
@@ -459,3 +459,31 @@ def test_pictures_of_other_modes_keep_their_shades(folder, mode):
 def test_what_a_mac_leaves_in_an_archive_is_passed_over(folder):
     path = folder("cat", "dog", "__MACOSX/cat")
     assert datasets.load(path).class_names == ("cat", "dog")
+
+
+@pytest.mark.fault(promised="the column that the labelled file calls the texts; the line names it")
+def test_texts_are_in_the_column_that_the_labelled_file_names(write):
+    content = "id,text,comment\n1,yes ok,this one says no and bad\n2,no bad,this one says yes and ok\n"
+    said = []
+    with files.watched(lambda items, count, what: items, said.append):
+        assert datasets.load_text_inputs(write(content), like="text")[1].tolist() == ["yes ok", "no bad"]
+    assert said == ["read table.csv, inputs: 2 texts; column 'text'"]
+    labelled = datasets.load_texts(write("text,label\n" + "yes ok,a\nno bad,b\n" * 3))
+    assert labelled.text == "text"
+
+
+@pytest.mark.fault(promised="one line: two quotation marks that are no pair have quoted a row")
+@pytest.mark.parametrize(
+    "content",
+    [
+        'text,label\n"reserve a room,food\nplay some jazz,travel\nturn up the volume",music\n',
+        'label,text\nfood,"reserve a room\ntravel,play some jazz\nmusic,turn up the volume"\n',
+    ],
+)
+def test_a_row_inside_a_text_is_refused(write, content):
+    tail = {"text": "go to rome,travel\neat pasta now,food\nplay it loud,music\n",
+            "labe": "travel,go to rome\nfood,eat pasta now\nmusic,play it loud\n"}[content[:4]]  # fmt: skip
+    with pytest.raises(checks.DataError, match="expected one text, got several in one pair of quotes"):
+        datasets.load_texts(write(content + tail))
+    fine = content.replace("room,food\nplay", "room,\nplease, play").replace("room\ntravel,", "room,\nplease, ")
+    assert "1 texts of several lines, as they are quoted" in datasets.load_texts(write(fine + tail)).notes

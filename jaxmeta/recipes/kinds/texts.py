@@ -207,7 +207,7 @@ def _read(task: Task, own: Own, ways: int) -> Given:
     asked = {"text_column": own.text_column, "target_column": own.target_column}
     loaded = labelled.shown(datasets.load_texts(own.support, data_dir=own.data_dir, **asked))
     loaded = _told(task, loaded)
-    frame = frames.Frame(asked)
+    frame = frames.Frame({**asked, "like": loaded.text})
     given, inputs = _read_inputs(task, own, frame)
     support = labelled.support(own.support, loaded._replace(inputs=_rows(task, loaded.inputs)), ways)
     if task.knowledge == "names":
@@ -228,13 +228,12 @@ def _with_names(support: Batch, called: np.ndarray) -> Batch:
 
 
 def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], np.ndarray]:
-    text, target = frame.facts.get("text_column", ""), frame.facts.get("target_column")
-    if not isinstance(text, str) or not isinstance(target, str | None):  # it may be a stranger's
-        checks.fail(own.support, "names of columns", f"{text!r} and {target!r}", error=checks.DataError)
+    text, like, target = (frame.facts.get(name) for name in ("text_column", "like", "target_column"))
+    if not all(isinstance(each, str | None) for each in (text, like, target)):  # it may be a stranger's
+        checks.fail(own.support, "names of columns", f"{text!r}, {like!r} and {target!r}", error=checks.DataError)
     same = datasets.is_table(own.inputs) or own.inputs.endswith((".jsonl", ".ndjson"))
-    given, inputs = datasets.load_text_inputs(
-        own.inputs, data_dir=own.data_dir, text_column=text if same else "", target_column=target
-    )
+    columns = {"text_column": text or "", "like": like or ""} if same else {}
+    given, inputs = datasets.load_text_inputs(own.inputs, data_dir=own.data_dir, target_column=target, **columns)
     return given, _rows(task, inputs)
 
 
