@@ -485,5 +485,6 @@ def test_a_row_inside_a_text_is_refused(write, content):
             "labe": "travel,go to rome\nfood,eat pasta now\nmusic,play it loud\n"}[content[:4]]  # fmt: skip
     with pytest.raises(checks.DataError, match="expected one text, got several in one pair of quotes"):
         datasets.load_texts(write(content + tail))
-    fine = content.replace("room,food\nplay", "room,\nplease, play").replace("room\ntravel,", "room,\nplease, ")
-    assert "1 texts of several lines, as they are quoted" in datasets.load_texts(write(fine + tail)).notes
+    fine = tail + tail.splitlines()[1].replace("eat pasta now", '"reserve a room,\nplease, now"') + "\n"
+    header = content.splitlines()[0] + "\n"
+    assert "1 texts of several lines, as they are quoted" in datasets.load_texts(write(header + fine)).notes
