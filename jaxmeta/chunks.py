@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,12 +59,16 @@ def sum_over_chunks(function: Callable[[PyTree], PyTree], arguments: PyTree, tas
         return function(arguments)
     # Jitted, so that asking for the shapes does not trace it a second time: half of what tracing an update takes.
     function = jax.jit(function, inline=True)
-    zeros = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-        jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], chunks)),
-    )
+    shapes = jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], chunks))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _wide(leaf.dtype)), shapes)
     add = lambda total, chunk: (jax.tree.map(jnp.add, total, function(chunk)), None)  # noqa: E731
-    return jax.lax.scan(add, zeros, chunks)[0]
+    totals = jax.lax.scan(add, zeros, chunks)[0]
+    return jax.tree.map(lambda total, leaf: total.astype(leaf.dtype), totals, shapes)
+
+
+def _wide(dtype: Any) -> Any:
+    """What a sum is kept in: of half precision float32, since many small summands vanish beside their sum."""
+    return jnp.promote_types(dtype, jnp.float32) if jnp.issubdtype(dtype, jnp.floating) else dtype
 
 
 def map_chunks(function: Callable[[PyTree], PyTree], arguments: PyTree, tasks_per_chunk: int) -> PyTree:

@@ -94,15 +94,31 @@ def judge(what: str, targets: Any, mask: Any, num_ways: int | None, hint: str = 
 
 
 def check_masks(what: str, episodes: Any) -> None:
-    """Raises TypeError if the mask of a Batch in an Episode is not of bools: whole numbers would select rows by number.
-
-    The values do not matter, which may be traced.
-    """
+    """`check_mask` of the batches of an Episode, with a task axis or without."""
     for name, batch in zip(Episode._fields, episodes if isinstance(episodes, Episode) else (), strict=False):
-        mask = batch.mask if isinstance(batch, Batch) else None
-        if mask is not None and str(getattr(mask, "dtype", "")) != "bool":
-            got = getattr(mask, "dtype", type(mask).__name__)
-            checks.fail(f"{what}: mask of the {name} set", "an array of bools", got, "mask != 0 makes one", TypeError)
+        if isinstance(batch, Batch):
+            check_mask(f"{what}: mask of the {name} set", batch)
+
+
+def check_mask(what: str, batch: Batch) -> None:
+    """Raises in one line unless the mask of a batch is one bool for each row, or token, of its targets.
+
+    Whole numbers would select rows by number, and other shapes be broadcast to pairs of rows. The values do not matter,
+    which may be traced.
+
+    Raises:
+      ValueError: if it has another shape.
+      TypeError: if it is not of bools.
+    """
+    if (mask := batch.mask) is None:
+        return
+    if str(getattr(mask, "dtype", "")) != "bool":
+        got = getattr(mask, "dtype", type(mask).__name__)
+        checks.fail(what, "an array of bools", got, "mask != 0 makes one", TypeError)
+    wanted = getattr(batch.targets, "shape", mask.shape)
+    if not mask.ndim or mask.shape != tuple(wanted)[: mask.ndim]:
+        hint = "mask[..., 0] is one" if mask.shape[-1:] == (1,) else ""
+        checks.fail(what, f"one bool a row of targets of shape {tuple(wanted)}", f"shape {mask.shape}", hint)
 
 
 def judge_batches(what: str, episodes: PyTree, num_ways: int | None) -> None:

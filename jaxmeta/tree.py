@@ -32,10 +32,19 @@ def trained(tree: PyTree) -> PyTree:
 
 
 def masked_mean(values: Array, mask: Array | None) -> Array:
-    """The mean of values [n] over the rows where mask [n] is True; 0 if there are none."""
+    """The mean of values [n] over the rows where mask [n] is True; 0 if there are none.
+
+    Raises:
+      ValueError: if the mask has another shape, with which it would be broadcast to pairs of rows.
+      TypeError: if it is not of bools: numbers would weigh the rows and count otherwise.
+    """
     values = values.astype(float) if values.dtype == bool else values
     if mask is None:
         return values.mean()
+    if jnp.shape(mask) != values.shape:
+        checks.fail("mask", f"an array of bools {list(values.shape)}, one a row", f"shape {jnp.shape(mask)}")
+    if mask.dtype != bool:
+        checks.fail("mask", "an array of bools", mask.dtype, "mask != 0 makes one", TypeError)
     return jnp.where(mask, values, 0).sum() / jnp.maximum(mask.sum(), 1)
 
 

@@ -7,7 +7,7 @@ import optax
 import pytest
 import registry
 
-from jaxmeta import criteria, maml, models, tree
+from jaxmeta import chunks, criteria, maml, models, tree
 from jaxmeta.types import Batch, Episode
 
 KEY = jax.random.key(0)
@@ -101,3 +101,11 @@ def test_moments_are_taken_in_float32():
     moments = models.Norm("support").init(KEY, x)["context"]["moments"]
     assert moments.variance.dtype == jnp.float32
     assert jnp.abs(moments.mean - x.astype(jnp.float32).mean((0, 1, 2))).max() < 1e-3
+
+
+@pytest.mark.fault(promised="the sum, as all at once has it")
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_many_chunks_of_half_precision_add_up(dtype):
+    found = chunks.sum_over_chunks(lambda rows: rows.sum(axis=0), jnp.ones((2000, 3), dtype), 1)
+    assert found.dtype == dtype
+    assert jnp.allclose(found.astype(float), 2000, rtol=1e-2)

@@ -11,7 +11,7 @@ from jaxmeta import labels, models
 from jaxmeta.baselines.baseline_plus_plus import unit
 from jaxmeta.criteria import Gaussian, silence_absent
 from jaxmeta.learners.protonet import Adapted, protonet
-from jaxmeta.learners.support import embed, memberships
+from jaxmeta.learners.support import embed, embedded, memberships
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss
 
 _SCALE = 10.0  # of cosines, in whose softmax all classes are nearly equal
@@ -40,7 +40,7 @@ def cosine_centroid(encoder: Model, criterion: Criterion, *, num_ways: int) -> M
     """
 
     def apply(params: PyTree, inputs: PyTree, mask: Array | None = None, context: PyTree = ()) -> Array:
-        return unit(encoder.apply(params, inputs, mask, context), axis=1)
+        return unit(embedded(encoder, params, inputs, mask, context), axis=1)
 
     nearest = protonet(Model(encoder.init, apply, encoder.context), criterion, num_ways=num_ways)
 
@@ -79,7 +79,7 @@ def nearest_example(encoder: Model, criterion: Criterion, *, num_ways: int) -> M
         )
 
     def predict(meta_params: PyTree, adapted: Examples, inputs: PyTree, mask: Array | None = None) -> Array:
-        embeddings = unit(encoder.apply(meta_params, inputs, mask, ()), axis=-1)
+        embeddings = unit(embedded(encoder, meta_params, inputs, mask, ()), axis=-1)
         cosines = jnp.moveaxis(embeddings @ adapted.embeddings.T, -1, 0)
         best = jax.ops.segment_max(cosines, adapted.owners, num_ways + 1)[:num_ways]
         logits = jnp.moveaxis(_SCALE * best, 0, -1)

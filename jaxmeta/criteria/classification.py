@@ -97,6 +97,7 @@ def _logits(what: str, predictor: Predictor, batch: Batch) -> tuple[Array, Array
 
     The second is [n, num_ways] bool, the third [n] bool. Tokens are rows; the last is the batch in which they are.
     """
+    labels.check_mask("mask", batch)
     logits = predictor(batch.inputs, labels.rows(batch.mask))
     if getattr(logits, "ndim", None) == 3 and logits.shape[:2] == jnp.shape(batch.targets):
         logits, batch = logits.reshape(-1, logits.shape[2]), labels.flat(batch)

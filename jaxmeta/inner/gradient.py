@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -41,7 +42,8 @@ def mixed_mode(loss: InnerLoss) -> Any:
     An outer gradient needs, for the cotangent u of the inner gradient, d/dx <u, dL/dparams> with respect to everything
     x that the loss L depends on. That is the derivative of dL/dx along u, which takes no more memory than an inner
     step: between the steps nothing is kept but the params. It is exact, whether x is an argument of the loss or closed
-    over, if every derivative rule in the loss is a true one; `check_gradient` tells.
+    over, if every derivative rule in the loss is a true one; `check_gradient` tells. A `jax.custom_vjp` need not be, so
+    that one is warned of.
 
     Raises:
       TypeError: once it is differentiated, if the loss's gradient has no forward-mode derivative.
@@ -53,6 +55,12 @@ def mixed_mode(loss: InnerLoss) -> Any:
     def value_and_gradient(params: PyTree, data: PyTree, key: Array) -> tuple[tuple[Array, Metrics], PyTree]:
         # Tracing makes arguments of all that the loss reads beside params: a custom_vjp must not close over it.
         traced, run = _trace(lambda params: loss(params, data, key), params)
+        if rules := sorted(set(_own_rules(traced.jaxpr))):
+            warnings.warn(
+                f"mixed_mode takes the custom_vjp of {', '.join(rules)} for a true derivative, which one that reverses "
+                "or clips gradients is not: inner.check_gradient tells, and gradient=inner.nested needs none",
+                stacklevel=2,
+            )
         floats, others = tree.split(traced.consts, list(map(_is_float, traced.consts)))
         plain = nested(lambda params, floats, others: run(tree.merge(floats, others), params))
 
@@ -114,6 +122,19 @@ def primitives(traced: Any) -> set[str]:
     return {equation.primitive.name for equation in traced.eqns}.union(*map(primitives, inside))
 
 
+def _own_rules(traced: Any) -> Iterator[str]:
+    """Where the custom_vjps in a jaxpr and in those inside it come from, but for the package's own, which are true."""
+    for equation in traced.eqns:
+        rule = getattr(equation.params.get("bwd"), "f", None)
+        module = getattr(rule, "__module__", None) or "a function"
+        if equation.primitive.name.startswith("custom_vjp_call") and not module.startswith("jaxmeta."):
+            yield f"{module}.{getattr(rule, '__name__', '')}".rstrip(".")
+        for leaf in jax.tree.leaves(equation.params):
+            inside = getattr(leaf, "jaxpr", leaf)
+            if hasattr(inside, "eqns"):
+                yield from _own_rules(inside)
+
+
 def check_gradient(loss: InnerLoss, params: PyTree, data: PyTree, key: Array) -> float:
     """Compares `mixed_mode` with `nested` on a loss, whose gradient may be that of no function.
 
@@ -154,7 +175,9 @@ def check_gradient(loss: InnerLoss, params: PyTree, data: PyTree, key: Array) ->
         expected, found = map(pulled, (nested, mixed_mode))
         return tree.norm(jax.tree.map(jnp.subtract, found, expected)), tree.norm(expected)
 
-    difference, norm = map(float, compare(params, floats))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "mixed_mode takes")  # that is what is found out here
+        difference, norm = map(float, compare(params, floats))
     error, precision = difference / max(norm, 1e-30), float(jnp.finfo(jnp.result_type(*jax.tree.leaves(params))).eps)
     if not error <= math.sqrt(precision):
         checks.fail(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxmeta import checks
 from jaxmeta.criteria import silence_absent
 from jaxmeta.learners.protonet import Adapted, protonet
+from jaxmeta.learners.support import embedded
 from jaxmeta.types import Array, Criterion, MetaLearner, Model, PyTree, query_loss
 
 _NUM_UPDATES = 20
@@ -48,7 +49,7 @@ def laplacian_shot(
     inductive = protonet(encoder, criterion, num_ways=num_ways)
 
     def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Array:
-        embeddings = encoder.apply(meta_params, inputs, mask, adapted.context)
+        embeddings = embedded(encoder, meta_params, inputs, mask, adapted.context)
         if embeddings.ndim != 2:  # a graph over all tokens of all queries is none of the paper's
             got = f"shape {embeddings.shape}"
             checks.fail("laplacian_shot", "embeddings [n, dim]", got, "protonet takes embeddings of tokens")

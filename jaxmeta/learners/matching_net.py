@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxmeta import checks
 from jaxmeta.criteria import silence_absent
-from jaxmeta.learners.support import embed, memberships
+from jaxmeta.learners.support import embed, embedded, memberships
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss
 
 _TEMPERATURE = 0.1
@@ -75,7 +75,7 @@ def matching_net(encoder: Model, criterion: Criterion, *, num_ways: int) -> Meta
         return Adapted(_unit(embeddings), memberships(support, num_ways), context)
 
     def predict(meta_params: MetaParams, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Array:
-        queries = _unit(encoder.apply(meta_params.encoder, inputs, mask, adapted.context))
+        queries = _unit(embedded(encoder, meta_params.encoder, inputs, mask, adapted.context))
         scores = queries @ adapted.embeddings.T / jnp.exp(meta_params.log_temperature)
         # Finite, so that a class without examples gives no NaN in the gradient.
         least = jnp.finfo(scores.dtype).min / 2

@@ -150,6 +150,11 @@ def _inside(what: str, model: Model, head: str | None) -> Callable[[str], bool]:
         tops = {path.split("/")[0] for path in paths}
         dense = sorted((top for top in tops if re.fullmatch(r"Dense_\d+", top)), key=lambda top: int(top[6:]))
         head = "head" if "head" in tops else dense[-1] if dense else ""
+        # A layer of a person's own naming may stand behind the numbered ones.
+        others = [top for top in sorted(tops - {head, *dense}) if {f"{top}/kernel", f"{top}/bias"} <= {*paths}]
+        if named := [top for top in others if not re.search(r"_\d+$", top)]:
+            got = f"{head} beside {', '.join(named)}" if head else ", ".join(named)
+            checks.fail(f"{what}: head", "one layer that can be the last", got, f"name it, such as head={named[0]!r}")
 
     def inside(path: str) -> bool:
         return f"{path}/".startswith(f"{head.rstrip('/')}/")

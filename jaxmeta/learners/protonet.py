@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxmeta import checks
 from jaxmeta.criteria import silence_absent
-from jaxmeta.learners.support import embed, memberships
+from jaxmeta.learners.support import embed, embedded, memberships
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss
 
 
@@ -56,7 +56,7 @@ def protonet(encoder: Model, criterion: Criterion, *, num_ways: int) -> MetaLear
         return Adapted(prototypes, counts > 0, context)
 
     def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Array:
-        embeddings = encoder.apply(meta_params, inputs, mask, adapted.context)
+        embeddings = embedded(encoder, meta_params, inputs, mask, adapted.context)
         chex.assert_equal_shape_suffix([embeddings, adapted.prototypes], 1)  # or they would broadcast
         # Differences first: the expanded square loses digits, and a query alone must score as among others.
         distances = jnp.square(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxmeta import checks, inner
 from jaxmeta.criteria import silence_absent
-from jaxmeta.learners.support import embed, memberships
+from jaxmeta.learners.support import embed, embedded, memberships
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss
 
 _SCALE = 10.0
@@ -78,7 +78,7 @@ def r2d2(encoder: Model, criterion: Criterion, *, num_ways: int) -> MetaLearner:
         return Adapted(weights, members.any(axis=0), context)
 
     def predict(meta_params: MetaParams, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Array:
-        embeddings = encoder.apply(meta_params.encoder, inputs, mask, adapted.context)
+        embeddings = embedded(encoder, meta_params.encoder, inputs, mask, adapted.context)
         logits = meta_params.scale * (embeddings @ adapted.weights) + meta_params.bias
         return silence_absent(logits, jnp.broadcast_to(adapted.present, logits.shape))
 

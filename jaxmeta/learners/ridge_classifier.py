@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxmeta import checks, inner
 from jaxmeta.criteria import silence_absent
-from jaxmeta.learners.support import embed, memberships
+from jaxmeta.learners.support import embed, embedded, memberships
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss
 
 PENALTIES, USUAL_PENALTY = (0.01, 0.03, 0.1, 0.3, 1.0), 0.1
@@ -71,7 +71,7 @@ def ridge_classifier(encoder: Model, criterion: Criterion, *, num_ways: int) -> 
         return Adapted(weights, scale * level - centre @ weights, present, context)
 
     def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Array:
-        embeddings = encoder.apply(meta_params, inputs, mask, adapted.context)
+        embeddings = embedded(encoder, meta_params, inputs, mask, adapted.context)
         logits = embeddings @ adapted.weights + adapted.bias[None]
         return silence_absent(logits, jnp.broadcast_to(adapted.present, logits.shape))
 

@@ -25,12 +25,20 @@ def unless_mislabelled(what: str, outputs: Array, support: Batch, num_ways: int)
     """An encoder's outputs [n, ...], NaN in a real row whose label is out of range.
 
     Raises:
-      ValueError: if the targets are not [n].
-      TypeError: if they are no integers.
+      ValueError: if the targets, or the mask, are not [n].
+      TypeError: if they are no integers, or no bools.
     """
     labels.check_form(f"{what}: support set", support.targets, len(outputs))
+    labels.check_mask(f"{what}: mask", support)
     rows = labels.nan_where(labels.unknown(support.targets, num_ways, support.mask), outputs.dtype)
     return outputs * jnp.expand_dims(rows, range(1, outputs.ndim))
+
+
+def embedded(encoder: Model, params: PyTree, inputs: PyTree, mask: Array | None, context: PyTree) -> Array:
+    """An encoder's outputs as floats: sums of bits are bits, and those of bytes begin anew at 256."""
+    found = encoder.apply(params, inputs, mask, context)
+    whole = hasattr(found, "dtype") and not jnp.issubdtype(found.dtype, jnp.inexact)
+    return found.astype(float) if whole else found
 
 
 def embed(what: str, encoder: Model, params: PyTree, support: Batch, context: PyTree, num_ways: int) -> Array:
@@ -41,7 +49,7 @@ def embed(what: str, encoder: Model, params: PyTree, support: Batch, context: Py
     Raises:
       ValueError: if the encoder's outputs have another shape.
     """
-    embeddings = encoder.apply(params, support.inputs, labels.rows(support.mask), context)
+    embeddings = embedded(encoder, params, support.inputs, labels.rows(support.mask), context)
     if getattr(embeddings, "ndim", None) == 3 and embeddings.shape[:2] == jnp.shape(support.targets):
         embeddings, support = embeddings.reshape(-1, embeddings.shape[2]), labels.flat(support)
     if getattr(embeddings, "ndim", None) != 2:

@@ -163,6 +163,16 @@ def test_check_gradient_finds_rules_that_are_no_derivatives(rule):
         inner.check_gradient(functools.partial(loss, marked(rule)), params, support, KEY)
 
 
+@pytest.mark.fault(promised="a warning that names the rule, which may be no derivative")
+def test_a_custom_rule_in_a_learners_model_is_warned_of():
+    outputs = models.mlp(1, 1, hidden=(2,))
+    turned = models.from_functions(outputs.init, lambda params, x: marked(jnp.negative)(outputs.apply(params, x)))
+    batch = Batch(jnp.ones((2, 1)), jnp.ones((2, 1)))
+    learner = learners.maml(turned, criteria.squared_error, optax.sgd(0.1), num_steps=1)
+    with pytest.warns(UserWarning, match=r"custom_vjp of test_gradient\.<lambda> for a true derivative"):
+        jax.grad(lambda params: learner.loss(params, Episode(batch, batch), KEY)[0])(learner.init(KEY))
+
+
 def test_a_loss_without_forward_mode_is_told_to_use_nested():
     @jax.custom_vjp
     def square(x):
@@ -175,7 +185,8 @@ def test_a_loss_without_forward_mode_is_told_to_use_nested():
         return jax.grad(lambda p: solve(p, 3.0, KEY)[0])(2.0)
 
     assert jnp.allclose(slope(inner.nested), 1 - 0.1 * 3 * 12 * 4)
-    with pytest.raises(TypeError, match=r"custom_vjp.*use gradient=inner\.nested"):
+    raised = pytest.raises(TypeError, match=r"custom_vjp.*use gradient=inner\.nested")
+    with raised, pytest.warns(UserWarning, match="mixed_mode takes the custom_vjp of test_gradient"):
         slope(inner.mixed_mode)
 
 

@@ -7,7 +7,17 @@ import optax
 import proofs
 import pytest
 
-from jaxmeta import criteria, matching_net, models, proto_maml, protonet, r2d2, relation_net
+from jaxmeta import (
+    criteria,
+    laplacian_shot,
+    matching_net,
+    models,
+    proto_maml,
+    protonet,
+    r2d2,
+    relation_net,
+    ridge_classifier,
+)
 from jaxmeta.types import Batch, Episode, Model
 
 KEY = jax.random.key(0)
@@ -105,3 +115,37 @@ def test_wrong_use(build):
     learner = build(maps(), criteria.cross_entropy, num_ways=2)
     with pytest.raises(ValueError, match=r"embeddings \[n, dim\], got \(6, 2, 1, 2\); flatten"):
         learner.adapt(learner.init(KEY), Batch(*data()[:2]), KEY)
+
+
+@pytest.mark.fault(promised="the answer for the same numbers as floats")
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int8])
+@pytest.mark.parametrize("make", [protonet, matching_net, laplacian_shot, r2d2, ridge_classifier])
+def test_bits_and_bytes_are_numbers(make, dtype):
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(0, 2 if dtype is bool else 120, (9, 4)).astype(dtype)
+    targets = jnp.arange(6) % 2
+    learner = make(models.flat(), criteria.cross_entropy, num_ways=2)
+
+    def answers(numbers):
+        params = learner.init(KEY)
+        return learner.predict(params, learner.adapt(params, Batch(numbers[:6], targets), KEY), numbers[6:])
+
+    found = answers(jnp.asarray(numbers))
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found, answers(jnp.asarray(numbers, float)))
+
+
+@pytest.mark.fault(promised="one line that names the mask and its shape or dtype")
+@pytest.mark.parametrize("mask", [np.ones((4, 1), bool), np.ones(1, bool), np.ones((4, 4), bool), np.full(4, 2)])
+def test_masks_that_are_none(mask):
+    batch = Batch(jnp.ones((4, 3)), jnp.arange(4) % 2, jnp.asarray(mask))
+    values = Batch(jnp.ones((4, 3)), jnp.ones((4, 3)), jnp.asarray(mask))
+    learner = protonet(models.flat(), criteria.cross_entropy, num_ways=2)
+    outputs = lambda inputs, mask=None: inputs  # noqa: E731
+    for call in (
+        lambda: criteria.squared_error(outputs, values, KEY),
+        lambda: criteria.cross_entropy(outputs, batch, KEY),
+        lambda: learner.adapt({}, batch, KEY),
+    ):
+        with pytest.raises((ValueError, TypeError), match=r"mask: expected .*bool.*, got (shape|int)"):
+            call()

@@ -1,3 +1,4 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -95,3 +96,18 @@ def test_wrong_use_of_the_head():
         build(boil, CONV, head="Dense_1")
     with pytest.raises(ValueError, match="got 'Dense_0'"):
         build(anil, models.mlp(2, 3, hidden=()))
+
+
+@pytest.mark.fault(promised="one line: which layer is the last has to be said")
+@pytest.mark.parametrize("make", [anil, boil])
+def test_a_layer_of_a_name_of_its_own_may_be_the_head(make):
+    class Network(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(2, name="classifier")(nn.relu(nn.Dense(3)(x)))
+
+    model = models.from_linen(Network(), jnp.ones((1, 2)))
+    options = {"num_steps": 1}
+    with pytest.raises(ValueError, match="Dense_0 beside classifier; name it, such as head='classifier'"):
+        make(model, criteria.cross_entropy, optax.sgd(0.1), **options)
+    make(model, criteria.cross_entropy, optax.sgd(0.1), head="classifier", **options)
