@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -30,6 +31,12 @@ Report = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """Reports nothing."""
+
+
+def warned(event: Event) -> None:
+    """Reports notes alone, as warnings: of what goes wrong somebody is told who did not ask to be."""
+    if event.kind == "note":
+        warnings.warn(f"{event.label}: {event.text}", stacklevel=2)
 
 
 class Stopped(KeyboardInterrupt):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
 
 from jaxmeta import checks, labels, memory, meshes, tasks, training
 from jaxmeta.inner.once import is_read
 from jaxmeta.models import forms
 from jaxmeta.runs import processes
-from jaxmeta.runs.events import DivergedError, Event, Fitted, Report, Scores, Stopped, silent
+from jaxmeta.runs.events import DivergedError, Event, Fitted, Report, Scores, Stopped, warned
 from jaxmeta.runs.progress import LINE, Progress, Training
 from jaxmeta.runs.stores import Store, nowhere
 from jaxmeta.tasks.sampling import on_batches
@@ -35,7 +37,7 @@ def fit(
     num_steps: int,
     validate: Callable[[PyTree], Mapping[str, float]] | None = None,
     store: Store = nowhere,
-    label: str = "training",
+    label: str = "",
     **options: Any,
 ) -> Fitted:
     """Trains anyone's trainer on anyone's tasks, from the last checkpoint on if there is one.
@@ -52,7 +54,8 @@ def fit(
       validate: (meta_params) -> {"loss": .., ...}, asked ten times or as often as `num_validations` says; None: the
         last meta_params are what is learned.
       store: where checkpoints and metrics go, such as `runs.in_folder(path)`; by default nowhere.
-      label: names the training in what is reported.
+      label: names the training in what is reported, and in its store, which another label is refused by: another
+        trainer, rate or sampler makes another training, which nothing else tells from the first.
       options: `report`, `stop`, `mesh`, `on_divergence`, `better`, `far` and `num_validations` of `fit_together`.
 
     Returns:
@@ -76,7 +79,7 @@ def fit(
       >>> int(fitted.state.step)
       20
     """
-    own = Training(key, validate, store, label)
+    own = Training(key, validate, store, label or "training", label)
     return fit_together(trainer, sample, [own], num_tasks=num_tasks, num_steps=num_steps, **options)[0]
 
 
@@ -87,7 +90,7 @@ def fit_together(
     *,
     num_tasks: int,
     num_steps: int,
-    report: Report = silent,
+    report: Report = warned,
     stop: Callable[[], int] = lambda: 0,
     mesh: jax.sharding.Mesh | None = None,
     on_divergence: Callable[[training.MetaTrainer], training.MetaTrainer] = training.stop_at_divergence,
@@ -103,7 +106,7 @@ def fit_together(
       trainings: at least one; they may stand at different steps, as after a break between two of their checkpoints.
       num_tasks: tasks per update.
       num_steps: updates of each.
-      report: is told how it goes.
+      report: is told how it goes; by default notes become warnings, and nothing else is told.
       stop: asked often; a number other than 0 ends the training in good order.
       mesh: the trainer's.
       on_divergence: what becomes of an update that is not finite; `training` has two ways.
@@ -128,7 +131,7 @@ def fit_together(
     first = [trainer.init(init_key) for init_key, _ in keys]
     if not num_steps:
         return [Fitted(jax.device_get(state.meta_params), state, None, 0) for state in first]
-    is_constant = _judge(sample, keys[0][1])
+    doubtful = _judge(sample, keys[0][1])
     sharding = None if mesh is None else meshes.everywhere(mesh)
     with contextlib.ExitStack() as held:
         for each in trainings:
@@ -149,10 +152,8 @@ def fit_together(
             Event(kind, trainings[0].label, min(each.step for each in now), num_steps, **said)
         )
         tell("begin")
-        if is_constant:
-            tell(
-                "note", text="the sampler draws nothing from its key: every task is one and the same (jax.random draws)"
-            )
+        if doubtful:
+            tell("note", text=doubtful)
         try:
             _train(now, update, tell, stop, better, num_validations)
         finally:
@@ -160,8 +161,8 @@ def fit_together(
     return [each.fitted(far) for each in now]
 
 
-def _judge(sample: tasks.Sample, key: jax.Array) -> bool:
-    """Whether a sampler makes nothing of its key, as one does that draws with NumPy, once, while it is traced.
+def _judge(sample: tasks.Sample, key: jax.Array) -> str:
+    """What is to be said of a sampler that draws with NumPy: once, while it is traced, and never again; or nothing.
 
     Raises:
       ValueError: if labels of an episode are negative, or beyond the classes that it says it has.
@@ -169,12 +170,25 @@ def _judge(sample: tasks.Sample, key: jax.Array) -> bool:
     """
     # The data are an argument: a sampler of NumPy arrays cannot be traced over them.
     sample = tasks.as_pytree(sample)
-    traced, shapes = jax.make_jaxpr(lambda key, sample: sample(key), return_shape=True)(key, sample)
+    draw = lambda key, sample: sample(key)  # noqa: E731
+    traced, shapes = jax.make_jaxpr(draw, return_shape=True)(key, sample)
     labels.check_masks("fit", shapes)
     if isinstance(shapes, Episode) and any(labels.is_labelled(batch, 1) for batch in shapes):
-        draw = tasks.drawn if tasks.is_streamed(sample) else _without_inputs
-        labels.judge_batches("fit", draw(sample, key, jnp.arange(1)), None)
-    return not (tasks.is_streamed(sample) or is_read(traced.jaxpr, 0))
+        first = tasks.drawn if tasks.is_streamed(sample) else _without_inputs
+        labels.judge_batches("fit", first(sample, key, jnp.arange(1)), None)
+    if tasks.is_streamed(sample):
+        return ""
+    if not is_read(traced.jaxpr, 0):
+        return "the sampler draws nothing from its key: every task is one and the same (jax.random draws)"
+    again = jax.make_jaxpr(lambda *given: draw(*given))(key, sample)
+    if _content(again) != _content(traced):
+        return "the sampler is another whenever it is traced: what it draws without its key is the same in many tasks"
+    return ""
+
+
+def _content(traced: core.ClosedJaxpr) -> tuple[str, list[bytes]]:
+    """A program and its constants, by which two tracings of one function are compared; addresses in memory differ."""
+    return re.sub("0x[0-9a-f]+", "", str(traced)), [np.asarray(leaf).tobytes() for leaf in traced.consts]
 
 
 @jax.jit

@@ -36,6 +36,8 @@ class Training(NamedTuple):
     store: Store = nowhere
     label: str = "training"
     """Names it to people."""
+    identity: str = ""
+    """What a resume must find, too: a name by which other trainings of the same key are told from it."""
 
 
 @dataclasses.dataclass
@@ -97,12 +99,13 @@ class Progress:
         self.unsolved: set[str] = set()
         self.best = jax.device_get(state.meta_params)
         about = {"key": jax.random.key_data(given.key).tolist(), "num_tasks": num_tasks}
+        about |= {"label": given.identity} if given.identity else {}
         self.notes = Notes(about, end=self.store.end())
         if found := self.store.restore({"state": state, "best": self.best}):
             state, self.best = found.arrays["state"], found.arrays["best"]
             self.notes = Notes.read(self.store.place, found.notes)
             for name, now in about.items():
-                if self.notes.about.get(name) != now:
+                if self.notes.about.get(name, now if name == "label" else None) != now:  # some have no label
                     wanted = f"the {name} {self.notes.about.get(name)} that the training began with"
                     checks.fail(self.store.place, wanted, now, error=checks.DataError)
             if not 0 <= state.step <= num_steps:

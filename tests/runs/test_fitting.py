@@ -307,6 +307,16 @@ def test_a_sampler_that_draws_with_numpy_is_told_of():
         fit(sample=sample, num_steps=1, report=events.append)
         texts = [event.text for event in events if event.kind == "note"]
         assert any("draws nothing from its key" in text for text in texts) == is_constant
+    with pytest.warns(UserWarning, match="training: the sampler is another whenever it is traced"):
+        fit(sample=lambda key: jax.random.normal(key, (2,)) * drawn.normal(), num_steps=1)
+
+
+@pytest.mark.fault(promised="one line: the store holds another training")
+def test_a_training_of_another_label_in_the_same_place(tmp_path):
+    store = runs.in_folder(tmp_path / "run")
+    fit(num_steps=2, store=store, label="maml")
+    with pytest.raises(checks.DataError, match="the label maml that the training began with, got reptile"):
+        fit(num_steps=2, store=store, label="reptile")
 
 
 @pytest.mark.fault(promised="a note: nothing is learned")
