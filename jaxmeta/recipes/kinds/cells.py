@@ -121,7 +121,7 @@ def _read(task: Task, own: Own, ways: int) -> Given:
         checks.fail(own.support, "a table, as the run was trained on", got, error=checks.DataError)
     _check_support(own.support, loaded, task)
     given, inputs = vectors.load_inputs(own, loaded.columns)
-    vectors.check_width(own, loaded.inputs, inputs)
+    vectors.check_like(own, loaded, inputs)
     support, inputs = _brought(task, loaded, inputs)
     batch = labelled.support(own.support, loaded._replace(inputs=support), 0)
     frame = frames.of_table(loaded, own.target_column)
@@ -168,7 +168,7 @@ def _brought(
 def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], np.ndarray]:
     table, target = frames.table(own.support, frame)
     given, inputs = vectors.load_inputs(own._replace(target_column=target), table.columns)
-    vectors.check_width(own, table.inputs, inputs)
+    vectors.check_like(own, table, inputs)
     return given, _brought(task, table, inputs)[1]
 
 

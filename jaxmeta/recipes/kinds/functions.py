@@ -135,7 +135,7 @@ def _read(task: Task, own: Own, ways: int) -> Given:
 def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], np.ndarray]:
     table, target = frames.table(own.support, frame)
     given, inputs = vectors.load_inputs(own._replace(target_column=target), table.columns)
-    vectors.check_width(own, table.inputs, inputs)
+    vectors.check_like(own, table, inputs)
     return given, inputs
 
 

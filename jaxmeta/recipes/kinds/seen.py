@@ -90,12 +90,13 @@ def unseen(everything: datasets.Examples, seen: Seen) -> datasets.Examples:
     names are. Where there are too few classes to share out, the rows that are known are left out instead.
 
     Raises:
-      ValueError: if nothing is left.
+      ValueError: if nothing is left, or the file is one that was trained on and no example is known again.
     """
     if seen.examples is None:  # of older runs the checksums alone are known
         same = not seen.checksums.isdisjoint(everything.checksums.values())
         return datasets.own(everything, "test") if same else everything
     known = _known(fingerprints(everything), seen)
+    _check_known(known, everything, seen)
     if everything.parts is not None:
         if not known.any():
             return everything
@@ -126,11 +127,20 @@ def unseen_rows(table: datasets.Table, seen: Seen) -> np.ndarray:
     if seen.examples is None:
         same = not seen.checksums.isdisjoint(table.checksums.values())
         return datasets.share_rows(table.inputs)["test"] if same else np.arange(len(table.inputs))
-    return np.flatnonzero(~_known(_prints(table.inputs, table.columns), seen))
+    known = _known(_prints(table.inputs, table.columns), seen)
+    _check_known(known, table, seen)
+    return np.flatnonzero(~known)
 
 
 def _known(prints: np.ndarray, seen: Seen) -> np.ndarray:
     return np.isin(prints, np.array(sorted(seen.examples or ()), np.uint64))
+
+
+def _check_known(known: np.ndarray, everything: datasets.Examples | datasets.Table, seen: Seen) -> None:
+    """Raises ValueError if nothing is known of a file that was trained on: with other columns no row is itself."""
+    if not known.any() and not seen.checksums.isdisjoint(everything.checksums.values()):
+        got, hint = "no row that is known again", "leave `columns` out, or give those of the training"
+        checks.fail(everything.name, "the columns of this file that were trained on", got, hint)
 
 
 def _left(everything: datasets.Examples, keep: np.ndarray, split: str) -> datasets.Examples:

@@ -217,7 +217,7 @@ def _brought(
     task: Task, own: Own, table: datasets.Examples | datasets.Table, inputs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Brings tables to the form that the run was trained on, by the support set alone."""
-    vectors.check_width(own, table.inputs, inputs)
+    vectors.check_like(own, table, inputs)
     if (width := _encoded_width(table)) > task.num_features:
         wanted = f"at most the {task.num_features} columns of the run"
         checks.fail(own.support, wanted, width, error=checks.DataError)
