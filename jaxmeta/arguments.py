@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 import flax.linen as nn
@@ -12,8 +12,10 @@ import jax
 import numpy as np
 
 from jaxmeta import checks, labels
-from jaxmeta.types import Batch, Episode, PyTree
+from jaxmeta.types import Batch, Episode, Metrics, PyTree
 
+OURS = ("gradient_norm", "finite")
+"""Metrics of the outer loop itself."""
 _NO_NUMBERS = frozenset("OSUMm")  # kinds of NumPy's dtypes that JAX has not
 
 
@@ -104,3 +106,29 @@ def refuse(what: str, episodes: Any) -> NoReturn:
         hint = "jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes) makes one of several"
     wanted, got = "one Episode whose leaves have a task axis", f"a {type(episodes).__name__}"
     checks.fail(f"{what}: episodes", wanted, got, hint, TypeError)
+
+
+def not_ours(what: str, metrics: Metrics) -> Metrics:
+    """A learner's metrics; raises ValueError if the outer loop would put its own in the place of one of them."""
+    if taken := [name for name in OURS if name in metrics]:
+        wanted = f"names other than {' and '.join(OURS)}, which are the outer loop's"
+        checks.fail(f"{what}: metrics", wanted, repr(taken[0]), "rename it")
+    return metrics
+
+
+def flat(what: str, metrics: Metrics) -> Metrics:
+    """The metrics of an update; raises unless they are a dict of scalars, which lines and means are made of.
+
+    Raises:
+      TypeError: if they are no dict, or one of them is a dict or a list itself.
+      ValueError: if one of them is no scalar.
+    """
+    if not isinstance(metrics, Mapping):
+        checks.fail(f"{what}: metrics", "a dict of scalars", f"a {type(metrics).__name__}", error=TypeError)
+    for name, value in metrics.items():
+        if not hasattr(value, "shape") and not isinstance(value, int | float):
+            hint = "give each part a name of its own"
+            checks.fail(f"{what}: metric {name!r}", "a scalar", f"a {type(value).__name__}", hint, TypeError)
+        if shape := np.shape(value):
+            checks.fail(f"{what}: metric {name!r}", "a scalar", f"shape {shape}", "take its mean")
+    return metrics

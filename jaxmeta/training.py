@@ -65,9 +65,9 @@ def meta_trainer(
       TypeError: if outer_optimizer is no Optax transformation, or the learner is none, or one of a linen module; or,
         once it is called, if it needs to be given more, such as the `value_fn` of a line search, or params of its own,
         or if a leaf of meta_params holds no real floats, the key is none, or episodes are several or of texts.
-      ValueError: if there is no task, or a task without an example; if an update would go up the gradient, as that of
-        `optax.masked` where it masks, or without a rate; if the mesh's devices do not divide the number of tasks, or
-        tasks_per_chunk those of a device.
+      ValueError: if there is no task, or a task without an example; if a metric is called "gradient_norm" or "finite",
+        as the outer loop's own; if an update would go up the gradient, as that of `optax.masked` where it masks, or
+        without a rate; if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
 
     Example:
       Seeds, or a grid of inner rates, in one program are a vmap over whoever makes the learner.
@@ -99,7 +99,8 @@ def meta_trainer(
 
     def task_loss(meta_params: PyTree, episode: PyTree, key: Array) -> tuple[Array, Metrics]:
         with arguments.explained("update", episode):
-            return scored("learner's loss", learner.loss(meta_params, episode, key))
+            loss, metrics = scored("learner's loss", learner.loss(meta_params, episode, key))
+        return loss, arguments.not_ours("meta_trainer", metrics)
 
     def gradient(meta_params: PyTree, episodes: PyTree, keys: Array) -> tuple[tuple[Array, Metrics], PyTree]:
         num_tasks = tree.leading_axis(episodes)

@@ -157,3 +157,16 @@ def test_a_learner_of_ones_own_may_take_tasks_of_any_form():
     trainer = meta_trainer(MetaLearner(lambda key: jnp.zeros(()), None, None, own), optax.sgd(0.25))
     with pytest.raises(AttributeError, match="no attribute 'mine'"):  # none of an Episode's
         trainer.update(trainer.init(KEY), given, KEY)
+
+
+@pytest.mark.parametrize("name", ["gradient_norm", "finite"])
+@pytest.mark.fault(promised="refused by name: the outer loop's own would take its place")
+def test_a_metric_that_is_called_as_one_of_the_outer_loops(name):
+    def scores(predictor, batch, key):
+        loss, metrics = criteria.squared_error(predictor, batch, key)
+        return loss, {**metrics, name: jnp.ones(())}
+
+    trainer = meta_trainer(maml(MODEL, scores, optax.sgd(0.01), num_steps=1), optax.sgd(0.1))
+    words = rf"meta_trainer: metrics: expected names other than .*, got '{name}'; rename it"
+    refused(trainer.update, STATE, THREE, KEY, match=words)
+    refused(jax.jit(trainer.update), STATE, THREE, KEY, match=words)
