@@ -193,7 +193,11 @@ class Progress:
         if stands or not means:
             worst = int(finite.argmin())
             told = [name for name in ("loss", "gradient_norm") if name in rows] or sorted(rows.keys() - {"finite"})
+            if all(np.isfinite(rows[name][worst]) for name in told):
+                told += [name for name in sorted(rows) if not np.isfinite(rows[name][worst])]
             came = ", ".join(f"{name.replace('_', ' ')} {rows[name][worst]}" for name in told)
+            if all(np.isfinite(rows[name][worst]) for name in told):
+                came += ", meta_params that are not finite"
             notes.skipped = 0
             self.diverged = (
                 f"diverged at step {begun + worst + 1}: {came}; the state of step {self.step} is kept "

@@ -364,6 +364,25 @@ def test_metrics_that_are_no_scalars(num_trainings):
             runs.fit_together(made, draw, several, num_tasks=3, num_steps=5)
 
 
+@pytest.mark.fault(promised="the metric that is not finite is named")
+def test_divergence_names_another_metric():
+    finite = {"gradient_norm": jnp.ones(()), "spread": jnp.ones(())}
+    for value in (jnp.nan, -jnp.inf):
+        with pytest.raises(
+            runs.DivergedError, match=rf"step 1: loss \d\S+, gradient norm 1.0, size {value}; the state"
+        ):
+            fit(measuring(size=jnp.asarray(value), **finite))
+
+    def update(state, episodes, key):
+        new, metrics = trainer().update(state, episodes, key)
+        return new._replace(meta_params=jnp.full(2, jnp.inf)), {**metrics, **finite}
+
+    with pytest.raises(
+        runs.DivergedError, match=r"step 1: loss \d\S+, gradient norm 1.0, meta_params that are not fin"
+    ):
+        fit(trainer()._replace(update=update))
+
+
 @pytest.mark.fault(promised="a note: there is one task alone")
 def test_a_sampler_that_draws_with_numpy_is_told_of():
     drawn = np.random.default_rng(0)
