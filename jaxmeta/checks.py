@@ -43,6 +43,11 @@ def integer(what: str, value: Any, low: int, high: int | None = None, hint: str 
     return number
 
 
+def seed(what: str, value: Any) -> int:
+    """Returns `value` as an int, or raises if `jax.random.key` would make the key of another seed of it."""
+    return integer(what, value, 0, 2**32 - 1, "a seed has 32 bits: 2**32 would be the seed 0 again")
+
+
 def random_key(what: str, key: Any) -> None:
     """Raises TypeError if a number, or nothing, stands where a random key should; keys of the old kind are two."""
     if not hasattr(key, "dtype") or (isinstance(key.dtype, np.dtype) and not key.ndim):

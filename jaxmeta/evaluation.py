@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from jaxmeta import checks, floats, labels, meshes, tree
+from jaxmeta import arguments, checks, floats, labels, meshes, tree
 from jaxmeta.chunks import chunk_that_fits, default_chunk, map_chunks
 from jaxmeta.models import forms
 from jaxmeta.types import Array, Batch, Criterion, Episode, MetaLearner, PyTree, adapted_predictor, scored
@@ -55,6 +55,9 @@ def evaluate(
 ) -> dict[str, dict[str, Array]]:
     """Adapts to every task once and scores its queries in each column.
 
+    What it compiles is kept for the learner, the criterion and the columns as they are then: make a new one rather than
+    change an attribute of one that was used.
+
     Args:
       learner: adapts and predicts.
       criterion: scores the adapted predictor on the query set.
@@ -72,12 +75,16 @@ def evaluate(
 
     Raises:
       ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device; or if
-        labels that are not traced are out of range, or NumPy's numbers of 64 bits would become others in JAX's 32.
-      TypeError: if episodes are several, the key is none, or a mask is not of bools.
+        labels that are not traced are out of range, or NumPy's numbers of 64 bits would become others in JAX's 32; or
+        if there is no task axis, no task, or no example in a task.
+      TypeError: if episodes are several, or of texts, the key is none, or a mask is not of bools; or if the learner,
+        the criterion or the meta_params are something else.
       MemoryError: if the memory does not suffice for one task at a time, unless tasks_per_chunk is given.
     """
     static, given = (learner, criterion, tuple(columns.items())), (meta_params, episodes, key)
     checks.random_key("evaluate", key)
+    arguments.check_learner("evaluate", learner, "adapt", "predict")
+    arguments.check_scored("evaluate", criterion, meta_params)
     judge_labels("evaluate", _score, learner, criterion, meta_params, episodes, key)
     if tasks_per_chunk is None:
         # What is still being computed would count against what is free.
@@ -108,13 +115,13 @@ def judge_labels(
     takes for logits.
 
     Raises:
-      ValueError: for such labels, or for numbers of 64 bits that would become others.
-      TypeError: if these are several episodes and not one with a task axis, or a mask is not of bools.
+      ValueError: for such labels, or for numbers of 64 bits that would become others; or for episodes without a task
+        axis, a task or an example.
+      TypeError: if these are several episodes and not one with a task axis, or texts, or a mask is not of bools.
     """
     if isinstance(episodes, list | tuple) and not hasattr(episodes, "support"):
-        wanted, got = "one Episode whose leaves have a task axis", f"a {type(episodes).__name__}"
-        hint = "jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes) makes one of several"
-        checks.fail(f"{what}: episodes", wanted, got, hint, TypeError)
+        arguments.refuse(what, episodes)
+    arguments.check_episodes(what, episodes)
     labels.check_masks(what, episodes)
     _check_held(what, episodes)
     batches = [batch for batch in episodes if labels.is_labelled(batch, 2)] if isinstance(episodes, Episode) else []
@@ -177,13 +184,14 @@ def _shape(leaf: Array) -> jax.ShapeDtypeStruct:
 def _evaluate(learner, criterion, columns, tasks_per_chunk, mesh, meta_params, episodes, key):
     def one(meta_params: PyTree, episode: Episode, key: Array) -> dict[str, dict[str, Array]]:
         adapt_key, query_key = jax.random.split(key)
-        adapted = learner.adapt(meta_params, episode.support, adapt_key)
+        with arguments.explained("evaluate", episode):
+            adapted = learner.adapt(meta_params, episode.support, adapt_key)
 
-        def metrics(column: Column) -> dict[str, Array]:
-            predictor = adapted_predictor(column(learner).predict, meta_params, adapted)
-            return scored("criterion", criterion(predictor, episode.query, query_key))[1]
+            def metrics(column: Column) -> dict[str, Array]:
+                predictor = adapted_predictor(column(learner).predict, meta_params, adapted)
+                return scored("criterion", criterion(predictor, episode.query, query_key))[1]
 
-        return {name: metrics(column) for name, column in columns}
+            return {name: metrics(column) for name, column in columns}
 
     def scores(meta_params: PyTree, episodes: Episode, keys: Array) -> dict[str, dict[str, Array]]:
         score = jax.vmap(functools.partial(one, meta_params))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxmeta import checks, meshes, tasks, tree
+from jaxmeta import arguments, checks, meshes, tasks, tree
 from jaxmeta.chunks import chunk_that_fits, default_chunk, sum_over_chunks
 from jaxmeta.inner.guards import check_descent, check_real, updated
 from jaxmeta.inner.loop import transformation
@@ -62,10 +62,12 @@ def meta_trainer(
       MetaTrainer(init, update). The metrics are the learner's, averaged over tasks, and "gradient_norm".
 
     Raises:
-      TypeError: if outer_optimizer is no Optax transformation; or, once it is called, if it needs to be given more,
-        such as the `value_fn` of a line search, or params of its own, or if a leaf of meta_params holds no real floats.
-      ValueError: if an update would go up the gradient, as that of `optax.masked` where it masks, or without a rate;
-        if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
+      TypeError: if outer_optimizer is no Optax transformation, or the learner is none, or one of a linen module; or,
+        once it is called, if it needs to be given more, such as the `value_fn` of a line search, or params of its own,
+        or if a leaf of meta_params holds no real floats, the key is none, or episodes are several or of texts.
+      ValueError: if there is no task, or a task without an example; if a metric is called "gradient_norm" or "finite",
+        as the outer loop's own; if an update would go up the gradient, as that of `optax.masked` where it masks, or
+        without a rate; if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device.
 
     Example:
       Seeds, or a grid of inner rates, in one program are a vmap over whoever makes the learner.
@@ -83,9 +85,11 @@ def meta_trainer(
       (3, 10)
     """
 
+    arguments.check_learner("meta_trainer", learner, "init", "loss")
     optimizer = transformation("meta_trainer: outer_optimizer", outer_optimizer)
 
     def init(key: Array) -> MetaState:
+        checks.random_key("init", key)
         meta_params = jax.tree.map(_as_array, learner.init(key))
         own, _ = tree.split(meta_params, tree.trained(meta_params))
         check_real("meta_trainer: meta_params", own)
@@ -93,8 +97,10 @@ def meta_trainer(
         state = MetaState(meta_params, optimizer.init(own), jnp.zeros((), jnp.int32))
         return state if mesh is None else jax.device_put(state, meshes.everywhere(mesh))
 
-    def task_loss(*task: PyTree) -> tuple[Array, Metrics]:
-        return scored("learner's loss", learner.loss(*task))
+    def task_loss(meta_params: PyTree, episode: PyTree, key: Array) -> tuple[Array, Metrics]:
+        with arguments.explained("update", episode):
+            loss, metrics = scored("learner's loss", learner.loss(meta_params, episode, key))
+        return loss, arguments.not_ours("meta_trainer", metrics)
 
     def gradient(meta_params: PyTree, episodes: PyTree, keys: Array) -> tuple[tuple[Array, Metrics], PyTree]:
         num_tasks = tree.leading_axis(episodes)
@@ -114,6 +120,9 @@ def meta_trainer(
     mean_gradient = gradient if mesh is None else meshes.mean_over_tasks(gradient, mesh)
 
     def update(state: MetaState, episodes: PyTree, key: Array) -> tuple[MetaState, Metrics]:
+        arguments.check_parts("update: state", state, MetaState._fields, "a MetaState, as `init` makes")
+        checks.random_key("update", key)
+        arguments.check_episodes("update", episodes)
         keys = jax.random.split(key, tree.leading_axis(episodes))
         (loss, metrics), gradient = mean_gradient(state.meta_params, episodes, keys)
         own, frozen = tree.split(state.meta_params, tree.trained(state.meta_params))
@@ -283,6 +292,9 @@ def many_updates(
       one as `tasks.as_pytree(sample)`.
     """
 
+    num_tasks = checks.integer("many_updates: num_tasks", num_tasks, 1)
+    num_updates = checks.integer("many_updates: num_updates", num_updates, 1)
+
     def draw(stream: tuple[tasks.Sample, Array], indices: Array) -> PyTree:
         return tasks.episodes(*stream, indices)
 
@@ -335,6 +347,8 @@ def streamed_updates(
       (state, sample, key, count=num_updates) -> (state, metrics [num_updates], 0 from `count` on), not to be jitted: it
       jits the update. Its episodes are those of `many_updates` to the bit.
     """
+    num_tasks = checks.integer("streamed_updates: num_tasks", num_tasks, 1)
+    num_updates = checks.integer("streamed_updates: num_updates", num_updates, 1)
     update = jax.jit(trainer.update, donate_argnums=0)
     shards = None if mesh is None else meshes.over_tasks(mesh)
 

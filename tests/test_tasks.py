@@ -7,7 +7,7 @@ import pytest
 import registry
 
 from jaxmeta import baselines, criteria, datasets, evaluate, tasks
-from jaxmeta.types import Batch, Episode
+from jaxmeta.types import Batch, Episode, MetaLearner
 
 KEY = jax.random.key(0)
 X = np.ones((2, 1))
@@ -485,7 +485,7 @@ def test_two_tasks_as_two_lists():
         assert (batch.targets == 2).all()
 
 
-NONE: Any = None  # a learner that is not come to
+NONE = MetaLearner(*[None] * 4)  # a learner that is not come to
 DAYS = 1.7e9 + np.arange(12.0)
 LOST = {
     "milliseconds": (1_700_000_000_000 + np.arange(12), "whole numbers that int32 holds, got 17"),

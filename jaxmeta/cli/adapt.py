@@ -88,7 +88,7 @@ def _check(options: config.Adapt) -> None:
         runs.check_plain(pathlib.Path(given or options.out))
     _check_apart(options)
     checks.integer("--inner-steps", options.inner_steps or 0, 0, MOST)
-    checks.integer("--seed", options.seed, 0, MOST)
+    checks.seed("--seed", options.seed)
     checks.integer("--top", options.top, 1)
 
 

@@ -23,7 +23,7 @@ def run(options: Audit) -> int:
     path = None if options.json is None else pathlib.Path(options.json)
     if path is not None and path.exists() and not options.force:
         checks.fail(str(path), "no such file yet", "one that exists", "choose another --json, or give --force")
-    checks.integer("--seed", options.seed, 0)
+    checks.seed("--seed", options.seed)
     promises = merged(dict(_promise(text) for text in options.promise))
     sys.path.insert(0, str(pathlib.Path.cwd()))
     try:

@@ -33,7 +33,7 @@ _LOWEST = {
     "ways": 2, "shots": 1, "queries": 1, "train_ways": 2, "train_shots": 0, "train_queries": 1,
     "steps": 0, "tasks_per_step": 1, "tasks_per_chunk": 0, "inner_batch_size": 0, "inner_steps": 0,
     "inner_steps_test": 0, "cg_steps": 1, "num_context_params": 1, "num_classes": 0, "batch_size": 1, "num_tasks": 2,
-    "validation_tasks": 2, "num_filters": 1, "width": 1, "num_layers": 1, "num_heads": 1, "longest": 1, "seed": 0,
+    "validation_tasks": 2, "num_filters": 1, "width": 1, "num_layers": 1, "num_heads": 1, "longest": 1,
 }  # fmt: skip
 
 
@@ -42,6 +42,7 @@ def check(recipe: Recipe) -> None:
     flat, task, entry = recipe.flat(), recipe.task, recipe.entry
     for name, low in _LOWEST.items():
         checks.integer(f"`{name}`", flat[name], low)
+    checks.seed("`seed`", recipe.seed)
     for name in ("learning_rate", "inner_learning_rate", "regularization"):
         if not 0 < flat[name] < float("inf"):
             checks.fail(f"`{name}`", "a positive number", flat[name])

@@ -6,10 +6,49 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from jaxmeta import checks
 from jaxmeta.training import MetaState
 from jaxmeta.types import PyTree
 
 Scores = dict[str, float]
+
+
+def lower_loss(new: Scores, best: Scores) -> bool:
+    """The scores of which the loss is the lower are the better."""
+    return new["loss"] < best["loss"]
+
+
+def scores(found: Any, better: Callable[[Scores, Scores], bool]) -> Scores:
+    """What a validation returned as floats, which need not be finite.
+
+    Raises:
+      TypeError: if it is no dict of numbers.
+      ValueError: if it lacks the loss that `lower_loss` compares.
+    """
+    what, wanted = "fit: what validate returns", 'a dict of floats, such as {"loss": float}'
+    if not isinstance(found, Mapping):
+        checks.fail(what, wanted, "None" if found is None else f"a {type(found).__name__}", error=TypeError)
+    values = {name: _as_float(value) for name, value in found.items()}
+    if wrong := [name for name, value in values.items() if value is None]:
+        value = found[wrong[0]]
+        got = f"shape {value.shape}" if hasattr(value, "shape") else f"a {type(value).__name__}"
+        is_evaluated = hasattr(value, "shape") or isinstance(value, Mapping)
+        hint = '{"loss": evaluate(..)["single"]["loss"].mean()} is one' if is_evaluated else ""
+        checks.fail(what, wanted, f"{got} for {wrong[0]!r}", hint, TypeError)
+    if better is lower_loss and "loss" not in found:
+        got = ", ".join(map(repr, found)) or "nothing"
+        checks.fail(what, wanted, got, "or give better=(scores, best scores) -> bool")
+    return values  # type: ignore[return-value]
+
+
+def _as_float(value: Any) -> float | None:
+    """None for what is no number, such as every task's or a text."""
+    try:
+        return None if isinstance(value, str) or np.ndim(value) else float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 class Event(NamedTuple):

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from jaxmeta import checks, labels, memory, meshes, tasks, training
+from jaxmeta import arguments, checks, labels, memory, meshes, tasks, training
 from jaxmeta.inner.once import is_read
 from jaxmeta.models import forms
 from jaxmeta.runs import processes
-from jaxmeta.runs.events import DivergedError, Event, Fitted, Report, Scores, Stopped, warned
+from jaxmeta.runs.events import DivergedError, Event, Fitted, Report, Scores, Stopped, lower_loss, warned
 from jaxmeta.runs.progress import LINE, Progress, Training
 from jaxmeta.runs.stores import Store, nowhere
 from jaxmeta.tasks.sampling import on_batches
@@ -65,8 +65,10 @@ def fit(
       DivergedError: if an update was not finite; the state before it is saved.
       Stopped: if `stop` asked for it; the state is saved.
       ValueError: if labels of the first episode are negative, or beyond the classes that it says it has; if num_tasks
-        is less than 1, or num_steps negative.
-      TypeError: if one of them is no whole number, or the key none, or a mask is not of bools.
+        is less than 1, or num_steps negative; if what `validate` returns lacks "loss" and `better` is the default, or a
+        metric of an update is no scalar.
+      TypeError: if one of them is no whole number, or the key none, or a mask is not of bools; if trainer, sample,
+        store, or what `validate` returns are something else.
       DataError: if the store holds another training, or something damaged.
 
     Example:
@@ -94,7 +96,7 @@ def fit_together(
     stop: Callable[[], int] = lambda: 0,
     mesh: jax.sharding.Mesh | None = None,
     on_divergence: Callable[[training.MetaTrainer], training.MetaTrainer] = training.stop_at_divergence,
-    better: Callable[[Scores, Scores], bool] = lambda new, best: new["loss"] < best["loss"],
+    better: Callable[[Scores, Scores], bool] = lower_loss,
     far: Callable[[Scores, Scores], bool] = lambda last, best: False,
     num_validations: int = 10,
 ) -> list[Fitted]:
@@ -125,8 +127,7 @@ def fit_together(
     num_tasks = checks.integer("fit: num_tasks", num_tasks, 1)
     num_steps = checks.integer("fit: num_steps", num_steps, 0)
     num_validations = checks.integer("fit: num_validations", num_validations, 1)
-    for each in trainings:
-        checks.random_key("fit", each.key)
+    _check(trainer, sample, trainings)
     keys = [jax.random.split(each.key) for each in trainings]
     first = [trainer.init(init_key) for init_key, _ in keys]
     if not num_steps:
@@ -141,7 +142,7 @@ def fit_together(
             for each, state in zip(trainings, first, strict=True)
         ]
         update = _together(
-            on_divergence(trainer),
+            on_divergence(_scalars(trainer)),
             sample,
             [train_key for _, train_key in keys],
             sharding,
@@ -159,6 +160,22 @@ def fit_together(
         finally:
             tell("end")
     return [each.fitted(far) for each in now]
+
+
+def _check(trainer: Any, sample: Any, trainings: Sequence[Training]) -> None:
+    """Raises TypeError for what stands where something else should; what a trainer makes of it is asked later."""
+    hint = "meta_trainer(learner, optax.adam(1e-3)) makes one of a learner"
+    arguments.check_parts("fit: trainer", trainer, ("init", "update"), "a MetaTrainer", hint)
+    if not callable(sample):
+        wanted = "a sampler, (key) -> Episode, such as tasks.sinusoid makes"
+        checks.fail("fit: sample", wanted, f"a {type(sample).__name__}", error=TypeError)
+    for each in trainings:
+        checks.random_key("fit", each.key)
+        if each.validate is not None and not callable(each.validate):
+            wanted = '(meta_params) -> {"loss": float}'
+            checks.fail("fit: validate", wanted, f"a {type(each.validate).__name__}", error=TypeError)
+        hint = "runs.in_folder(path) makes one of a folder"
+        arguments.check_parts("fit: store", each.store, ("held", "restore", "save"), "a store", hint)
 
 
 def _judge(sample: tasks.Sample, key: jax.Array) -> str:
@@ -276,6 +293,16 @@ def _together(
         ]
 
     return run
+
+
+def _scalars(trainer: training.MetaTrainer) -> training.MetaTrainer:
+    """The trainer, whose metrics are looked at while it is traced: what comes after has given the states away."""
+
+    def update(*given: Any) -> tuple[training.MetaState, Any]:
+        state, metrics = trainer.update(*given)
+        return state, arguments.flat("fit", metrics)
+
+    return trainer._replace(update=update)
 
 
 def _streamed(update: Callable[..., Any], sample: tasks.Sample, keys: list[jax.Array]) -> _Update:

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmeta import checks, training
 from jaxmeta.runs import processes
-from jaxmeta.runs.events import Event, Fitted, Report, Scores
+from jaxmeta.runs.events import Event, Fitted, Report, Scores, scores
 from jaxmeta.runs.stores import Store, nowhere
 from jaxmeta.types import PyTree
 
@@ -169,11 +169,11 @@ class Progress:
         if self.validate is None:
             return
         meta_params = jax.device_get(self.state.meta_params)  # validation has a mesh of its own
-        scores = processes.agreed({name: float(value) for name, value in self.validate(meta_params).items()})
-        self.write("validation", scores)
-        notes.last = scores
-        if np.isfinite(list(scores.values())).all() and (notes.scores is None or better(scores, notes.scores)):
-            self.best, notes.scores, notes.best = meta_params, scores, self.step
+        found = processes.agreed(scores(self.validate(meta_params), better))
+        self.write("validation", found)
+        notes.last = found
+        if np.isfinite(list(found.values())).all() and (notes.scores is None or better(found, notes.scores)):
+            self.best, notes.scores, notes.best = meta_params, found, self.step
 
     def _stands_still(self) -> bool:
         """Whether nothing has moved before the first validation, until when the best are those of the start."""
@@ -196,7 +196,11 @@ class Progress:
         if stands or not means:
             worst = int(finite.argmin())
             told = [name for name in ("loss", "gradient_norm") if name in rows] or sorted(rows.keys() - {"finite"})
+            if all(np.isfinite(rows[name][worst]) for name in told):
+                told += [name for name in sorted(rows) if not np.isfinite(rows[name][worst])]
             came = ", ".join(f"{name.replace('_', ' ')} {rows[name][worst]}" for name in told)
+            if all(np.isfinite(rows[name][worst]) for name in told):
+                came += ", meta_params that are not finite"
             notes.skipped = 0
             self.diverged = (
                 f"diverged at step {begun + worst + 1}: {came}; the state of step {self.step} is kept "

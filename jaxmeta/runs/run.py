@@ -75,9 +75,8 @@ class Run:
         for name, low in (("ways", 2), ("shots", 1), ("queries", 1)):
             sizes[name] = getattr(task, name) if sizes[name] is None else sizes[name]
             checks.integer(f"`{name}`", sizes[name], low, MOST)
-        seed = TEST_SEED + self.recipe.seed if seed is None else seed
+        seed = TEST_SEED + self.recipe.seed if seed is None else checks.seed("`seed`", seed)
         checks.integer("`num_tasks`", num_tasks, 2, MOST)
-        checks.integer("`seed`", seed, 0, MOST)
         if self.recipe.entry.has_head and self.recipe.scoring.has_classes and sizes["ways"] != task.ways:
             hint = "or use a metric run"
             checks.fail("`ways`", f"the {task.ways} outputs of the trained head", sizes["ways"], hint)
@@ -173,7 +172,8 @@ class Run:
           ArithmeticError: if the adaptation is not finite.
           MemoryError: if it needs more memory than there is.
         """
-        return adapted.adapt(self, given, inner_steps=self._steps(inner_steps), seed=seed, none=none)
+        steps, seed = self._steps(inner_steps), checks.seed("`seed`", seed)
+        return adapted.adapt(self, given, inner_steps=steps, seed=seed, none=none)
 
     def _steps(self, asked: int | None) -> int:
         """As many as were asked for, or as the recipe tests with."""
@@ -341,7 +341,7 @@ def read_all(run: RunFolder) -> tuple[Recipe, int]:
             checks.integer("width", width, 1, 65_536)
         checks.integer("numbers in picture", len(recipe.task.picture), 3, 3)
         for name, value in recipe.flat().items():
-            if type(value) is int:
+            if type(value) is int and name != "seed":
                 checks.integer(name, value, 0, MOST)
         recipes.check(recipe)
     except (ValueError, TypeError, OverflowError) as error:

@@ -231,7 +231,7 @@ def train(
       DivergedError: if every training diverged; the last good states are saved.
       Stopped: if `stop` asked for it; the states are saved.
     """
-    own = (recipe.seed,) if seeds is None else tuple(seeds)
+    own = tuple(checks.seed("`seeds`", seed) for seed in ((recipe.seed,) if seeds is None else seeds))
     if not own or len(set(own)) < len(own):
         checks.fail("`seeds`", "one or more distinct seeds", own or "none")
     if folder is not None and own != tuple(range(own[0], own[0] + len(own))):

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
+from jaxmeta import checks
 from jaxmeta.types import Array, Batch, Episode, PyTree
 
 
@@ -87,5 +88,17 @@ def episodes(sample: Callable[[Array], Episode], key: Array, indices: Array) -> 
       sample: key -> Episode.
       key: the stream's key.
       indices: [num_tasks] integers.
+
+    Raises:
+      TypeError: if the key is none, or indices are a number or a list.
     """
+    check_stream("episodes", key, indices)
     return jax.vmap(lambda index: sample(jax.random.fold_in(key, index)))(indices)
+
+
+def check_stream(what: str, key: Any, indices: Any) -> None:
+    """Raises TypeError unless episodes are asked for by a random key and an array of indices."""
+    checks.random_key(what, key)
+    if getattr(indices, "ndim", 0) != 1:
+        got = f"shape {indices.shape}" if hasattr(indices, "shape") else f"{indices!r} ({type(indices).__name__})"
+        checks.fail(f"{what}: indices", "an array [num_tasks]", got, "jnp.arange(5) has five", TypeError)

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxmeta import checks, tree
 from jaxmeta.tasks.finite import few_shot
-from jaxmeta.tasks.sampling import Sample, as_floats, as_pytree, episodes, on_batches
+from jaxmeta.tasks.sampling import Sample, as_floats, as_pytree, check_stream, episodes, on_batches
 from jaxmeta.types import Array, Batch, Episode, PyTree
 
 
@@ -114,7 +114,12 @@ def is_streamed(sample: Sample) -> bool:
 
 
 def drawn(sample: Sample, key: Array, indices: Array) -> Episode:
-    """`episodes` outside of `jit`: in one program that takes the data as an argument, or from data on the host."""
+    """`episodes` outside of `jit`: in one program that takes the data as an argument, or from data on the host.
+
+    What it compiles is kept for a sampler as it is then, and of a plain function for the function: make a new one
+    rather than change an attribute of one that was used.
+    """
+    check_stream("drawn", key, indices)
     sample, found = as_pytree(sample), bases(sample)
     if not found:
         return _drawn(sample, key, indices)

@@ -37,9 +37,9 @@ class Meeting(NamedTuple):
 
 
 def matrix(
-    sources: Sequence[str],
-    targets: Sequence[str],
-    methods: Sequence[str],
+    sources: Sequence[str] | str,
+    targets: Sequence[str] | str,
+    methods: Sequence[str] | str,
     *,
     folder: str | os.PathLike[str] | None = None,
     data_dir: str | None = None,
@@ -60,8 +60,8 @@ def matrix(
       data_dir: where the data sets lie; JAXMETA_DATA is the default.
       report: is told how it goes.
       stop: asked often; a number other than 0 ends the transfer in good order.
-      options: the other fields of `Plan`, such as `shots`, `ways`, `queries`, `num_tasks`, `effort`, `criterion`,
-        `runs` (folders of runs that take part as they are) and `seed`.
+      options: the other fields of `Plan`, such as `shots` (one or several), `ways`, `queries`, `num_tasks`, `effort`,
+        `criterion`, `runs` (folders of runs that take part as they are) and `seed`.
 
     Returns:
       The rows, as results.json has them: source, domain, shots, method, family ("learner", "baseline" or "floor"), the
@@ -73,7 +73,7 @@ def matrix(
       DataError: if data are missing, damaged or not as expected.
       Stopped: if `stop` asked for it; what was computed is kept in the folder.
     """
-    plan = Plan(sources=tuple(sources), targets=tuple(targets), learners=tuple(methods), **options)
+    plan = Plan(sources=sources, targets=targets, learners=methods, **options)  # type: ignore[arg-type]
     return carried_out(setting(checked(plan), data_dir), folder=folder, report=report, stop=stop)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import numbers
 import os
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -135,13 +136,24 @@ class Setting(NamedTuple):
 
 _BOTH = "`sources` and `targets`"
 _LOWEST = {"ways": 2, "queries": 1, "num_tasks": 0, "fine_tune_steps": 0, "tune_tasks": 2, "num_filters": 1,
-           "tasks_per_step": 0, "batch_size": 1, "seed": 0}  # fmt: skip
+           "tasks_per_step": 0, "batch_size": 1}  # fmt: skip
+
+
+def _plain(plan: Plan) -> Plan:
+    """The plan with tuples, where one name or one number stands as well, and with Python's own whole numbers, as JSON
+    has no others."""
+    listed: dict[str, tuple] = {}
+    for name in ("sources", "targets", "learners", "shots", "runs"):
+        given = getattr(plan, name)
+        listed[name] = (given,) if isinstance(given, str | numbers.Number) else tuple(given)
+    listed["shots"] = tuple(checks.integer("`shots`", shots, 1) for shots in listed["shots"])
+    sizes = {name: checks.integer(f"`{name}`", getattr(plan, name), low) for name, low in _LOWEST.items()}
+    return dataclasses.replace(plan, **listed, **sizes, seed=checks.seed("`seed`", plan.seed))
 
 
 def checked(plan: Plan) -> Plan:
     """The plan with its number of tasks; raises ValueError for what cannot be."""
-    for name, low in _LOWEST.items():
-        checks.integer(f"`{name}`", getattr(plan, name), low)
+    plan = _plain(plan)
     if plan.num_tasks == 1:
         checks.fail("`num_tasks`", "at least 2, for an interval", 1)
     if not 0 < plan.effort < float("inf"):
@@ -153,8 +165,6 @@ def checked(plan: Plan) -> Plan:
             checks.fail(f"`{name}`", "at least one", "none")
     if not (plan.sources and plan.learners) and not plan.runs:
         checks.fail("`sources` and `learners`", "at least one each, or `runs`", "none")
-    for shots in plan.shots:
-        checks.integer("`shots`", shots, 1)
     for name in plan.learners:
         checks.choice("`learners`", name, _LEARNERS)
     for name in ("sources", "targets", "learners", "shots", "runs"):

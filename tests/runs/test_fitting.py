@@ -2,6 +2,7 @@
 
 import json
 import math
+import pathlib
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from jaxmeta import checks, criteria, models, runs, tasks, training
 from jaxmeta.runs import fitting
 
 KEY = jax.random.key(0)
+LEARNER = jaxmeta.maml(models.mlp(1, 1, hidden=(2,)), criteria.squared_error, optax.sgd(0.01), num_steps=1)
 STEPS = 120
 
 
@@ -295,6 +297,92 @@ def test_numbers_that_are_none(options, words):
         fit(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"store": "folder"}, r"store: expected a store, got a str, .*; runs\.in_folder\(path\) makes one"),
+        ({"store": pathlib.Path("folder")}, r"store: expected a store, got a PosixPath, .*; runs\.in_folder\(path\)"),
+        ({"sample": np.ones(3)}, "sample: expected a sampler, .*, got a ndarray"),
+        ({"made": LEARNER}, "trainer: expected a MetaTrainer, got a MetaLearner, which has no `update`; meta_trainer"),
+        ({"validate": {"loss": 1.0}}, "validate: expected .*, got a dict"),
+    ],
+)
+@pytest.mark.fault(promised="one line that names the argument, before anything is done")
+def test_arguments_of_another_kind(options, words):
+    with pytest.raises(TypeError, match=words):
+        fit(**options)
+
+
+EVALUATED = {"single": {"loss": jnp.ones(3)}}
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (0.5, "got a float"),
+        (None, "got None"),
+        ({"loss": "low"}, "got a str for 'loss'"),
+        (EVALUATED, r"got a dict for 'single'; .*evaluate\(\.\.\)\[\"single\"\]\[\"loss\"\]\.mean\(\)"),
+        (EVALUATED["single"], r"got shape \(3,\) for 'loss'; .*evaluate"),
+        ({"accuracy": 0.5}, r"got 'accuracy'; or give better="),
+    ],
+)
+@pytest.mark.fault(promised="one line that says what a validation returns")
+def test_a_validation_that_returns_something_else(said, words):
+    with pytest.raises(
+        (TypeError, ValueError), match=r"validate returns: expected a dict .*{\"loss\": float}, " + words
+    ):
+        fit(validate=lambda params: said)
+
+
+def test_a_validation_may_return_numbers_of_any_kind():
+    said = {"loss": jnp.ones(()), "half": jnp.ones((), jnp.bfloat16), "all": np.True_, "count": np.int64(1), "one": 1}
+    assert fit(num_steps=1, validate=lambda params: said).scores == dict.fromkeys(said, 1.0)
+    higher = lambda new, best: new["accuracy"] > best["accuracy"]  # noqa: E731
+    assert fit(num_steps=1, validate=lambda params: {"accuracy": 0.5}, better=higher).scores == {"accuracy": 0.5}
+
+
+def measuring(**metrics):
+    """A trainer with some more metrics."""
+
+    def update(state, episodes, key):
+        new, own = trainer().update(state, episodes, key)
+        return new, {**own, **metrics}
+
+    return trainer()._replace(update=update)
+
+
+@pytest.mark.parametrize("num_trainings", [1, 2])
+@pytest.mark.fault(promised="one line that names the metric, before the first update")
+def test_metrics_that_are_no_scalars(num_trainings):
+    for made, words in (
+        (measuring(of={"a": jnp.ones(())}), "metric 'of': expected a scalar, got a dict; give each part a name"),
+        (measuring(each=jnp.ones(3)), r"metric 'each': expected a scalar, got shape \(3,\); take its mean"),
+    ):
+        several = [fitting.Training(key) for key in jax.random.split(KEY, num_trainings)]
+        with pytest.raises((TypeError, ValueError), match=f"fit: {words}"):
+            runs.fit_together(made, draw, several, num_tasks=3, num_steps=5)
+
+
+@pytest.mark.fault(promised="the metric that is not finite is named")
+def test_divergence_names_another_metric():
+    finite = {"gradient_norm": jnp.ones(()), "spread": jnp.ones(())}
+    for value in (jnp.nan, -jnp.inf):
+        with pytest.raises(
+            runs.DivergedError, match=rf"step 1: loss \d\S+, gradient norm 1.0, size {value}; the state"
+        ):
+            fit(measuring(size=jnp.asarray(value), **finite))
+
+    def update(state, episodes, key):
+        new, metrics = trainer().update(state, episodes, key)
+        return new._replace(meta_params=jnp.full(2, jnp.inf)), {**metrics, **finite}
+
+    with pytest.raises(
+        runs.DivergedError, match=r"step 1: loss \d\S+, gradient norm 1.0, meta_params that are not fin"
+    ):
+        fit(trainer()._replace(update=update))
+
+
 @pytest.mark.fault(promised="a note: there is one task alone")
 def test_a_sampler_that_draws_with_numpy_is_told_of():
     drawn = np.random.default_rng(0)
@@ -322,9 +410,8 @@ def test_a_training_of_another_label_in_the_same_place(tmp_path):
 @pytest.mark.fault(promised="a note: nothing is learned")
 @pytest.mark.parametrize("rate", [0.0, 1e-3])
 def test_an_outer_optimizer_that_never_moves_is_told_of(rate):
-    learner = jaxmeta.maml(models.mlp(1, 1, hidden=(2,)), criteria.squared_error, optax.sgd(0.01), num_steps=1)
     events = []
     sample = tasks.sinusoid(num_shots=2, num_queries=2)
-    fit(jaxmeta.meta_trainer(learner, optax.adam(rate)), sample, num_steps=2, report=events.append)
+    fit(jaxmeta.meta_trainer(LEARNER, optax.adam(rate)), sample, num_steps=2, report=events.append)
     texts = [event.text for event in events if event.kind == "note"]
     assert any("those of the start, bit for bit" in text for text in texts) == (rate == 0)

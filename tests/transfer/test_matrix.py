@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import pytest
 import jaxmeta
 from jaxmeta import recipes, transfer
 from jaxmeta.learners.over_frozen import MetaParams as OverFrozen
-from jaxmeta.transfer import estimates, trained
+from jaxmeta.transfer import estimates, meetings, trained
 
 TINY = {"effort": 0.002, "num_tasks": 4, "tune_tasks": 2, "fine_tune_steps": 2, "queries": 3}
 
@@ -88,6 +89,35 @@ def test_what_does_not_fit_is_refused(sources, methods, options, message):
     target = "diabetes" if "criterion" in options else "breast_cancer"
     with pytest.raises((ValueError, TypeError), match=message):
         transfer.matrix(sources, [target], methods, **TINY, **options)
+
+
+@pytest.mark.fault(promised="one is taken as a list of one, and NumPy's numbers as Python's")
+def test_one_of_each_and_numbers_of_numpy(monkeypatch):
+    plans = []
+    monkeypatch.setattr(meetings, "carried_out", lambda setting, **_: plans.append(setting.plan))
+    tiny = {name: np.asarray(value)[()] for name, value in TINY.items()}
+    for shots in (2, np.int64(2), [2], np.array([2])):
+        transfer.matrix("tabular", "breast_cancer", "from_scratch", shots=shots, seed=np.int64(3), **tiny)
+        plan = plans.pop()
+        assert (plan.sources, plan.targets, plan.learners) == (("tabular",), ("breast_cancer",), ("from_scratch",))
+        assert json.loads(json.dumps(dataclasses.asdict(plan)))["shots"] == [2]
+    with pytest.raises(TypeError, match=r"`shots`: expected a whole number of at least 1, got 2\.0"):
+        transfer.matrix("tabular", "breast_cancer", "from_scratch", shots=2.0)
+
+
+@pytest.mark.fault(promised="one line that says why: it would be another seed's key")
+def test_a_seed_of_more_than_32_bits():
+    words = r"`seeds?`: expected a whole number from 0 to 4294967295, got 4294967296; a seed has 32 bits"
+    recipe = recipes.get("maml-regression").replace(steps=1)
+    recipes.check(recipe.replace(seed=2**32 - 1))
+    for call in (
+        lambda: transfer.matrix(["tabular"], ["breast_cancer"], ["protonet"], seed=2**32),
+        lambda: recipes.check(recipe.replace(seed=2**32)),
+        lambda: jaxmeta.runs.train(recipe.replace(seed=2**32)),
+        lambda: jaxmeta.runs.train(recipe, seeds=range(2**32 - 1, 2**32 + 1)),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
 
 
 def test_the_estimate_counts_what_is_met(monkeypatch):
