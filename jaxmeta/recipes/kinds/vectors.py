@@ -76,7 +76,7 @@ def load_inputs(own: Own, columns: tuple[datasets.Column, ...]) -> tuple[list[st
 
 
 def check_like(own: Own, table: datasets.Examples | datasets.Table, inputs: np.ndarray) -> None:
-    """Raises DataError unless inputs have the columns of the support set, and says which numbers are far from its own."""
+    """Raises DataError unless inputs have the columns of the support set; says which numbers are far from its own."""
     support = table.inputs
     if inputs.shape[1:] != support.shape[1:]:
         wanted, got = f"{support.shape[1]} columns, as in {own.support}", inputs.shape[1:]
