@@ -10,6 +10,7 @@ from PIL import Image
 
 from jaxmeta import checks, datasets
 from jaxmeta.datasets import Form, files
+from jaxmeta.recipes.kinds import facts
 
 READ = "read, and what was left out or taken for granted is said"
 
@@ -113,6 +114,47 @@ def test_columns_that_are_no_features(write, text, names, note):
     loaded = datasets.load(write(text))
     assert [each.name for each in loaded.columns] == names
     assert note in loaded.notes[-1]
+
+
+TOLD = "read as it stands, and what may be meant otherwise is said"
+
+
+@pytest.mark.parametrize(
+    ("cells", "note"),
+    [
+        ([23, 41, 35, 29, 38, -999, -999, -999, 44], "column 'v': 3 cells are -999, far from all others; leave cells"),
+        ([0, 1, 1, 0, 0, 1, -9, 1], "column 'v': 1 cell is -9"),
+        ([1.5, 2.5, 3.5, 2, 3, "99.0", "", 4], "column 'v': 1 cell is 99"),
+        ([1, 2, 3, 4, 5, -9999, 9999, 9999], "column 'v': 2 cells are 9999"),
+    ],
+)
+@pytest.mark.fault(promised=TOLD)
+def test_codes_for_what_is_missing(write, cells, note):
+    loaded = datasets.load(write(column(cells)))
+    assert loaded.notes[-1].startswith(note)
+    np.testing.assert_array_equal(np.sort(loaded.inputs[:, 0]), np.sort([float("nan" if each == "" else each) for each in cells]))
+    targets = "v,y\n" + "".join(f"{index * index % 7},{3 if cell == '' else cell}\n" for index, cell in enumerate(cells))
+    table = datasets.load_table(write(targets), target_column="y")
+    assert table.notes[-1].startswith(note.partition(";")[0].replace("column 'v'", "target 'y'"))
+    said = facts.line(facts.of_table(table, np.arange(len(cells)), "all"))
+    assert f"target 'y'; targets in {table.targets.min():g} to {table.targets.max():g}; 1 features" in said
+
+
+@pytest.mark.fault(promised=TOLD)
+def test_codes_in_what_is_to_be_predicted(write):
+    told = []
+    path = write("v\n" + "".join(f"{cell}\n" for cell in (1, 2, 3, 4, 5, 99)))
+    with files.watched(lambda items, *_: items, told.append):
+        datasets.load_inputs(path, columns=["v"])
+    assert told == [
+        "read table.csv, inputs: 6 rows; column 'v': 1 cell is 99, far from all others; leave cells empty that are "
+        "missing"
+    ]
+
+
+@pytest.mark.parametrize("cells", [[*range(0, 101, 20), 99], [1, 2, 3, 4, 99], [5] * 8 + [99], [1, 2, 3, 4, 5, 100]])
+def test_numbers_that_are_no_codes(write, cells):
+    assert not datasets.load(write(column(cells))).notes
 
 
 def test_a_column_that_says_which_rows_train(write):
