@@ -1,14 +1,18 @@
-"""Columns that are read as they stand and may be meant otherwise: codes for nothing."""
+"""Columns that are read as they stand and may be meant otherwise: codes for nothing, and what gives the class away."""
 
 from __future__ import annotations
 
+import collections
+import itertools
 from collections.abc import Sequence
 
 from jaxmeta.datasets import spellings
+from jaxmeta.datasets.sheets import Sheet
 
 CODES = frozenset((-9, -99, -999, -9999, 99, 999, 9999))
 """Numbers that people write where they have none."""
 LEAST = 5  # other numbers, of which it is told how far a code is from them
+ENOUGH = 10  # rows: in fewer a column may fit the classes, or rise, by chance
 
 
 def codes(cells: Sequence[str]) -> list[tuple[float, int]]:
@@ -44,3 +48,33 @@ def coded(what: str, cells: Sequence[str], hint: str = "leave cells empty that a
         f"{what}: {count} {'cells are' if count > 1 else 'cell is'} {code:g}, far from all others; {hint}"
         for code, count in codes(cells)
     ]
+
+
+def telling(sheet: Sheet, column: int, target: int) -> str:
+    """What is said of a column that gives the class away: by a value for each, or by the order of the rows."""
+    name, own, classes = sheet.name(column), sheet.cells(column), sheet.cells(target)
+    if len(own) < ENOUGH or min(collections.Counter(classes).values()) < 2:
+        return ""
+    values = [_value(cell) for cell in own]
+    pairs = {*zip(values, classes, strict=True)}
+    if len(pairs) == len({*values}) == len({*classes}) > 1:
+        hint = "leave it out with `columns` if it is not known before"
+        return f"column {name!r} says the class: each has one value of its own; {hint}"
+    if len(list(itertools.groupby(classes))) == len({*classes}) > 1 and (way := _way(own)):
+        hint = "leave it out with `columns` if it says no more than their order"
+        return f"column {name!r} {way} with the rows, which are sorted by class; {hint}"
+    return ""
+
+
+def _value(cell: str) -> float | str:
+    if spellings.is_number(cell):
+        return float(cell)
+    return "" if spellings.is_missing(cell) else cell
+
+
+def _way(cells: Sequence[str]) -> str:
+    """Whether numbers rise or fall from each row to the next."""
+    if not all(map(spellings.is_number, cells)):
+        return ""
+    steps = [after - before for before, after in itertools.pairwise(map(float, cells))]
+    return "rises" if min(steps) > 0 else "falls" if max(steps) < 0 else ""

@@ -246,6 +246,8 @@ def _parts(path: pathlib.Path, target_column: str | None, wanted: Sequence[str],
     notes += [note for place, column in zip(places, columns, strict=True) for note in _doubtful(sheet, place, column)]
     notes += [note for place, column in zip(places, columns, strict=True) if not column.categories
               for note in _coded(sheet, place)]  # fmt: skip
+    # Of columns that are asked for nobody needs to be told.
+    notes += [note for place in places if is_class and not wanted and (note := doubts.telling(sheet, place, target))]
     features = np.stack([_cells(sheet, place, column) for place, column in zip(places, columns, strict=True)], axis=1)
     return _Read(sheet, target, features, tuple(columns), tuple(notes), said[1] if said and is_class else None)
 

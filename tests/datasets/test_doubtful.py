@@ -117,6 +117,50 @@ def test_columns_that_are_no_features(write, text, names, note):
 
 
 TOLD = "read as it stands, and what may be meant otherwise is said"
+SAYS = "column 'v' says the class: each has one value of its own"
+
+
+def labelled(cells, labels):
+    return "x,v,label\n" + "".join(
+        f"{index * index % 17},{cell},{label}\n" for index, (cell, label) in enumerate(zip(cells, labels, strict=True))
+    )
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels", "note"),
+    [
+        ("ab" * 10, "ab" * 10, SAYS),
+        ("01" * 10, "ba" * 10, SAYS),
+        (["1", "2.0"] * 5 + ["1.0", "2"] * 5, "ab" * 10, SAYS),
+        (["yes", ""] * 10, "ab" * 10, SAYS),
+        (range(1001, 1021), "a" * 12 + "b" * 8, "column 'v' rises with the rows, which are sorted by class"),
+        (range(0, 40, 2), "b" * 8 + "a" * 12, "column 'v' rises with"),
+        (range(120, 100, -1), "a" * 10 + "b" * 10, "column 'v' falls with"),
+        ([index / 2 for index in range(20)], "a" * 10 + "b" * 10, "column 'v' rises with"),
+    ],
+)
+@pytest.mark.fault(promised=TOLD)
+def test_columns_that_give_the_class_away(write, cells, labels, note):
+    loaded = datasets.load(write(labelled(cells, labels)))
+    assert [each.name for each in loaded.columns] == ["x", "v"]
+    assert len(loaded.notes) == 1
+    assert loaded.notes[0].startswith(note)
+    assert not datasets.load(write(labelled(cells, labels)), columns=["x", "v"]).notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        ("ab" * 4, "ab" * 4),  # so few may fit by chance
+        ("ab" * 9 + "aa", "ab" * 10),
+        ("ab" * 10, "ab" * 8 + "cbab"),
+        (range(1001, 1021), "ab" * 10),
+        ([*range(1001, 1020), 1019], "a" * 10 + "b" * 10),
+        (range(1001, 1011), "a" * 9 + "b"),
+    ],
+)
+def test_columns_that_may_say_something(write, cells, labels):
+    assert not datasets.load(write(labelled(cells, labels))).notes
 
 
 @pytest.mark.parametrize(
