@@ -293,3 +293,38 @@ def test_examples_that_come_again_are_told_of(tmp_path):
         "1 examples come again in their class",
         "2 examples come again in another class",
     ]
+
+
+def notes(path, split, task=TASK, known=None):
+    return recipes.domains.open(str(path), split, task=task, seen=known).facts[0]["notes"]
+
+
+@pytest.mark.fault(promised="how many examples of a split come again in it, and how many train as well, is said")
+def test_copies_are_those_of_the_split(tmp_path):
+    path = write_pictures(tmp_path / "one")
+    names = {split: of(recipes.domains.open(str(path), split, task=TASK)) for split in ("train", "validation", "test")}
+    shutil.copy(path / names["train"][0] / "0.png", path / names["train"][1] / "9.png")
+    assert {split: notes(path, split) for split in names} == {
+        "train": ["1 examples come again in another class"], "validation": [], "test": [],
+    }  # fmt: skip
+    for index in range(3):
+        shutil.copy(path / names["train"][2] / f"{index}.png", path / names["validation"][0] / f"9{index}.png")
+    assert notes(path, "validation") == ["3 examples are also among those that train"]
+
+
+@pytest.mark.fault(promised="how many examples of a split come again in it, and how many train as well, is said")
+def test_folders_and_lists_that_share_examples(tmp_path):
+    path = tmp_path / "parts"
+    for part in ("train", "test"):
+        write_pictures(path / part, range(4))
+    assert notes(path, "test")[1:] == ["24 examples are also among those that train"]  # a quarter chooses
+    lists = {"train_classes": ("class 0", "class 1"), "validation_classes": ("class 2", "class 3"),
+             "test_classes": ("class 4", "class 5")}  # fmt: skip
+    one, task = write_pictures(tmp_path / "one", range(6)), Task(**{**vars(TASK), **lists})
+    for index in range(2):
+        shutil.copy(one / "class 1" / f"{index}.png", one / "class 4" / f"9{index}.png")
+    assert [notes(one, split, task) for split in ("train", "validation", "test")] == [
+        [], [], ["2 examples are also among those that train"],
+    ]  # fmt: skip
+    known = recipes.domains.open(str(one), "train", task=task).known
+    assert notes(one, "test", task, known) == ["2 examples are also among those that were trained on"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -49,7 +50,8 @@ def examples(
     check(loaded.inputs)
     try:
         if not known:
-            loaded = _of_own(task, place, _large_enough(_told_of_copies(loaded), task.min_examples))
+            whole = _large_enough(loaded, task.min_examples)
+            loaded = _told_of_copies(_of_own(task, place, whole), _trained(task, place, whole))
         # Four times as many pictures to encode are not worth their time.
         turned = split == "train" and part == "omniglot" and not task.encoder
         return datasets.rotated(loaded) if turned else loaded
@@ -57,14 +59,31 @@ def examples(
         raise ValueError(f"`domain` {names.short(part)}, {loaded.split}: {error}") from error
 
 
-def _told_of_copies(loaded: datasets.Examples) -> datasets.Examples:
-    """The examples, and how many of them come again: a query that the support set shows is known by heart."""
+Trained = tuple[np.ndarray, str]
+"""Fingerprints of examples that train, and what is said of them."""
+
+
+def _told_of_copies(loaded: datasets.Examples, trained: Trained | None = None) -> datasets.Examples:
+    """The examples, and how many of them come again: a query that the support set shows is known by heart, and so is
+    one that trains."""
     prints = seen.fingerprints(loaded)
     classes = np.repeat(np.arange(len(loaded.class_names)), np.diff(loaded.offsets))
     alone = len(np.unique(prints))
     own = len(np.unique(np.stack([prints, classes.astype(np.uint64)]), axis=1)[0])
-    told = ((len(prints) - own, "come again in their class"), (own - alone, "come again in another class"))
+    told = [(len(prints) - own, "come again in their class"), (own - alone, "come again in another class")]
+    if trained is not None:
+        told.append((int(np.isin(prints, trained[0]).sum()), f"are also among those that {trained[1]}"))
     return loaded._replace(notes=(*loaded.notes, *(f"{count} examples {what}" for count, what in told if count)))
+
+
+def _trained(task: Task, place: Place, whole: datasets.Examples) -> Trained | None:
+    """What trains beside a split of a person's own set, None where nothing does or it is not known."""
+    if place.seen is not None:
+        return np.array(sorted(place.seen.examples or ()), np.uint64), "were trained on"
+    if place.split != "train":
+        with contextlib.suppress(ValueError):  # a set may have no part that trains
+            return seen.fingerprints(_of_own(task, place._replace(split="train"), whole)), "train"
+    return None
 
 
 def _large_enough(loaded: datasets.Examples, least: int) -> datasets.Examples:
