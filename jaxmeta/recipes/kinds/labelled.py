@@ -225,7 +225,9 @@ def across(
     checksums = {f"{names.short(each.part)}: {file}": value for each, part in ((place, ours), (other, theirs))
                  for file, value in part.checksums.items()}  # fmt: skip
     split = ",".join(dict.fromkeys((ours.split, theirs.split)))
-    return Domain(declared(sample, ours), split, checksums, facts=(facts.of(ours), facts.of(theirs)))
+    # A gap may be in the queries alone.
+    both = ours._replace(inputs=np.concatenate([ours.inputs, theirs.inputs])) if ours.columns else ours
+    return Domain(declared(sample, both), split, checksums, facts=(facts.of(ours), facts.of(theirs)))
 
 
 def _apart(ours: datasets.Examples, theirs: datasets.Examples, options: dict[str, int]) -> tasks.Sample:
