@@ -15,7 +15,7 @@ from jaxmeta.datasets.loading import (
     suggested,
 )
 from jaxmeta.datasets.pairs import Pairs, load_pairs, load_sources
-from jaxmeta.datasets.pictures import Form, bright_border, check_form, with_polarity
+from jaxmeta.datasets.pictures import Form, border, bright_border, check_form, with_polarity
 from jaxmeta.datasets.questions import Questions, load_questions
 from jaxmeta.datasets.sentences import is_texts, looks_like_texts
 from jaxmeta.datasets.sheets import is_table
@@ -34,6 +34,7 @@ __all__ = [
     "Questions",
     "Table",
     "Tagged",
+    "border",
     "bright_border",
     "by_class",
     "by_example",

@@ -124,8 +124,12 @@ def _listed(path: pathlib.Path) -> _Listed:
     """Lists what a person has: class folders, perhaps below train, validation and test, or pictures and a csv."""
     folders = _walk(path)
     one = sum(bool(folder.pictures) for folder in folders) == 1  # a folder beside the table, and no class
-    if (folders[0].pictures or one) and len(_tables(folders)) == 1:
-        return _from_table(path, folders, _tables(folders)[0])
+    if (folders[0].pictures or one) and (tables := _tables(folders)):
+        if len(tables) > 1:
+            hint = "keep the one that names their classes, and move the others out"
+            got = f"{len(tables)}: {', '.join(tables[:5])}"
+            checks.fail(str(path), "one csv beside the pictures", got, hint, checks.DataError)
+        return _from_table(path, folders, tables[0])
     notes = _read_otherwise(path, folders)
     names, labels = _classes(path, folders)
     places, note = _parts(path, sorted(set(labels)))

@@ -193,8 +193,13 @@ def with_polarity(images: np.ndarray, form: Form | None) -> np.ndarray:
 def bright_border(images: np.ndarray) -> bool:
     """Whether pictures uint8 [N, height, width, channels] show dark ink on bright paper."""
     # One decision for the whole set: a class must not be told apart by what was inverted.
+    return bool(np.median(border(images)) > 127)
+
+
+def border(images: np.ndarray) -> np.ndarray:
+    """The numbers at the edges of each picture, [N, numbers]."""
     edges = (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1])
-    return bool(np.median(np.concatenate([edge.ravel() for edge in edges])) > 127)
+    return np.concatenate([edge.reshape(len(images), -1) for edge in edges], axis=1)
 
 
 def from_numbers(array: np.ndarray, what: str) -> np.ndarray:

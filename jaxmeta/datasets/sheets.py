@@ -252,13 +252,20 @@ def index_columns(sheet: Sheet, target: int | None) -> dict[int, str]:
                 sheet.fail(0, column, "a name for every column", f"{name!r} in the header", "name it, or remove it")
             found[column] = "numbers the rows"
         elif sheet.header and (name.lower() in IDENTIFIERS or re.search(r"[a-z](_id|ID|Id)$|\bid$", name)):
-            found[column] = "names the rows"
+            found[column] = "names the rows" if distinct else _names(cells)
         elif len(cells) >= 10 and _counts(cells):
             found[column] = "counts the rows"
     # What is left of a table must be something: the only feature is one, even if it counts.
     if len(found) < len(others):
         return found
     return {column: why for column, why in found.items() if all(map(spellings.is_missing, sheet.cells(column)))}
+
+
+def _names(cells: Sequence[str]) -> str:
+    """What a column names whose names come again, such as patients in a table of visits."""
+    count = len(set(cells))
+    things = f"{count} thing{'s' if count > 1 else ''}"
+    return f"names {things} in {len(cells)} rows: rows of one may be shown and asked about"
 
 
 def _counts(cells: Sequence[str]) -> bool:

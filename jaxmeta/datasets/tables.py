@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmeta import checks, floats
-from jaxmeta.datasets import examples, files, npz, pictures, sheets, spellings
+from jaxmeta.datasets import doubts, examples, files, npz, pictures, sheets, spellings
 from jaxmeta.datasets.examples import Column
 
 MAX_CATEGORIES = 64  # of a column; what has more is free text
@@ -94,7 +94,9 @@ def valued(path: pathlib.Path, target_column: str | None, columns: Sequence[str]
     values = _numbers(sheet, target)[:, None]
     names = tuple(column.name for column in read.columns)
     sums = {path.name: files.checksum(path)}
-    return Table(read.features, values, names, files.stem(path), sums, read.columns, sheet.name(target), read.notes)
+    hint = "leave rows out whose value is missing"
+    notes = (*read.notes, *doubts.coded(f"target {sheet.name(target)!r}", sheet.cells(target), hint))
+    return Table(read.features, values, names, files.stem(path), sums, read.columns, sheet.name(target), notes)
 
 
 def groups(table: examples.Examples, column: str) -> dict[str, examples.Examples]:
@@ -180,6 +182,8 @@ def unlabelled(
     told += [] if by_name or columns is None else ["columns by their places"]
     told += [f"{count} cells missing"] if (count := int(np.isnan(array).sum())) else []
     told += [_unknown(sheet, place, like) for place, like in zip(places, columns or (), strict=False)]
+    plain = [place for place, like in zip(places, columns or (), strict=False) if not like.categories]
+    told += [note for place in plain for note in _coded(sheet, place)]
     files.said(path, *filter(None, told))
     return [*map(str, sheet.places)], array
 
@@ -240,6 +244,10 @@ def _parts(path: pathlib.Path, target_column: str | None, wanted: Sequence[str],
     columns = [Column(sheet.name(place), _categories(sheet, place)) for place in places]
     notes += [note for column in columns if (note := _alike(column))]
     notes += [note for place, column in zip(places, columns, strict=True) for note in _doubtful(sheet, place, column)]
+    notes += [note for place, column in zip(places, columns, strict=True) if not column.categories
+              for note in _coded(sheet, place)]  # fmt: skip
+    # Of columns that are asked for nobody needs to be told.
+    notes += [note for place in places if is_class and not wanted and (note := doubts.telling(sheet, place, target))]
     features = np.stack([_cells(sheet, place, column) for place, column in zip(places, columns, strict=True)], axis=1)
     return _Read(sheet, target, features, tuple(columns), tuple(notes), said[1] if said and is_class else None)
 
@@ -292,6 +300,10 @@ def _doubtful(sheet: sheets.Sheet, place: int, column: Column) -> list[str]:
         for word, count in sorted(collections.Counter(words).items())
         if count >= len(cells) / 4
     ]
+
+
+def _coded(sheet: sheets.Sheet, place: int) -> list[str]:
+    return doubts.coded(f"column {sheet.name(place)!r}", sheet.cells(place))
 
 
 def _is_free(texts: Sequence[str]) -> bool:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from jaxmeta import checks, datasets
 from jaxmeta.datasets import Form, files
+from jaxmeta.recipes.kinds import facts
 
 READ = "read, and what was left out or taken for granted is said"
 
@@ -113,6 +114,108 @@ def test_columns_that_are_no_features(write, text, names, note):
     loaded = datasets.load(write(text))
     assert [each.name for each in loaded.columns] == names
     assert note in loaded.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("P{i},{x},{letter}", "it names the rows"),
+        ("P{odd},{x},{letter}", "it names 2 things in 24 rows: rows of one may be shown and asked about"),
+        (",{x},{letter}", "it is empty"),
+        ("1,{x},{letter}", "it names 1 thing in 24 rows"),
+    ],
+)
+@pytest.mark.fault(promised="left out, and whether it names rows or what comes in several of them is said")
+def test_what_ids_name(write, row, why):
+    for name in ("patient_id", "ID"):
+        (note,) = datasets.load(write(f"{name},x,label\n" + rows(row))).notes
+        assert note.startswith(f"column '{name}' left out, since {why}")
+
+
+TOLD = "read as it stands, and what may be meant otherwise is said"
+SAYS = "column 'v' says the class: each has one value of its own"
+
+
+def labelled(cells, labels):
+    return "x,v,label\n" + "".join(
+        f"{index * index % 17},{cell},{label}\n" for index, (cell, label) in enumerate(zip(cells, labels, strict=True))
+    )
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels", "note"),
+    [
+        ("ab" * 10, "ab" * 10, SAYS),
+        ("01" * 10, "ba" * 10, SAYS),
+        (["1", "2.0"] * 5 + ["1.0", "2"] * 5, "ab" * 10, SAYS),
+        (["yes", ""] * 10, "ab" * 10, SAYS),
+        (range(1001, 1021), "a" * 12 + "b" * 8, "column 'v' rises with the rows, which are sorted by class"),
+        (range(0, 40, 2), "b" * 8 + "a" * 12, "column 'v' rises with"),
+        (range(120, 100, -1), "a" * 10 + "b" * 10, "column 'v' falls with"),
+        ([index / 2 for index in range(20)], "a" * 10 + "b" * 10, "column 'v' rises with"),
+    ],
+)
+@pytest.mark.fault(promised=TOLD)
+def test_columns_that_give_the_class_away(write, cells, labels, note):
+    loaded = datasets.load(write(labelled(cells, labels)))
+    assert [each.name for each in loaded.columns] == ["x", "v"]
+    assert len(loaded.notes) == 1
+    assert loaded.notes[0].startswith(note)
+    assert not datasets.load(write(labelled(cells, labels)), columns=["x", "v"]).notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        ("ab" * 4, "ab" * 4),  # so few may fit by chance
+        ("ab" * 9 + "aa", "ab" * 10),
+        ("ab" * 10, "ab" * 8 + "cbab"),
+        (range(1001, 1021), "ab" * 10),
+        ([*range(1001, 1020), 1019], "a" * 10 + "b" * 10),
+        (range(1001, 1011), "a" * 9 + "b"),
+    ],
+)
+def test_columns_that_may_say_something(write, cells, labels):
+    assert not datasets.load(write(labelled(cells, labels))).notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "note"),
+    [
+        ([23, 41, 35, 29, 38, -999, -999, -999, 44], "column 'v': 3 cells are -999, far from all others; leave cells"),
+        ([0, 1, 1, 0, 0, 1, -9, 1], "column 'v': 1 cell is -9"),
+        ([1.5, 2.5, 3.5, 2, 3, "99.0", "nan", 4], "column 'v': 1 cell is 99"),
+        ([1, 2, 3, 4, 5, -9999, 9999, 9999], "column 'v': 2 cells are 9999"),
+    ],
+)
+@pytest.mark.fault(promised=TOLD)
+def test_codes_for_what_is_missing(write, cells, note):
+    loaded = datasets.load(write(column(cells)))
+    assert loaded.notes[-1].startswith(note)
+    np.testing.assert_array_equal(np.sort(loaded.inputs[:, 0]), np.sort(list(map(float, cells))))
+    there = [cell for cell in cells if cell != "nan"]
+    targets = "v,y\n" + "".join(f"{index * index % 7},{cell}\n" for index, cell in enumerate(there))
+    table = datasets.load_table(write(targets), target_column="y")
+    assert table.notes[-1].startswith(note.partition(";")[0].replace("column 'v'", "target 'y'"))
+    said = facts.line(facts.of_table(table, np.arange(len(there)), "all"))
+    assert f"target 'y'; targets in {table.targets.min():g} to {table.targets.max():g}; 1 features" in said
+
+
+@pytest.mark.fault(promised=TOLD)
+def test_codes_in_what_is_to_be_predicted(write):
+    told = []
+    path = write("v\n" + "".join(f"{cell}\n" for cell in (1, 2, 3, 4, 5, 99)))
+    with files.watched(lambda items, *_: items, told.append):
+        datasets.load_inputs(path, columns=["v"])
+    assert told == [
+        "read table.csv, inputs: 6 rows; column 'v': 1 cell is 99, far from all others; leave cells empty that are "
+        "missing"
+    ]
+
+
+@pytest.mark.parametrize("cells", [[*range(0, 101, 20), 99], [1, 2, 3, 4, 99], [5] * 8 + [99], [1, 2, 3, 4, 5, 100]])
+def test_numbers_that_are_no_codes(write, cells):
+    assert not datasets.load(write(column(cells))).notes
 
 
 def test_a_column_that_says_which_rows_train(write):

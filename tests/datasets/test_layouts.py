@@ -184,6 +184,18 @@ def test_tables_that_do_not_fit_their_pictures(tmp_path, refused, table, words):
         datasets.load(tmp_path / "flat")
 
 
+@pytest.mark.parametrize("below", ["", "images"])
+def test_several_tables_beside_pictures(tmp_path, refused, below):
+    for number in range(3):
+        picture(tmp_path / "flat" / below / f"{number}.png", number)
+    for name in ("sample_submission.csv", "train.csv"):
+        (tmp_path / "flat" / name).write_text("file,label\n0.png,a\n1.png,b\n")
+    with refused(
+        "flat", "one csv beside the pictures, got 2: sample_submission.csv, train.csv; keep the one that names"
+    ):
+        datasets.load(tmp_path / "flat")
+
+
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
 def test_several_frames_are_refused(animals, refused, kind):
     path = animals()

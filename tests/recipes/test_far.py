@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import datasets
-from jaxmeta.datasets import files
+from jaxmeta.datasets import doubts, files
 from jaxmeta.recipes.kinds import vectors
 from jaxmeta.recipes.kinds.kind import Own
 
@@ -29,8 +29,8 @@ def test_ages_in_months_are_far_from_ages_in_years():
 
 
 def test_a_few_columns_are_named_and_the_others_counted():
-    told = vectors.beyond((), np.array([[0.0] * 6, [1.0] * 6]), np.full((3, 6), 9.0))
+    told = doubts.far((), np.array([[0.0] * 6, [1.0] * 6]), np.full((3, 6), 9.0))
     assert len(told) == 4
     assert told[0].startswith("column '1': 3 of 3 cells, 9 to 9")
     assert told[-1] == "so are some of 3 other columns"
-    assert vectors.beyond((), np.array([[0.0], [1.0]]), np.array([[1.9], [-0.9]])) == []
+    assert doubts.far((), np.array([[0.0], [1.0]]), np.array([[1.9], [-0.9]])) == []

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxmeta import datasets, recipes
-from jaxmeta.recipes.kinds import facts, seen
+from jaxmeta.recipes.kinds import facts, labelled, seen
 from jaxmeta.recipes.recipe import Task
 
 PROMISE = "the test has nothing that was trained on"
@@ -303,3 +303,149 @@ def test_examples_that_come_again_are_told_of(tmp_path):
         "1 examples come again in their class",
         "2 examples come again in another class",
     ]
+
+
+@pytest.mark.fault(promised="one line that says which classes were left out, and why")
+def test_classes_that_one_example_leaves_out(tmp_path):
+    path = write_pictures(tmp_path / "one")
+    known, first = trained(path)
+    own, trains = of(first), sorted(known.classes)[0]
+    for name in own[:2]:
+        shutil.copy(path / trains / "0.png", path / name / "9.png")
+    said = f"11 classes left out that were trained on: {own[0]} (1 of 9 examples), {own[1]} (1 of 9 examples), "
+    with pytest.raises(ValueError, match="at most the 1 classes there are, got 2") as caught:
+        of_test(path, known)
+    assert said in str(caught.value)
+    assert str(caught.value).endswith("; name the classes to test on with `test_classes`, all for every one")
+    shutil.copy(path / trains / "0.png", path / own[2] / "9.png")
+    with pytest.raises(ValueError, match="75 of 99 examples were trained on, and so were a part"):
+        of_test(path, known)
+
+
+def two_tables(tmp_path, **change):
+    """A table of patients, and one of others that is written otherwise."""
+    others = patients(seed=1)
+    for _, row in others:
+        row["colour"] = change.get("colours", {}).get(row["colour"], row["colour"])
+    own = {key: change[key] for key in ("head", "line") if key in change}
+    return write_table(tmp_path / "one.csv", patients()), write_table(tmp_path / "two.csv", others, **own)
+
+
+def open_both(one, two):
+    task = recipes.complete(Task(domain=str(one), ways=2, shots=4, queries=3, num_features=9))
+    return recipes.domains.open(str(one), "test", task=task, query_domain=str(two), seen=seen.Seen())
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"head": "x,colour,label,age", "line": "{x},{colour},{label},{age}"}, ""),
+        ({"colours": {"red": "green"}}, ""),
+        ({"colours": {"red": "amber"}}, "cells are 'amber', where the support's domain has 'blue', 'green', 'red'"),
+    ],
+)
+@pytest.mark.fault(promised="read in the columns and categories of the support's domain; unknown ones are missing")
+def test_columns_of_a_query_domain_in_another_order(tmp_path, change, note):
+    one, two = two_tables(tmp_path, **change)
+    made = open_both(one, two)
+    assert [list(fact["columns"].items()) for fact in made.facts] == [
+        [("age", "numbers"), ("colour", 3), ("x", "numbers")]
+    ] * 2
+    told = [each for each in made.facts[1]["notes"] if each.startswith("column")]
+    assert note in "".join(told)
+    assert bool(told) == bool(note)
+    ours, theirs = datasets.load(one), datasets.load(two)
+    brought = labelled._in_columns_of(ours, theirs)
+    names = lambda table: [  # noqa: E731
+        {
+            column.name: (column.categories[int(cell)] if column.categories and cell == cell else float(cell))
+            for column, cell in zip(table.columns, row, strict=True)
+        }
+        for row in table.inputs
+    ]
+    for before, after in zip(names(theirs), names(brought), strict=True):
+        gone = before["colour"] == "amber"
+        assert {**before, "colour": None} == {**after, "colour": None}
+        assert (after["colour"] != after["colour"]) if gone else (after["colour"] == before["colour"])
+    assert np.isfinite(np.asarray(made.sample(jax.random.key(0)).query.inputs)).all()
+
+
+@pytest.mark.fault(promised="missing cells of the queries alone are completed by the support set")
+def test_gaps_in_a_query_domain_alone(tmp_path):
+    rng, paths = np.random.default_rng(0), [tmp_path / "one.csv", tmp_path / "two.csv"]
+    for path, every in zip(paths, (99, 3), strict=True):
+        rows = [f"{rng.normal() if index % every else ''},{rng.normal()},{'ab'[index % 2]}" for index in range(1, 41)]
+        path.write_text("\n".join(["x,z,label", *rows]))
+    made = open_both(*paths)
+    assert made.facts[0]["missing"] == 0 < made.facts[1]["missing"]
+    for batch in made.sample(jax.random.key(0)):
+        assert np.isfinite(np.asarray(batch.inputs)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"head": "age,colour,label", "line": "{age},{colour},{label}"},
+         "the columns of the support's domain, age, colour, x, got none 'x'; name those that both have with `columns`"),
+        ({"head": "age,colour,x,z,label", "line": "{age},{colour},{x},{x},{label}"}, "got 'z' as well"),
+        ({"head": "age,color,x,label"}, "age, colour, x, got none 'colour'"),
+        ({"colours": {"red": "1", "green": "2", "blue": "3"}},
+         "column 'colour': expected categories, such as 'blue', as in the support's domain, got numbers"),
+    ],
+)  # fmt: skip
+@pytest.mark.fault(promised="one line that names the first difference")
+def test_other_columns_of_a_query_domain(tmp_path, change, words):
+    with pytest.raises(ValueError, match="expected") as caught:
+        open_both(*two_tables(tmp_path, **change))
+    assert words in str(caught.value)
+
+
+@pytest.mark.fault(promised="one line that says how many examples were left out")
+def test_too_few_are_left_of_a_query_domain(tmp_path):
+    ours, theirs = write_pictures(tmp_path / "ours", range(2)), write_pictures(tmp_path / "theirs", range(2), seed=1)
+    for index in range(8):
+        shutil.copy(ours / "class 1" / f"{index}.png", theirs / "class 1" / f"{index}.png")
+    open_to = lambda: recipes.domains.open(  # noqa: E731
+        str(ours), "test", task=TASK, query_domain=str(theirs), seen=seen.Seen()
+    )
+    with pytest.raises(ValueError, match=r"got 1 in both: .*; 8 examples left out that the support's domain has"):
+        open_to()
+    Image.fromarray(np.full((6, 6), 7, np.uint8)).save(theirs / "class 1" / "9.png")
+    task = Task(**{**vars(TASK), "queries": 2})
+    with pytest.raises(ValueError, match=r"at most 1, .* got 2; 8 examples left out that the support's domain has"):
+        recipes.domains.open(str(ours), "test", task=task, query_domain=str(theirs), seen=seen.Seen())
+
+
+def notes(path, split, task=TASK, known=None):
+    return recipes.domains.open(str(path), split, task=task, seen=known).facts[0]["notes"]
+
+
+@pytest.mark.fault(promised="how many examples of a split come again in it, and how many train as well, is said")
+def test_copies_are_those_of_the_split(tmp_path):
+    path = write_pictures(tmp_path / "one")
+    names = {split: of(recipes.domains.open(str(path), split, task=TASK)) for split in ("train", "validation", "test")}
+    shutil.copy(path / names["train"][0] / "0.png", path / names["train"][1] / "9.png")
+    assert {split: notes(path, split) for split in names} == {
+        "train": ["1 examples come again in another class"], "validation": [], "test": [],
+    }  # fmt: skip
+    for index in range(3):
+        shutil.copy(path / names["train"][2] / f"{index}.png", path / names["validation"][0] / f"9{index}.png")
+    assert notes(path, "validation") == ["3 examples are also among those that train"]
+
+
+@pytest.mark.fault(promised="how many examples of a split come again in it, and how many train as well, is said")
+def test_folders_and_lists_that_share_examples(tmp_path):
+    path = tmp_path / "parts"
+    for part in ("train", "test"):
+        write_pictures(path / part, range(4))
+    assert notes(path, "test")[1:] == ["24 examples are also among those that train"]  # a quarter chooses
+    lists = {"train_classes": ("class 0", "class 1"), "validation_classes": ("class 2", "class 3"),
+             "test_classes": ("class 4", "class 5")}  # fmt: skip
+    one, task = write_pictures(tmp_path / "one", range(6)), Task(**{**vars(TASK), **lists})
+    for index in range(2):
+        shutil.copy(one / "class 1" / f"{index}.png", one / "class 4" / f"9{index}.png")
+    assert [notes(one, split, task) for split in ("train", "validation", "test")] == [
+        [], [], ["2 examples are also among those that train"],
+    ]  # fmt: skip
+    known = recipes.domains.open(str(one), "train", task=task).known
+    assert notes(one, "test", task, known) == ["2 examples are also among those that were trained on"]

@@ -60,6 +60,8 @@ def line(facts: Facts) -> str:
         said.append(f"{facts['classes']} classes of {low:,}" + (f" to {high:,}" if high > low else "") + f" ({shown})")
     if facts.get("target"):
         said.append(f"target {facts['target']!r}")
+    if facts.get("targets"):
+        said.append("targets in {:g} to {:g}".format(*facts["targets"]))
     if "columns" in facts:
         texts = sum(value != "numbers" for value in facts["columns"].values())
         said.append(f"{len(facts['columns'])} features" + (f", {texts} of them categories" if texts else ""))

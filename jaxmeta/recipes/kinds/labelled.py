@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import re
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import checks, datasets, tasks
+from jaxmeta.datasets import doubts
 from jaxmeta.recipes import names
 from jaxmeta.recipes.kinds import facts, seen
 from jaxmeta.recipes.kinds.kind import Domain, Place, Sizes
@@ -49,7 +52,8 @@ def examples(
     check(loaded.inputs)
     try:
         if not known:
-            loaded = _of_own(task, place, _large_enough(_told_of_copies(loaded), task.min_examples))
+            whole = _large_enough(loaded, task.min_examples)
+            loaded = _told_of_copies(_of_own(task, place, whole), _trained(task, place, whole))
         # Four times as many pictures to encode are not worth their time.
         turned = split == "train" and part == "omniglot" and not task.encoder
         return datasets.rotated(loaded) if turned else loaded
@@ -57,14 +61,34 @@ def examples(
         raise ValueError(f"`domain` {names.short(part)}, {loaded.split}: {error}") from error
 
 
-def _told_of_copies(loaded: datasets.Examples) -> datasets.Examples:
-    """The examples, and how many of them come again: a query that the support set shows is known by heart."""
+SHOWN = 12  # classes that a note names
+_LEFT_OUT = re.compile(r"\d+ (classes|examples) .*\bleft out\b")
+
+Trained = tuple[np.ndarray, str]
+"""Fingerprints of examples that train, and what is said of them."""
+
+
+def _told_of_copies(loaded: datasets.Examples, trained: Trained | None = None) -> datasets.Examples:
+    """The examples, and how many of them come again: a query that the support set shows is known by heart, and so is
+    one that trains."""
     prints = seen.fingerprints(loaded)
     classes = np.repeat(np.arange(len(loaded.class_names)), np.diff(loaded.offsets))
     alone = len(np.unique(prints))
     own = len(np.unique(np.stack([prints, classes.astype(np.uint64)]), axis=1)[0])
-    told = ((len(prints) - own, "come again in their class"), (own - alone, "come again in another class"))
+    told = [(len(prints) - own, "come again in their class"), (own - alone, "come again in another class")]
+    if trained is not None:
+        told.append((int(np.isin(prints, trained[0]).sum()), f"are also among those that {trained[1]}"))
     return loaded._replace(notes=(*loaded.notes, *(f"{count} examples {what}" for count, what in told if count)))
+
+
+def _trained(task: Task, place: Place, whole: datasets.Examples) -> Trained | None:
+    """What trains beside a split of a person's own set, None where nothing does or it is not known."""
+    if place.seen is not None:
+        return np.array(sorted(place.seen.examples or ()), np.uint64), "were trained on"
+    if place.split != "train":
+        with contextlib.suppress(ValueError):  # a set may have no part that trains
+            return seen.fingerprints(_of_own(task, place._replace(split="train"), whole)), "train"
+    return None
 
 
 def _large_enough(loaded: datasets.Examples, least: int) -> datasets.Examples:
@@ -73,9 +97,18 @@ def _large_enough(loaded: datasets.Examples, least: int) -> datasets.Examples:
         return loaded
     if len(small) == len(sizes):
         checks.fail("`min_examples`", f"at most {sizes.max()}, the examples of the largest class", least)
-    note = f"{len(small)} classes of fewer than {least} examples left out: {', '.join(small[:12])}"
+    note = f"{len(small)} classes of fewer than {least} examples left out: {_some(small)}"
     kept = datasets.select(loaded, np.flatnonzero(sizes >= least), loaded.split)
     return kept._replace(notes=(*loaded.notes, note))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (" .." if len(names) > SHOWN else "")
+
+
+def _left_out(*parts: datasets.Examples) -> str:
+    """What the notes say of classes and examples that are not there, for errors that say that too few are."""
+    return "; ".join(note for part in parts for note in part.notes if _LEFT_OUT.match(note))
 
 
 def _of_own(task: Task, place: Place, loaded: datasets.Examples) -> datasets.Examples:
@@ -89,10 +122,14 @@ def _of_own(task: Task, place: Place, loaded: datasets.Examples) -> datasets.Exa
         return _listed(loaded, lists, split)
     if split == "test" and place.seen is not None:
         left = seen.unseen(loaded, place.seen)
-        if len(left.inputs) < len(loaded.inputs) and left.split == "test":
-            note = f"{len(loaded.class_names) - len(left.class_names)} classes left out that were trained on"
-            return left._replace(notes=(*left.notes, note)) if left.class_names != loaded.class_names else left
-        return left
+        known = [name for name in loaded.class_names if name not in left.class_names]
+        if not known or left.split != "test":
+            return left
+        # First those of which a part was trained on: a single example, which lies in two classes, may be the cause.
+        parts = seen.parts(loaded, place.seen, known)
+        listed = _some([f"{name} ({part} examples)" for name, part in parts.items()] +
+                       [name for name in known if name not in parts])  # fmt: skip
+        return left._replace(notes=(*left.notes, f"{len(known)} classes left out that were trained on: {listed}"))
     return datasets.own(loaded, split)
 
 
@@ -134,7 +171,9 @@ def domain(
         hint = f"give fewer {own[0]} or {own[1]}" if "num_queries" in str(error) else ""
         hint += ", or `min_examples` to leave small classes out" if hint and len(loaded.class_names) > 2 else ""
         said = f"`domain` {names.short(place.part)}, {loaded.split}: {error}"
-        raise ValueError(f"{said}; {hint}" if hint else said) from error
+        left_out = _left_out(loaded)
+        asked = "name the classes to test on with `test_classes`, all for every one" if "trained on" in left_out else ""
+        raise ValueError("; ".join(filter(None, (said, hint, left_out, asked)))) from error
     known = seen.Seen() if place.split == "test" else seen.of(loaded)
     return Domain(sample, split or loaded.split, loaded.checksums, known, (facts.of(loaded),))
 
@@ -170,16 +209,19 @@ def across(
     if len(common) < sizes.ways:
         names_of = lambda part: ", ".join(part.class_names[:12])  # noqa: E731
         got = f"{len(common)} in both: {names_of(ours)} and {names_of(theirs)}"
-        checks.fail("`query_domain`", f"at least {sizes.ways} classes of the support's domain", got)
-    if ours.columns != theirs.columns:
-        checks.fail("`query_domain`", "the columns and categories of the support's domain", "others")
+        hint = _left_out(ours, theirs)
+        checks.fail("`query_domain`", f"at least {sizes.ways} classes of the support's domain", got, hint)
+    theirs = _in_columns_of(ours, theirs)
+    if ours.columns:
+        told = doubts.far(ours.columns, ours.inputs, theirs.inputs, "the support's domain's")
+        theirs = theirs._replace(notes=(*theirs.notes, *told))
     ours, theirs = (
         datasets.select(part, [own[name] for name in common], part.split)
         for part, own in zip((ours, theirs), found, strict=True)
     )
     options = {"num_ways": sizes.ways, "num_shots": sizes.shots, "num_queries": sizes.queries}
     if ours.ids is None or theirs.ids is None:
-        sample = tasks.across(ours, theirs._replace(class_names=ours.class_names), **options)
+        sample = _apart(ours, theirs, options)
     else:
         same = tasks.aligned(ours, theirs)
         ours, theirs = (datasets.rows(part, own, part.split) for part, own in zip((ours, theirs), same, strict=True))
@@ -187,7 +229,54 @@ def across(
     checksums = {f"{names.short(each.part)}: {file}": value for each, part in ((place, ours), (other, theirs))
                  for file, value in part.checksums.items()}  # fmt: skip
     split = ",".join(dict.fromkeys((ours.split, theirs.split)))
-    return Domain(declared(sample, ours), split, checksums, facts=(facts.of(ours), facts.of(theirs)))
+    # A gap may be in the queries alone.
+    both = ours._replace(inputs=np.concatenate([ours.inputs, theirs.inputs])) if ours.columns else ours
+    return Domain(declared(sample, both), split, checksums, facts=(facts.of(ours), facts.of(theirs)))
+
+
+def _apart(ours: datasets.Examples, theirs: datasets.Examples, options: dict[str, int]) -> tasks.Sample:
+    try:
+        return tasks.across(ours, theirs._replace(class_names=ours.class_names), **options)
+    except ValueError as error:
+        raise ValueError("; ".join(filter(None, (str(error), _left_out(ours, theirs))))) from error
+
+
+def _in_columns_of(ours: datasets.Examples, theirs: datasets.Examples) -> datasets.Examples:
+    """A table with the columns of another, in its order and with its numbers of categories.
+
+    Raises:
+      ValueError: if either has a column that the other has not, or of numbers where those of the other are categories.
+    """
+    if ours.columns == theirs.columns:
+        return theirs
+    own, others = ([column.name for column in part.columns] for part in (ours, theirs))
+    lacking, more = ([name for name in first if name not in second] for first, second in ((own, others), (others, own)))
+    if lacking or more or len(own) != len(others):
+        got = f"none {lacking[0]!r}" if lacking else f"{more[0]!r} as well" if more else f"{len(others)}"
+        hint = "name those that both have with `columns`"
+        checks.fail("`query_domain`", f"the columns of the support's domain, {_some(own)}", got, hint)
+    places = [others.index(name) for name in own]
+    made = [_numbered(theirs, place, like) for place, like in zip(places, ours.columns, strict=True)]
+    notes = (*theirs.notes, *(note for _, note in made if note))
+    return theirs._replace(inputs=np.stack([cells for cells, _ in made], axis=1), columns=ours.columns, notes=notes)
+
+
+def _numbered(theirs: datasets.Examples, place: int, like: datasets.Column) -> tuple[np.ndarray, str]:
+    """The cells of a column with the categories of another, NaN where it has none such, and what is said of these."""
+    cells, column = theirs.inputs[:, place], theirs.columns[place]
+    if bool(column.categories) != bool(like.categories):
+        wanted, got = (f"categories, such as {each.categories[0]!r}" if each.categories else "numbers"
+                       for each in (like, column))  # fmt: skip
+        checks.fail(f"`query_domain`, column {like.name!r}", f"{wanted}, as in the support's domain", got)
+    if column.categories == like.categories:
+        return cells, ""
+    places = [like.categories.index(text) if text in like.categories else np.nan for text in column.categories]
+    made = np.array([*places, np.nan], cells.dtype)[np.nan_to_num(cells, nan=-1).astype(int)]
+    new = [text for text in column.categories if text not in like.categories]
+    count = int((np.isnan(made) & ~np.isnan(cells)).sum())
+    known = ", ".join(map(repr, like.categories[:3]))
+    said = f"column {like.name!r}: {count} cells are {', '.join(map(repr, new[:3]))}, where the support's domain has"
+    return made, f"{said} {known}" if count else ""
 
 
 def _others(theirs: datasets.Examples, ours: datasets.Examples) -> datasets.Examples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import baselines, checks, datasets, memory, models, tasks
+from jaxmeta.datasets import files
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import facts, frames, labelled, shown, vectors
+from jaxmeta.recipes.kinds import facts, frames, grounds, labelled, shown, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Own, Place, Shape, Sizes
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
@@ -177,13 +179,16 @@ def _read(task: Task, own: Own, ways: int) -> Given:
                            form, target_column=own.target_column)  # fmt: skip
     _check_own(own.support, loaded.inputs)
     loaded = labelled.shown(loaded)
-    told = (facts.of(loaded),)
+    loaded = loaded._replace(notes=(*loaded.notes, *grounds.notes(loaded)))
     polarity = own.polarity
     if polarity == "ink":
         # Support and inputs are turned the same way: the support set's own border decides.
         polarity = "invert" if datasets.bright_border(loaded.inputs) else "as_is"
-    frame = frames.Frame({"polarity": polarity})
-    given, inputs = _read_inputs(task, own, frame)
+        said = "bright borders, so all are inverted" if polarity == "invert" else "dark borders, so none is inverted"
+        loaded = loaded._replace(notes=(*loaded.notes, said))
+    told = (facts.of(loaded),)
+    frame = frames.Frame({"polarity": polarity, "ground": grounds.of(loaded.inputs)})
+    given, inputs = _inputs(task, own, frame)
     form = form._replace(polarity=polarity)
     loaded = loaded._replace(inputs=datasets.with_polarity(loaded.inputs, form) / _white())
     return Given(
@@ -192,12 +197,22 @@ def _read(task: Task, own: Own, ways: int) -> Given:
 
 
 def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], np.ndarray]:
+    turned = "inverted" if frame.facts.get("polarity") == "invert" else "not inverted"
+    return _inputs(task, own, frame, f"{turned}, as the labelled ones")
+
+
+def _inputs(task: Task, own: Own, frame: frames.Frame, *said: str) -> tuple[list[str], np.ndarray]:
     polarity = frame.facts.get("polarity")
     if polarity not in ("invert", "as_is"):  # it may be a stranger's
         checks.fail(own.support, "the polarity of pictures", repr(polarity), error=checks.DataError)
     form = None if datasets.is_table(own.inputs) else datasets.Form(*task.picture, polarity)
     given, inputs = datasets.load_inputs(own.inputs, data_dir=own.data_dir, form=form)
     _check_own(own.inputs, inputs)
+    # An older file says no more than whether its pictures were inverted, as those of bright borders are.
+    ground = frame.facts.get("ground", "bright" if polarity == "invert" else "")
+    before = 255 - inputs if polarity == "invert" else inputs
+    if told := [*said, *grounds.unlike(before, str(ground), "the labelled ones")]:
+        files.said(pathlib.Path(own.inputs), *told)
     return given, inputs / _white()
 
 

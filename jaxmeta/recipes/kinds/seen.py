@@ -110,7 +110,17 @@ def unseen(everything: datasets.Examples, seen: Seen) -> datasets.Examples:
     left_out |= named if same else telling & (telling.mean() >= SAME)
     if not left_out.any():
         return everything
-    return _left(everything, np.repeat(~left_out, np.diff(everything.offsets)), "test")
+    return _left(everything, np.repeat(~left_out, np.diff(everything.offsets)), "test", known)
+
+
+def parts(everything: datasets.Examples, seen: Seen, names: Iterable[str]) -> dict[str, str]:
+    """{class: "1 of 8"} of those of some names of which not every example is known; none where no example is."""
+    if seen.examples is None:
+        return {}
+    counts = np.add.reduceat(_known(fingerprints(everything), seen).astype(int), everything.offsets[:-1])
+    sizes = np.diff(everything.offsets)
+    found = dict(zip(everything.class_names, zip(counts.tolist(), sizes.tolist(), strict=True), strict=True))
+    return {name: f"{found[name][0]} of {found[name][1]}" for name in names if 0 < found[name][0] < found[name][1]}
 
 
 def unseen_examples(everything: datasets.Examples, seen: Seen) -> datasets.Examples:
@@ -119,7 +129,7 @@ def unseen_examples(everything: datasets.Examples, seen: Seen) -> datasets.Examp
         same = not seen.checksums.isdisjoint(everything.checksums.values())
         return datasets.by_example(everything, "test") if same else everything
     known = _known(fingerprints(everything), seen)
-    return _left(everything, ~known, "test rows") if known.any() else everything
+    return _left(everything, ~known, "test rows", known) if known.any() else everything
 
 
 def unseen_rows(table: datasets.Table, seen: Seen) -> np.ndarray:
@@ -143,8 +153,9 @@ def _check_known(known: np.ndarray, everything: datasets.Examples | datasets.Tab
         checks.fail(everything.name, "the columns of this file that were trained on", got, hint)
 
 
-def _left(everything: datasets.Examples, keep: np.ndarray, split: str) -> datasets.Examples:
+def _left(everything: datasets.Examples, keep: np.ndarray, split: str, known: np.ndarray) -> datasets.Examples:
     if not keep.any():
-        hint = "name the classes to test on with `test_classes`, all for every one"
+        told = f"{known.sum()} of {len(known)} examples were trained on, and so were a part or the name of every class"
+        hint = f"name the classes to test on with `test_classes`, all for every one; {told}"
         checks.fail(f"{everything.name}", "something that was not trained on", "nothing that was not", hint)
     return datasets.rows(everything, keep, split)

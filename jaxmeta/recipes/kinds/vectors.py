@@ -10,13 +10,12 @@ import jax
 import numpy as np
 
 from jaxmeta import baselines, checks, datasets, models
-from jaxmeta.datasets import files
+from jaxmeta.datasets import doubts, files
 from jaxmeta.recipes.kinds.kind import Own, Shape
 from jaxmeta.recipes.recipe import Network, Task
 from jaxmeta.recipes.scoring import SCORINGS
 from jaxmeta.types import MetaLearner, Model
 
-FAR = 3  # columns of which it is said that they are far from the labelled rows
 WAYS = 20  # the most that an in-context network over features tells apart
 
 
@@ -81,25 +80,5 @@ def check_like(own: Own, table: datasets.Examples | datasets.Table, inputs: np.n
     if inputs.shape[1:] != support.shape[1:]:
         wanted, got = f"{support.shape[1]} columns, as in {own.support}", inputs.shape[1:]
         checks.fail(own.inputs, wanted, got[0] if len(got) == 1 else f"shape {inputs.shape}", error=checks.DataError)
-    if far := beyond(table.columns, support, inputs):
+    if far := doubts.far(table.columns, support, inputs):
         files.said(pathlib.Path(own.inputs), *far)
-
-
-def beyond(columns: tuple[datasets.Column, ...], support: np.ndarray, others: np.ndarray) -> list[str]:
-    """What is to be said of columns of numbers [m, d] that leave the range of the support set's [n, d] far behind.
-
-    Far is more than that range once again, beyond either end: such is an age in months, or a code for what is missing.
-    """
-    found = []
-    for index, column in enumerate(columns or map(datasets.Column, map(str, range(1, support.shape[1] + 1)))):
-        there, here = (cells[np.isfinite(cells)] for cells in (support[:, index], others[:, index]))
-        if column.categories or not there.size or not here.size or there.min() == there.max():
-            continue
-        low, high = float(there.min()), float(there.max())
-        if count := int(((here > 2 * high - low) | (here < 2 * low - high)).sum()):
-            found.append(
-                (-count, f"column {column.name!r}: {count} of {len(here)} cells, {here.min():g} to {here.max():g}, are "
-                 f"far from the labelled rows' {low:g} to {high:g}")
-            )  # fmt: skip
-    told = [text for _, text in sorted(found)[:FAR]]
-    return [*told, f"so are some of {len(found) - FAR} other columns"] if len(found) > FAR else told
