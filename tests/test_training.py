@@ -198,6 +198,9 @@ def test_meta_params_that_have_no_real_gradient():
         state = trainer.init(KEY)._replace(meta_params={"w": jnp.asarray(value)})
         with pytest.raises(TypeError, match=f"meta_params: expected leaves of real floats, got {got}"):
             trainer.update(state, jnp.zeros(2), KEY)
+    for value in (jnp.tanh, "tanh"):  # as Equinox modules have them
+        with pytest.raises(TypeError, match=r"leaves of real floats, got tanh at .*'w'.*eqx\.partition"):
+            meta_trainer(of_params({"w": value}), optax.sgd(0.1)).init(KEY)
     trainer = meta_trainer(of_params({"w": 1.0}), optax.lookahead(optax.sgd(0.1), 2, 0.5))
     with pytest.raises(TypeError, match=r"outer_optimizer: expected .* got one that reads params\.fast"):
         trainer.update(trainer.init(KEY), jnp.zeros(2), KEY)
