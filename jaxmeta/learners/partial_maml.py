@@ -150,9 +150,9 @@ def _inside(what: str, model: Model, head: str | None) -> Callable[[str], bool]:
         tops = {path.split("/")[0] for path in paths}
         dense = sorted((top for top in tops if re.fullmatch(r"Dense_\d+", top)), key=lambda top: int(top[6:]))
         head = "head" if "head" in tops else dense[-1] if dense else ""
-        # A layer of a person's own naming may stand behind the numbered ones.
-        others = [top for top in sorted(tops - {head, *dense}) if {f"{top}/kernel", f"{top}/bias"} <= {*paths}]
-        if named := [top for top in others if not re.search(r"_\d+$", top)]:
+        named = [top for top in tops - {*dense} if {f"{top}/kernel", f"{top}/bias"} <= {*paths}]
+        if head != "head" and (named := sorted(top for top in named if not re.search(r"_\d+$", top))):
+            # A layer of a person's own naming may stand behind the numbered ones.
             got = f"{head} beside {', '.join(named)}" if head else ", ".join(named)
             checks.fail(f"{what}: head", "one layer that can be the last", got, f"name it, such as head={named[0]!r}")
 
