@@ -1,7 +1,8 @@
 """Every preset that needs no download, five seeds each, to the end: does it learn whatever the seed?
 
 Paper:     none; what the presets promise. The papers' own numbers stand where the presets do, in recipes/presets.py.
-Command:   python experiments/presets.py   (--presets NAME .. and --steps N for a part; rows that are there are kept)
+Command:   python experiments/presets.py   (--presets NAME .. and --steps N for a part; rows that are there are kept,
+           and a training that was broken off goes on where it stopped, `seconds` beginning anew)
 Hardware:  any; the machine of a row is in results/presets.json, `machine`.
 Time:      see `seconds` in results/presets.json, a row; the five seeds are one program.
 Expected:  in every seed, kept and last meta_params end below the squared error of raw inputs' best and half of the
@@ -23,7 +24,7 @@ import pages
 from jaxmeta import provenance, recipes, runs, tables
 from jaxmeta.recipes import Recipe
 
-SEEDS = 5
+SEEDS, RUNS = 5, pathlib.Path(__file__).parent / "runs" / "presets"
 COLUMNS = ("raw", "untrained", "best", "last")
 EMBEDDED = ("-strokes", "-sinusoid", "-tabular", "-regression")
 
@@ -48,9 +49,9 @@ def tested(ran: runs.Run, num_tasks: int) -> dict[str, float]:
     return {"raw": max(raw) if ran.recipe.scoring.has_classes else min(raw)} | ends
 
 
-def measure(recipe: Recipe, num_tasks: int) -> dict[str, Any]:
+def measure(recipe: Recipe, num_tasks: int, folder: pathlib.Path) -> dict[str, Any]:
     start = time.perf_counter()
-    ran = runs.train(recipe, seeds=range(SEEDS), report=pages.told)
+    ran = runs.train(recipe, seeds=range(SEEDS), report=pages.told, folder=folder)
     seconds = round(time.perf_counter() - start)
     diverged = [own.recipe.seed for own in ran if own.fitted.diverged]
     rows = [tested(own, num_tasks) for own in ran]
@@ -124,7 +125,7 @@ def main() -> None:
         if known and known["steps"] >= steps:
             continue
         print(name, flush=True)
-        row = measure(recipe.replace(steps=steps), options.num_tasks)
+        row = measure(recipe.replace(steps=steps), options.num_tasks, RUNS / f"{name}-{steps}")
         machine = provenance.line(provenance.record())
         results["rows"][name] = {"steps": steps, "of": recipe.budget.steps, "machine": machine} | row
         pages.write(path, results, page)
