@@ -24,7 +24,7 @@ import pages
 from jaxmeta import provenance, recipes, runs, tables
 from jaxmeta.recipes import Recipe
 
-SEEDS, RUNS = 5, pathlib.Path(__file__).parent / "runs" / "presets"
+SEEDS = 5
 COLUMNS = ("raw", "untrained", "best", "last")
 EMBEDDED = ("-strokes", "-sinusoid", "-tabular", "-regression")
 
@@ -125,7 +125,7 @@ def main() -> None:
         if known and known["steps"] >= steps:
             continue
         print(name, flush=True)
-        row = measure(recipe.replace(steps=steps), options.num_tasks, RUNS / f"{name}-{steps}")
+        row = measure(recipe.replace(steps=steps), options.num_tasks, options.out / "runs" / f"{name}-{steps}")
         machine = provenance.line(provenance.record())
         results["rows"][name] = {"steps": steps, "of": recipe.budget.steps, "machine": machine} | row
         pages.write(path, results, page)
