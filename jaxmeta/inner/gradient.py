@@ -123,16 +123,15 @@ def primitives(traced: Any) -> set[str]:
 
 
 def _own_rules(traced: Any) -> Iterator[str]:
-    """Where the custom_vjps in a jaxpr and in those inside it come from, but for the package's own, which are true."""
+    """Where the custom_vjps in a jaxpr and in those inside it come from, but for jax's and the package's own."""
     for equation in traced.eqns:
         rule = getattr(equation.params.get("bwd"), "f", None)
         module = getattr(rule, "__module__", None) or "a function"
-        if equation.primitive.name.startswith("custom_vjp_call") and not module.startswith("jaxmeta."):
+        if equation.primitive.name.startswith("custom_vjp_call") and not module.startswith(("jax.", "jaxmeta.")):
             yield f"{module}.{getattr(rule, '__name__', '')}".rstrip(".")
         for leaf in jax.tree.leaves(equation.params):
-            inside = getattr(leaf, "jaxpr", leaf)
-            if hasattr(inside, "eqns"):
-                yield from _own_rules(inside)
+            if hasattr(leaf, "eqns"):
+                yield from _own_rules(leaf)
 
 
 def check_gradient(loss: InnerLoss, params: PyTree, data: PyTree, key: Array) -> float:

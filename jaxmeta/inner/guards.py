@@ -51,7 +51,7 @@ def check_real(what: str, params: PyTree) -> None:
     optimizer goes down, and of integers there is none."""
     for path, leaf in jax.tree.leaves_with_path(params):
         if isinstance(leaf, str) or callable(leaf):  # such as the activation of an Equinox module
-            got = f"{leaf if isinstance(leaf, str) else getattr(leaf, '__name__', type(leaf).__name__)}"
+            got = leaf if isinstance(leaf, str) else getattr(leaf, "__name__", type(leaf).__name__)
             hint = "give init's arrays alone, as eqx.partition(module, eqx.is_inexact_array)[0] has them"
             checks.fail(what, "leaves of real floats", f"{got} at {jax.tree_util.keystr(path)}", hint, TypeError)
         dtype = jnp.result_type(leaf)
