@@ -5,8 +5,10 @@ Command:   python experiments/presets.py   (--presets NAME .. and --steps N for 
            and a training that was broken off goes on where it stopped, `seconds` beginning anew)
 Hardware:  any; the machine of a row is in results/presets.json, `machine`.
 Time:      see `seconds` in results/presets.json, a row; the five seeds are one program.
-Expected:  in every seed, kept and last meta_params end below the squared error of raw inputs' best and half of the
-           untrained network's, or, where the metric is accuracy, with at most 3/4 of its errors; none diverges.
+Expected:  in every seed, kept and last meta_params end with at most half of the untrained network's squared error, or,
+           where the metric is accuracy, 9/10 of its errors, and none diverges: it learns. Whether that pays is another
+           question, and another column: every seed ahead of the best method on raw inputs. On pictures and waves
+           it does; on random tables a linear model is the better reader, and MAML and ProtoNet stay behind it.
 Measured:  results/presets.md. Other work was beside it on the machine, so `seconds` say little. Rows of fewer steps
            than the preset's are marked.
 
@@ -60,17 +62,24 @@ def measure(recipe: Recipe, num_tasks: int, folder: pathlib.Path) -> dict[str, A
     return {"metric": recipe.scoring.metric, "seconds": seconds, "kept": kept, "diverged": diverged, **scores}
 
 
+def _errors(row: dict[str, Any]) -> dict[str, list[float]]:
+    return {name: [1 - score if row["metric"] == "accuracy" else score for score in row[name]] for name in COLUMNS}
+
+
 def learned(row: dict[str, Any]) -> bool:
-    """Whether every seed came to its end with an error below raw inputs' and half the untrained network's, or 3/4."""
-    classes = row["metric"] == "accuracy"
-    error = {name: [1 - score if classes else score for score in row[name]] for name in COLUMNS}
-    most = [
-        0.75 * mine if classes else min(mine / 2, raw)
-        for mine, raw in zip(error["untrained"], error["raw"], strict=True)
-    ]
+    """Whether every seed came to its end, with half of the untrained network's squared error or 9/10 of its errors."""
+    error, share = _errors(row), 0.9 if row["metric"] == "accuracy" else 0.5
     return not row["diverged"] and all(
-        end <= own for name in ("best", "last") for end, own in zip(error[name], most, strict=True)
+        end <= share * untrained
+        for name in ("best", "last")
+        for end, untrained in zip(error[name], error["untrained"], strict=True)
     )
+
+
+def ahead(row: dict[str, Any]) -> bool:
+    """Whether every seed, kept and last, is ahead of the best method on raw inputs."""
+    error = _errors(row)
+    return all(end < raw for name in ("best", "last") for end, raw in zip(error[name], error["raw"], strict=True))
 
 
 def page(results: dict[str, Any]) -> str:
@@ -83,6 +92,7 @@ def page(results: dict[str, Any]) -> str:
         "best, each seed",
         "last, each seed",
         "every seed learns",
+        "ahead of raw inputs",
         "seconds",
     ]
 
@@ -90,7 +100,7 @@ def page(results: dict[str, Any]) -> str:
         shown = lambda of: " ".join(tables.number(score, row["metric"]) for score in row[of])  # noqa: E731
         raw, untrained = (tables.number(sum(row[of]) / len(row[of]), row["metric"]) for of in COLUMNS[:2])
         steps = f"{row['steps']:,}" + (f" of {row['of']:,}" if row["steps"] != row["of"] else "")
-        ends = [shown("best"), shown("last"), "yes" if learned(row) else "no"]
+        ends = [shown("best"), shown("last"), *("yes" if so(row) else "no" for so in (learned, ahead))]
         return [name, steps, raw, untrained, *ends, row["seconds"]]
 
     rows = [line(name, results["rows"][name]) for name in presets() if name in results["rows"]]
