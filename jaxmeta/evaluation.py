@@ -71,7 +71,7 @@ def evaluate(
       mesh: devices, of this process or of several, over which the tasks are shared out; all of them get all scores.
 
     Returns:
-      {column: {metric: [num_tasks]}}.
+      {column: {metric: [num_tasks]}}; NaN for a task all of whose queries are masked, such as one that fills up a mesh.
 
     Raises:
       ValueError: if the mesh's devices do not divide the number of tasks, or tasks_per_chunk those of a device; or if
@@ -137,6 +137,13 @@ def judge_labels(
     labels.judge_batches(what, episodes, width)
 
 
+def _nan_without_queries(metrics: Mapping[str, Array], query: Batch) -> dict[str, Array]:
+    """The mean over no row is 0 in criteria, so that padding has no gradient; as a score it would count."""
+    if not isinstance(query, Batch) or query.mask is None:
+        return dict(metrics)
+    return {name: jnp.where(query.mask.any(), score, jnp.nan) for name, score in metrics.items()}
+
+
 def _check_held(what: str, episodes: PyTree) -> None:
     """Raises ValueError if NumPy's numbers of 64 bits would become others."""
     for name, batch in zip(Episode._fields, episodes if isinstance(episodes, Episode) else (), strict=False):
@@ -189,7 +196,8 @@ def _evaluate(learner, criterion, columns, tasks_per_chunk, mesh, meta_params, e
 
             def metrics(column: Column) -> dict[str, Array]:
                 predictor = adapted_predictor(column(learner).predict, meta_params, adapted)
-                return scored("criterion", criterion(predictor, episode.query, query_key))[1]
+                found = scored("criterion", criterion(predictor, episode.query, query_key))[1]
+                return _nan_without_queries(found, episode.query)
 
             return {name: metrics(column) for name, column in columns}
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import registry
 
-from jaxmeta import tasks
-from jaxmeta.types import Episode
+from jaxmeta import criteria, evaluate, tasks
+from jaxmeta.types import Batch, Episode
 
 KEY = jax.random.key(0)
 NUM_EPISODES = 60
@@ -78,3 +78,18 @@ def test_variable_episodes_padded_and_not(name):
                 norm = np.linalg.norm(plain_gradients[place])
                 assert norm > 0
                 assert np.linalg.norm(gradients[index] - plain_gradients[place]) <= 1e-5 * norm
+
+
+@pytest.mark.fault(promised="NaN as its score, the others' as they are")
+def test_a_task_without_a_real_query():
+    learner = registry.case("protonet").learner
+    inputs = jax.random.normal(KEY, (2, 6, *registry.PICTURE))
+    batch = Batch(inputs, jnp.tile(jnp.arange(6) % registry.WAYS, (2, 1)))
+    mask = jnp.array([[True] * 6, [False] * 6])
+    given = learner.init(jax.random.key(1)), jax.random.key(2)
+    score = lambda query: evaluate(learner, criteria.cross_entropy, given[0], Episode(batch, query), given[1])  # noqa: E731
+    found, real = score(batch._replace(mask=mask)), score(batch)
+    for column, metrics in found.items():
+        for name, values in metrics.items():
+            np.testing.assert_allclose(values[0], real[column][name][0], rtol=1e-6)
+            assert jnp.isnan(values[1])
