@@ -178,6 +178,14 @@ def test_paired_does_not_rank_rounding():
     assert stats.wilcoxon(np.float32(first / 150) - np.float32(second / 150)).pvalue != exact.p_value
 
 
+def test_paired_of_many_differences_each_near_the_next():
+    rng = np.random.default_rng(0)
+    second = rng.uniform(0.7, 0.9, 5000)
+    result = statistics.paired(second + rng.normal(2e-5, 1e-4, 5000), second, num_resamples=100)
+    assert result.tied < 1000
+    assert result.p_value < 1e-20
+
+
 def test_holm():
     # Demsar 2006, section 3.2.2: against C4.5 the p-values are .016, .019, .607; at 0.05 the first two are rejected.
     ranks = statistics.average_ranks(DEMSAR)

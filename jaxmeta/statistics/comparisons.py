@@ -88,11 +88,19 @@ def _signed_rank(steps: np.ndarray) -> float:
 
 
 def _signed_levels(differences: np.ndarray, tolerance: float) -> np.ndarray:
-    """The order of |differences| as whole numbers with their signs: equal ones alike, 0 where they are nearly 0."""
+    """The order of |differences| as whole numbers with their signs: equal ones alike, 0 where they are nearly 0.
+
+    What is equal is as near as the tolerance to the least of its level: many that are close together, each near the
+    next, are no level of their own.
+    """
     order = np.argsort(np.abs(differences), kind="stable")
-    rises = np.diff(np.abs(differences[order]), prepend=0.0) > tolerance
+    ascending = np.abs(differences[order])
+    steps, start = np.zeros_like(ascending), int(np.searchsorted(ascending, tolerance, side="right"))
+    while start < ascending.size:
+        steps[start] = 1
+        start = int(np.searchsorted(ascending, ascending[start] + tolerance, side="right"))
     levels = np.empty_like(differences)
-    levels[order] = np.cumsum(rises) * np.sign(differences[order])
+    levels[order] = np.cumsum(steps) * np.sign(differences[order])
     return levels
 
 

@@ -316,7 +316,7 @@ KINDS = {
     "maml-sinusoid": ({}, {"episode-functions"}),
     "maml-tabular": ({"inner_steps": 1}, {"episode-typical", "episode-hardest"}),
     "maml-tabular-regression": ({"inner_steps": 1}, {"episode-typical", "episode-hardest"}),
-    "tables": ({"width": 8, "train_ways": 2}, {"episode-typical", "episode-hardest"}),
+    "tables": ({"width": 8, "num_layers": 1, "train_ways": 2}, {"episode-typical", "episode-hardest"}),
     "maml-navigation": ({"shots": 2, "queries": 2, "train_queries": 2}, {"episode-trajectories"}),
     "maml-grid": ({"shots": 2, "queries": 2, "train_queries": 2}, {"episode-trajectories"}),
     "maml-pendulum": ({"shots": 2, "queries": 2, "train_queries": 2}, {"episode-trajectories"}),
