@@ -74,4 +74,7 @@ def test_presets_in_short(tmp_path, monkeypatch, capsys):
     good |= {"best": [0.1, 0.2], "last": [0.1, 0.3]}
     assert experiment.learned(good)
     assert not experiment.learned(good | {"last": [0.1, 3.0]})
+    assert not experiment.learned(good | {"best": [2.1, 0.2], "last": [2.1, 0.2]})
     assert not experiment.learned(good | {"diverged": [1]})
+    assert experiment.ahead(good)
+    assert not experiment.ahead(good | {"last": [0.1, 1.1]})
