@@ -326,7 +326,7 @@ def many_updates(
 
         shapes = jax.eval_shape(one, state, sample, stream_key, learner_key)[1]
         rows = jax.tree.map(lambda leaf: jnp.zeros((num_updates, *leaf.shape), leaf.dtype), shapes)
-        own, rows = jax.lax.fori_loop(0, count, body, (own, rows))
+        own, rows = jax.lax.fori_loop(0, jnp.minimum(count, num_updates), body, (own, rows))
         return tree.merge(own, frozen), rows
 
     return run
@@ -345,7 +345,8 @@ def streamed_updates(
 
     Returns:
       (state, sample, key, count=num_updates) -> (state, metrics [num_updates], 0 from `count` on), not to be jitted: it
-      jits the update. Its episodes are those of `many_updates` to the bit.
+      jits the update, to which the state is donated, so go on with the one that is returned. Its episodes are those of
+      `many_updates` to the bit.
     """
     num_tasks = checks.integer("streamed_updates: num_tasks", num_tasks, 1)
     num_updates = checks.integer("streamed_updates: num_updates", num_updates, 1)
@@ -364,7 +365,7 @@ def streamed_updates(
         rows: list[Metrics] = []
         with concurrent.futures.ThreadPoolExecutor(1) as ahead:
             coming = ahead.submit(draw, int(state.step))
-            for left in range(int(count) - 1, -1, -1):
+            for left in range(min(int(count), num_updates) - 1, -1, -1):
                 step, episodes = coming.result()
                 if step != int(state.step):  # an update was refused, and its tasks come again
                     step, episodes = draw(int(state.step))

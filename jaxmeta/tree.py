@@ -45,7 +45,10 @@ def masked_mean(values: Array, mask: Array | None) -> Array:
         checks.fail("mask", f"an array of bools {list(values.shape)}, one a row", f"shape {jnp.shape(mask)}")
     if mask.dtype != bool:
         checks.fail("mask", "an array of bools", mask.dtype, "mask != 0 makes one", TypeError)
-    return jnp.where(mask, values, 0).sum() / jnp.maximum(mask.sum(), 1)
+    # Half precision ends at 65,504, which a sum passes long before its mean.
+    total = jnp.where(mask, values, 0).sum(dtype=jnp.promote_types(values.dtype, jnp.float32))
+    mean = total / jnp.maximum(mask.sum(), 1)
+    return mean.astype(values.dtype) if jnp.issubdtype(values.dtype, jnp.inexact) else mean
 
 
 def unit(values: Array) -> Array:
@@ -57,6 +60,13 @@ def unit(values: Array) -> Array:
     known = jnp.isfinite(largest) & (largest > 0)
     _, exponent = jnp.frexp(jnp.where(known, largest, 1))
     return jnp.ldexp(jnp.ones_like(largest), exponent - 1)
+
+
+def direction(values: Array, axis: int = -1) -> Array:
+    """Values of length 1 along an axis, of whatever size they are; 0 stays 0, and its gradient is finite."""
+    scaled = values / jnp.expand_dims(unit(jnp.moveaxis(values, axis, 0)), axis)
+    squares = jnp.square(scaled).sum(axis=axis, keepdims=True)
+    return scaled * jnp.where(squares > 0, jax.lax.rsqrt(jnp.where(squares > 0, squares, 1)), 0)
 
 
 def leading_axis(tree: PyTree) -> int:

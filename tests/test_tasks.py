@@ -10,6 +10,7 @@ from jaxmeta import baselines, criteria, datasets, evaluate, tasks
 from jaxmeta.types import Batch, Episode, MetaLearner
 
 KEY = jax.random.key(0)
+TABLE = {"num_features": 3, "num_ways": 2, "num_shots": 1, "num_queries": 1}
 X = np.ones((2, 1))
 
 
@@ -390,6 +391,34 @@ def test_standardizing_looks_at_the_real_support_rows_alone():
     np.testing.assert_allclose(episode.query.inputs[:, :2], expected[:, :2], rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(episode.query.inputs[:, 2], 0)
     np.testing.assert_allclose(episode.query.targets, expected[:, :1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.fault(promised="queries as far from it as they are: 0 would make any constant right")
+def test_targets_that_are_all_equal_in_the_support_set():
+    def sample(key):
+        inputs = jnp.zeros((2, 1))
+        return Episode(Batch(inputs, jnp.full((2, 1), 7.0)), Batch(inputs, jnp.array([[7.0], [9.0]])))
+
+    episode = tasks.standardize_targets(sample)(KEY)
+    np.testing.assert_array_equal(episode.support.targets, [[0.0], [0.0]])
+    np.testing.assert_array_equal(episode.query.targets, [[0.0], [2.0]])
+
+
+@pytest.mark.fault(promised="refused in one line")
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: tasks.gaussian_process(num_shots=5), r"num_shots: expected the fewest and the most, .* got 5"),
+        (lambda: tasks.widen(tasks.tabular(**TABLE), 5.0), "widen: num_ways: expected a whole number"),
+        (lambda: tasks.mixture(tasks.tabular(**TABLE)), "mixture: samples: expected a sequence of samplers"),
+        (lambda: tasks.affine(turn="20"), "affine: turn: expected a number of at least 0, got '20'"),
+    ],
+    ids=["one number of points", "ways that are no whole number", "one sampler", "a turn in words"],
+)
+def test_arguments_of_another_kind(call, words):
+    with pytest.raises((TypeError, ValueError), match=words) as found:
+        call()
+    assert len(str(found.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("ways", [2, 5])

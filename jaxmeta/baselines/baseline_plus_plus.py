@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta import checks, inner
+from jaxmeta import checks, inner, tree
 from jaxmeta.baselines.pretrained import Head, features, probe
 from jaxmeta.types import Array, Criterion, MetaLearner, Model
 
@@ -71,11 +71,6 @@ def _cosine_head(num_features: int, scale: float) -> Head:
         return embeddings.T @ members / jnp.maximum(members.sum(axis=0), 1)[None]
 
     def apply(weights: Array, embeddings: Array) -> Array:
-        return scale * (unit(features(embeddings, num_features), axis=1) @ unit(weights, axis=0))
+        return scale * (tree.direction(features(embeddings, num_features)) @ tree.direction(weights, axis=0))
 
     return Head(init, start, apply)
-
-
-def unit(x: Array, axis: int) -> Array:
-    """Vectors of length one; one of zeros stays what it is, with a finite gradient."""
-    return x * jax.lax.rsqrt(jnp.maximum(jnp.square(x).sum(axis, keepdims=True), 1e-12))

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import labels, models
-from jaxmeta.baselines.baseline_plus_plus import unit
+from jaxmeta import labels, models, tree
 from jaxmeta.criteria import Gaussian, silence_absent
 from jaxmeta.learners.protonet import Adapted, protonet
 from jaxmeta.learners.support import embed, embedded, memberships
@@ -40,13 +39,13 @@ def cosine_centroid(encoder: Model, criterion: Criterion, *, num_ways: int) -> M
     """
 
     def apply(params: PyTree, inputs: PyTree, mask: Array | None = None, context: PyTree = ()) -> Array:
-        return unit(embedded(encoder, params, inputs, mask, context), axis=1)
+        return tree.direction(embedded(encoder, params, inputs, mask, context))
 
     nearest = protonet(Model(encoder.init, apply, encoder.context), criterion, num_ways=num_ways)
 
     def predict(meta_params: PyTree, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Array:
         embeddings = apply(meta_params, inputs, mask, adapted.context)
-        logits = _SCALE * embeddings @ unit(adapted.prototypes, axis=1).T
+        logits = _SCALE * embeddings @ tree.direction(adapted.prototypes).T
         return silence_absent(logits, jnp.broadcast_to(adapted.present, logits.shape))
 
     return MetaLearner(encoder.init, nearest.adapt, predict, query_loss(nearest.adapt, predict, criterion))
@@ -75,11 +74,11 @@ def nearest_example(encoder: Model, criterion: Criterion, *, num_ways: int) -> M
         embeddings = embed("nearest_example", encoder, meta_params, support, (), num_ways)
         members = memberships(support, num_ways)
         return Examples(
-            unit(embeddings, axis=-1), jnp.where(members.any(axis=1), labels.flat(support).targets, num_ways)
+            tree.direction(embeddings), jnp.where(members.any(axis=1), labels.flat(support).targets, num_ways)
         )
 
     def predict(meta_params: PyTree, adapted: Examples, inputs: PyTree, mask: Array | None = None) -> Array:
-        embeddings = unit(embedded(encoder, meta_params, inputs, mask, ()), axis=-1)
+        embeddings = tree.direction(embedded(encoder, meta_params, inputs, mask, ()))
         cosines = jnp.moveaxis(embeddings @ adapted.embeddings.T, -1, 0)
         best = jax.ops.segment_max(cosines, adapted.owners, num_ways + 1)[:num_ways]
         logits = jnp.moveaxis(_SCALE * best, 0, -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxmeta.baselines.baseline_plus_plus import unit
+from jaxmeta import tree
 from jaxmeta.baselines.pretrained import Population, Pretrained, linear_head, population_context, pretraining
 from jaxmeta.learners.protonet import protonet
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree
@@ -39,7 +39,7 @@ def simple_shot(
         embeddings = encoder.apply(params.encoder, inputs, mask, context)
         if isinstance(params.population, Population):
             embeddings = embeddings - params.population.centre[None]
-        return unit(embeddings, axis=1)
+        return tree.direction(embeddings)
 
     def context(params: Pretrained, support: Batch) -> PyTree:
         return population_context(encoder, params, params.encoder, support)

@@ -31,8 +31,10 @@ def prognosis(predictor: Predictor, batch: Batch, key: Array) -> tuple[Array, Me
     """
     logits = predictor(batch.inputs, batch.mask)
     loss, metrics = cross_entropy(lambda inputs, mask=None: logits, batch, key)
-    shares = jax.nn.softmax(silence_absent(logits, batch.classes), axis=-1)
-    area = area_under_curve(shares, batch.targets, batch.mask)
+    logits = silence_absent(logits, batch.classes)
+    shares = jax.nn.softmax(logits, axis=-1)
+    area = _area(_log_odds(logits), batch.targets, batch.mask)
+    area = jnp.where(_are_finite(shares, batch.mask), area, jnp.nan)
     error = calibration_error(shares, batch.targets, batch.mask)
     return loss, {**metrics, "area_under_curve": area, "calibration_error": error}
 
@@ -53,16 +55,40 @@ def area_under_curve(shares: Array, targets: Array, mask: Array | None = None) -
     References:
       Hanley and McNeil, The meaning and use of the area under a receiver operating characteristic curve, 1982.
     """
-    members = jax.nn.one_hot(targets, shares.shape[1], dtype=shares.dtype)
-    real = jnp.ones(len(shares), shares.dtype) if mask is None else mask.astype(shares.dtype)
-    members = members * real[:, None]
+    return jnp.where(_are_finite(shares, mask), _area(shares, targets, mask), jnp.nan)
+
+
+def _area(scores: Array, targets: Array, mask: Array | None) -> Array:
+    """The area under the curve of what only grows with a share."""
+    dtype = _counting(scores)
+    real = _real(scores, mask).astype(dtype)
+    members = jax.nn.one_hot(targets, scores.shape[1], dtype=dtype) * real[:, None]
     others = real[:, None] - members
-    ahead = jnp.where(shares[:, None] > shares[None], 1.0, jnp.where(shares[:, None] == shares[None], 0.5, 0.0))
-    wins = jnp.einsum("nc,mc,nmc->c", members, others, ahead.astype(shares.dtype))
+    ahead = jnp.where(scores[:, None] > scores[None], 1.0, jnp.where(scores[:, None] == scores[None], 0.5, 0.0))
+    wins = jnp.einsum("nc,mc,nmc->c", members, others, ahead.astype(dtype))
     pairs = members.sum(axis=0) * others.sum(axis=0)
     areas = jnp.where(pairs > 0, wins / jnp.maximum(pairs, 1), 0).sum() / jnp.maximum((pairs > 0).sum(), 1)
-    areas = jnp.where((pairs > 0).any(), areas, 0.5)
-    return jnp.where(jnp.isfinite(shares).all(), areas, jnp.nan)
+    return jnp.where((pairs > 0).any(), areas, 0.5)
+
+
+def _counting(values: Array) -> jnp.dtype:
+    """A dtype that counts rows and pairs: half precision ends at some hundred."""
+    return jnp.promote_types(values.dtype, jnp.float32)
+
+
+def _log_odds(logits: Array) -> Array:
+    """[n, num_ways], of each class against all others: in the order of its shares, which are 1 from a gap of 17 on."""
+    own = jnp.eye(logits.shape[1], dtype=bool)
+    return logits - jax.nn.logsumexp(jnp.where(own[None], -jnp.inf, logits[:, None]), axis=-1)
+
+
+def _real(shares: Array, mask: Array | None) -> Array:
+    return jnp.ones(len(shares), bool) if mask is None else mask
+
+
+def _are_finite(shares: Array, mask: Array | None) -> Array:
+    """Whether those of real rows are."""
+    return jnp.where(_real(shares, mask)[:, None], jnp.isfinite(shares), True).all()
 
 
 def calibration_error(shares: Array, targets: Array, mask: Array | None = None) -> Array:
@@ -82,10 +108,10 @@ def calibration_error(shares: Array, targets: Array, mask: Array | None = None) 
     References:
       Guo et al., On Calibration of Modern Neural Networks, 2017, section 2.
     """
-    real = jnp.ones(len(shares), shares.dtype) if mask is None else mask.astype(shares.dtype)
-    said = shares.max(axis=1)
+    shares, real = shares.astype(_counting(shares)), _real(shares, mask)
+    said = jnp.where(real, shares.max(axis=1), 0)
     right = (jnp.argmax(shares, axis=1) == targets).astype(shares.dtype)
     place = jnp.clip((said * _BINS).astype(jnp.int32), 0, _BINS - 1)
-    members = jax.nn.one_hot(place, _BINS, dtype=shares.dtype) * real[:, None]
+    members = jax.nn.one_hot(place, _BINS, dtype=shares.dtype) * real[:, None].astype(shares.dtype)
     gaps = jnp.abs(((said - right)[:, None] * members).sum(axis=0))
-    return jnp.where(jnp.isfinite(shares).all(), gaps.sum() / jnp.maximum(real.sum(), 1), jnp.nan)
+    return jnp.where(_are_finite(shares, mask), gaps.sum() / jnp.maximum(real.sum(), 1), jnp.nan)

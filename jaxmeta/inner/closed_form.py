@@ -14,7 +14,8 @@ def ridge(features: Array, targets: Array, penalty: Array | float) -> Array:
     """The weights W that minimise ||features W - targets||^2 + penalty ||W||^2.
 
     It solves the smaller of two equal systems, which the shapes decide: rows by rows, or features by features
-    (Woodbury's identity). A row whose features are 0 does not count.
+    (Woodbury's identity), in single precision at least. A row whose features are 0 does not count. A penalty that
+    rounding hides, less than its relative size times all squared features, is raised to that.
 
     Args:
       features: [n, dim].
@@ -27,9 +28,15 @@ def ridge(features: Array, targets: Array, penalty: Array | float) -> Array:
     References:
       Bertinetto et al., Meta-learning with Differentiable Closed-form Solvers, 2019, section 3.2.
     """
+    dtype = features.dtype
+    features, targets = (each.astype(jnp.promote_types(each.dtype, jnp.float32)) for each in (features, targets))
+    hidden = jnp.finfo(features.dtype).eps * jnp.square(jax.lax.stop_gradient(features)).sum()
+    penalty = jnp.maximum(penalty, hidden)
     if features.shape[0] <= features.shape[1]:
-        return features.T @ _solve(features @ features.T, penalty, targets)
-    return _solve(features.T @ features, penalty, features.T @ targets)
+        weights = features.T @ _solve(features @ features.T, penalty, targets)
+    else:
+        weights = _solve(features.T @ features, penalty, features.T @ targets)
+    return weights.astype(dtype)
 
 
 @jax.custom_jvp

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import checks
+from jaxmeta import checks, tree
 from jaxmeta.criteria import silence_absent
 from jaxmeta.learners.support import embed, embedded, memberships
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss
@@ -72,10 +72,10 @@ def matching_net(encoder: Model, criterion: Criterion, *, num_ways: int) -> Meta
         del key
         context = encoder.context(meta_params.encoder, support)
         embeddings = embed("matching_net", encoder, meta_params.encoder, support, context, num_ways)
-        return Adapted(_unit(embeddings), memberships(support, num_ways), context)
+        return Adapted(tree.direction(embeddings), memberships(support, num_ways), context)
 
     def predict(meta_params: MetaParams, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Array:
-        queries = _unit(embedded(encoder, meta_params.encoder, inputs, mask, adapted.context))
+        queries = tree.direction(embedded(encoder, meta_params.encoder, inputs, mask, adapted.context))
         scores = queries @ adapted.embeddings.T / jnp.exp(meta_params.log_temperature)
         # Finite, so that a class without examples gives no NaN in the gradient.
         least = jnp.finfo(scores.dtype).min / 2
@@ -86,8 +86,3 @@ def matching_net(encoder: Model, criterion: Criterion, *, num_ways: int) -> Meta
         return silence_absent(logits, jnp.broadcast_to(adapted.members.any(axis=0), logits.shape))
 
     return MetaLearner(init, adapt, predict, query_loss(adapt, predict, criterion))
-
-
-def _unit(embeddings: Array) -> Array:
-    """[n, dim] of length 1; an embedding that is 0 stays it, and its gradient is finite."""
-    return embeddings * jax.lax.rsqrt(jnp.maximum(jnp.square(embeddings).sum(axis=-1, keepdims=True), 1e-6))

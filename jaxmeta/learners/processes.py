@@ -54,6 +54,7 @@ def posterior(covariances: Array, targets: Array, keep: Array) -> Posterior:
       targets: [n, m].
       keep: [n] bool, the rows that are no padding.
     """
+    covariances, targets = (each.astype(jnp.promote_types(each.dtype, jnp.float32)) for each in (covariances, targets))
     unit = jnp.eye(len(targets), dtype=covariances.dtype)
     root = jnp.linalg.cholesky(jnp.where(keep[:, None] & keep[None], covariances, unit))
     return Posterior(root, jax.scipy.linalg.cho_solve((root, True), jnp.where(keep[:, None], targets, 0)))
@@ -67,6 +68,7 @@ def answer(known: Posterior, covariances: Array, variances: Array) -> Gaussian:
       covariances: [q, n] of queries with the support set; 0 for padding.
       variances: [q] of what is seen at the queries, noise included.
     """
+    covariances = covariances.astype(known.root.dtype)
     mean = covariances @ known.weights
     explained = jax.scipy.linalg.solve_triangular(known.root, covariances.T, lower=True)
     left = jnp.maximum(variances - jnp.square(explained).sum(axis=0), 1e-8)

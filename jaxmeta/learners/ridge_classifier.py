@@ -66,7 +66,10 @@ def ridge_classifier(encoder: Model, criterion: Criterion, *, num_ways: int) -> 
         embeddings = jnp.where(real > 0, embeddings, 0)
         centre, level = embeddings.sum(axis=0) / count, members.sum(axis=0) / count
         rows = (embeddings - centre[None]) * real
-        penalty, scale = _chosen(jax.lax.stop_gradient(rows), members, real, present)
+        wide = jnp.promote_types(rows.dtype, jnp.float32)  # LAPACK has no half precision
+        seen = jax.lax.stop_gradient(rows).astype(wide)
+        penalty, scale = _chosen(seen, members.astype(wide), real.astype(wide), present)
+        scale = scale.astype(rows.dtype)
         weights = scale * inner.ridge(rows, (members - level[None]) * real, penalty)
         return Adapted(weights, scale * level - centre @ weights, present, context)
 

@@ -81,11 +81,14 @@ def gaussian_process(
     if num_shots is None or num_queries is None:
         most_points = checks.integer("gaussian_process: most_points", most_points, 2 * _LEAST + 1)
     shots, queries = num_shots or (_LEAST, most_points - _LEAST - 1), num_queries or (_LEAST, most_points - _LEAST)
-    for name, (fewest, most) in (("num_shots", shots), ("num_queries", queries)):
+    for name, span in (("num_shots", shots), ("num_queries", queries)):
+        if not isinstance(span, tuple | list) or len(span) != 2:
+            checks.fail(f"gaussian_process: {name}", "the fewest and the most, as (5, 5)", span)
+        fewest, most = span
         checks.integer(f"gaussian_process: {name}", fewest, 1)
         checks.integer(f"gaussian_process: {name}", most, fewest)
     checks.integer("gaussian_process: most_points", most_points, max(shots[1] + queries[0], queries[1]))
-    return _Processes(kernel, most_points, shots, queries)
+    return _Processes(kernel, most_points, (shots[0], shots[1]), (queries[0], queries[1]))
 
 
 def with_kernel(sample: Sample) -> Sample:

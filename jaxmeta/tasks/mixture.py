@@ -30,6 +30,7 @@ def mixture(samples: Sequence[Sample], weights: Any = None) -> Sample:
 
     Raises:
       ValueError: if there is no sampler, episodes differ, or weights do not fit.
+      TypeError: if it is one sampler.
 
     Example:
       Leave one domain out, for each in turn:
@@ -41,6 +42,8 @@ def mixture(samples: Sequence[Sample], weights: Any = None) -> Sample:
       >>> list(rest)
       ['train', 'validation', 'test']
     """
+    if callable(samples):
+        checks.fail("mixture: samples", "a sequence of samplers", "one of them", error=TypeError)
     samples = tuple(samples)
     if not samples:
         checks.fail("mixture: samples", "at least one sampler", "none")

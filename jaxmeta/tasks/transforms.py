@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmeta import checks, tree
 from jaxmeta.tasks.sampling import Sample, as_pytree, on_batches, static
@@ -39,7 +40,8 @@ class _Standardized:
         known, mask = getattr(episode.support, self.field), episode.support.mask
 
         def scaled(batch: Batch) -> Batch:
-            leaves = jax.tree.map(lambda like, leaf: _scaler(like, mask)(leaf), known, getattr(batch, self.field))
+            own = 1 if self.field == "targets" else 0
+            leaves = jax.tree.map(lambda like, leaf: _scaler(like, mask, own)(leaf), known, getattr(batch, self.field))
             return batch._replace(**{self.field: leaves})
 
         return on_batches(scaled, episode)
@@ -48,7 +50,8 @@ class _Standardized:
 def standardize_targets(sample: Sample) -> Sample:
     """Gives regression targets mean 0 and deviation 1 over the support set, and moves the queries' along.
 
-    Errors are then in units of the support set's deviation.
+    Errors are then in units of the support set's deviation. Where its targets are all equal, as that of one example is,
+    they have none: mean 0 then, and the queries' are as far from it as they were.
 
     Args:
       sample: its targets are values [n, ...].
@@ -66,7 +69,7 @@ def widen(sample: Sample, num_ways: int) -> Sample:
     Raises:
       ValueError: if the episodes have no `classes`, or more of them.
     """
-    return _Widened(as_pytree(sample), num_ways)
+    return _Widened(as_pytree(sample), checks.integer("widen: num_ways", num_ways, 1))
 
 
 @jax.tree_util.register_dataclass
@@ -86,8 +89,12 @@ class _Widened:
         return batch._replace(classes=jnp.pad(batch.classes, ((0, 0), (0, missing))))
 
 
-def _scaler(values: Array, mask: Array | None) -> Callable[[Array], Array]:
-    """Returns what subtracts the mean of the real rows of values [n, ...] and divides by their deviation."""
+def _scaler(values: Array, mask: Array | None, of_constants: float) -> Callable[[Array], Array]:
+    """Returns what subtracts the mean of the real rows of values [n, ...] and divides by their deviation.
+
+    Constants have none, and are multiplied by what is given: inputs by 0, since nothing can be learnt from them, but a
+    query's target by 1, or whatever is predicted for it would be right.
+    """
     if not jnp.issubdtype(values.dtype, jnp.floating):
         checks.fail("standardize", "floats", values.dtype, error=TypeError)
     real = jnp.ones(len(values), bool) if mask is None else mask
@@ -99,7 +106,7 @@ def _scaler(values: Array, mask: Array | None) -> Callable[[Array], Array]:
     variance = jnp.square(centred / unit[None]).sum(axis=0) / count
     # By comparison, since rounding gives a constant a small variance.
     constant = jnp.where(real, values, -jnp.inf).max(axis=0) <= jnp.where(real, values, jnp.inf).min(axis=0)
-    scale = jnp.where(constant, 0, jax.lax.rsqrt(jnp.where(constant, 1, variance)) / unit)
+    scale = jnp.where(constant, of_constants, jax.lax.rsqrt(jnp.where(constant, 1, variance)) / unit)
     return lambda rows: (rows - mean[None]) * scale[None]
 
 
@@ -192,8 +199,8 @@ def affine(*, turn: float = 20.0, zoom: float = 0.2, shift: float = 1 / 7) -> Ca
       (28, 28, 1)
     """
     for name, value in (("turn", turn), ("zoom", zoom), ("shift", shift)):
-        if not 0 <= value < float("inf"):
-            checks.fail(f"affine: {name}", "a number of at least 0", value)
+        if not isinstance(value, int | float | np.number) or not 0 <= value < float("inf"):
+            checks.fail(f"affine: {name}", "a number of at least 0", repr(value))
     return _Affine(float(turn), float(zoom), float(shift))
 
 

@@ -54,3 +54,36 @@ def test_what_is_not_finite_is_told():
     batch = Batch(jnp.zeros((2, 1)), jnp.array([0, 1]))
     metrics = criteria.prognosis(lambda inputs, mask=None: jnp.full((2, 2), jnp.nan), batch, KEY)[1]
     assert all(np.isnan(value) for value in metrics.values())
+
+
+@pytest.mark.fault(promised="the area of the logits' gaps, whose shares are all 1")
+def test_the_area_of_a_predictor_that_is_sure():
+    gaps = jnp.array([30.0, 40.0, 50.0, 60.0])
+    logits, batch = jnp.stack([-gaps, gaps], axis=1), Batch(jnp.zeros((4, 1)), jnp.array([0, 1, 0, 1]))
+    assert len(np.unique(jax.nn.softmax(logits)[:, 1])) == 1
+    metrics = criteria.prognosis(lambda inputs, mask=None: logits, batch, KEY)[1]
+    np.testing.assert_allclose(metrics["area_under_curve"], 3 / 4)
+
+
+@pytest.mark.fault(promised="as without the padding")
+@pytest.mark.parametrize("junk", [np.nan, np.inf])
+def test_padding_that_is_not_finite(junk):
+    batch = Batch(jnp.zeros((4, 1)), jnp.array([0, 1, 0, 1]), jnp.arange(4) < 3)
+    scores = lambda fill: criteria.prognosis(  # noqa: E731
+        lambda inputs, mask=None: jnp.array([[1.0, 0], [0, 1], [0, 2], [fill, 0]]), batch, KEY
+    )[1]
+    for name, value in scores(0.0).items():
+        np.testing.assert_array_equal(scores(junk)[name], value)
+
+
+@pytest.mark.fault(promised="what it is in single precision, but for the rounding of the numbers")
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_counts_pairs(dtype):
+    logits = jax.random.normal(KEY, (600, 2)).astype(dtype)
+    batch = Batch(jnp.zeros((600, 1)), jnp.arange(600) % 2)
+    half, single = (
+        criteria.prognosis(lambda inputs, mask=None, own=own: own, batch, KEY)[1]
+        for own in (logits, logits.astype(jnp.float32))
+    )
+    for name in ("area_under_curve", "calibration_error"):
+        np.testing.assert_allclose(half[name], single[name], atol=2e-2)

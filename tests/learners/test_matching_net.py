@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxmeta import criteria, matching_net, models
 from jaxmeta.types import Batch
@@ -33,3 +34,16 @@ def test_an_embedding_of_zero_has_a_finite_gradient():
     value, gradient = jax.jit(jax.value_and_grad(loss))(jnp.array([[0.0, 0.0], [1.0, 0.0]]))
     np.testing.assert_allclose(value, np.log(0.5), rtol=1e-6)
     assert np.isfinite(gradient).all()
+
+
+@pytest.mark.fault(promised="the same as of embeddings of size 1: a cosine has no unit")
+@pytest.mark.parametrize("size", [1e-20, 1e-5, 1e20])
+def test_embeddings_of_another_size(size):
+    learner, x = matching_net(models.flat(), criteria.cross_entropy, num_ways=2), jax.random.normal(KEY, (5, 3))
+    meta_params = learner.init(KEY)
+
+    def logits(x):
+        adapted = learner.adapt(meta_params, Batch(x[:2], jnp.arange(2)), KEY)
+        return learner.predict(meta_params, adapted, x[2:])
+
+    np.testing.assert_allclose(logits(size * x), logits(x), rtol=1e-4, atol=1e-5)

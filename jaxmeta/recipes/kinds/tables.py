@@ -201,9 +201,13 @@ def _read_values(task: Task, own: Own) -> Given:
     rows, inputs = _brought(task, own, table, inputs)
     exact = table.targets.astype(np.float64)  # whose squares neither overflow nor vanish
     mean, deviation = exact.mean().astype(table.targets.dtype), exact.std().astype(table.targets.dtype)
-    targets = (table.targets - mean) / (deviation or 1)
-    frame = frames.of_table(table, own.target_column)
+    if not deviation:
+        deviation = np.ones_like(deviation)
+        note = f"all targets are {float(mean):g}, which do not tell what is far from them: 1 is taken for it"
+        table = table._replace(notes=(*table.notes, note))
     told = (facts.of_table(table, np.arange(len(table.inputs)), "all"),)
+    targets = (table.targets - mean) / deviation
+    frame = frames.of_table(table, own.target_column)
     return Given(Batch(jnp.asarray(rows), jnp.asarray(targets)), given, inputs, (), (mean, deviation), frame, told)
 
 
