@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,15 @@ def of_table(table: datasets.Table, rows: np.ndarray, split: str) -> Facts:
     found: Facts = {"domain": table.name, "split": split, "examples": len(rows), "target": table.target}
     found["targets"] = [float(values.min()), float(values.max())] if len(rows) else []
     return found | _contents(table.inputs[rows], table.columns) | {"notes": list(table.notes)}
+
+
+def of_tasks(inputs: np.ndarray, targets: np.ndarray, *, name: str, split: str, notes: Sequence[str]) -> Facts:
+    """What there is to say of tasks [tasks, n, d] with values [tasks, n, m]."""
+    count, size = inputs.shape[:2]
+    found: Facts = {"domain": name, "split": split, "examples": count * size, "target": ""}
+    found["targets"] = [float(targets.min()), float(targets.max())]
+    own = (f"{count} task{'s' if count > 1 else ''} of {size}", *notes)
+    return found | _contents(inputs.reshape(-1, inputs.shape[2]), ()) | {"notes": list(own)}
 
 
 def _contents(inputs: Any, columns: tuple[datasets.Column, ...]) -> Facts:
