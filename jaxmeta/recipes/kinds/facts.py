@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxmeta import datasets
+from jaxmeta import datasets, floats
 
 Facts = dict[str, Any]
 SHOWN = 12  # names in a line
@@ -70,7 +70,7 @@ def line(facts: Facts) -> str:
     if facts.get("target"):
         said.append(f"target {facts['target']!r}")
     if facts.get("targets"):
-        said.append("targets in {:g} to {:g}".format(*facts["targets"]))
+        said.append("targets in {} to {}".format(*floats.ends(*facts["targets"])))
     if "columns" in facts:
         texts = sum(value != "numbers" for value in facts["columns"].values())
         said.append(f"{len(facts['columns'])} features" + (f", {texts} of them categories" if texts else ""))
@@ -81,5 +81,5 @@ def line(facts: Facts) -> str:
     if "symbols" in facts:
         said.append(f"{facts['letters']} letters, {facts['symbols']} symbols")
     if "range" in facts:
-        said.append("numbers in {:g} to {:g}".format(*facts["range"]))
+        said.append("numbers in {} to {}".format(*floats.ends(*facts["range"])))
     return f"read {facts['domain']}, {facts['split']}: " + "; ".join([*said, *facts["notes"]])
