@@ -485,6 +485,18 @@ def test_tasks_in_another_order(tmp_path):
     assert of_test(tmp_path / "one.npz", known._replace(examples=None), VALUES).facts == first.facts  # of an older run
 
 
+@pytest.mark.fault(promised="classes are refused where they would change nothing")
+@pytest.mark.parametrize("name", ["train_classes", "validation_classes", "test_classes", "min_examples"])
+def test_values_have_no_classes(tmp_path, name):
+    functions(tmp_path / "one.npz")
+    write_table(tmp_path / "one.csv", patients())
+    task = dataclasses.replace(VALUES, **{name: 2 if name == "min_examples" else ("a",)})
+    for path, own in (("one.npz", task), ("one.csv", dataclasses.replace(task, target_column="age"))):
+        wanted = f"`{name}`: expected none for (functions|tables), where it would change nothing, got"
+        with pytest.raises(ValueError, match=wanted):
+            recipes.domains.open(str(tmp_path / path), "test", task=own)
+
+
 @pytest.mark.fault(promised="an array split of an npz of tasks is used, or refused by name")
 def test_tasks_say_their_parts(tmp_path):
     path = functions(tmp_path / "one.npz", split=np.array(["test"] * 8 + ["train"] * 12))

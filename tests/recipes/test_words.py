@@ -286,6 +286,8 @@ def test_what_is_wrong_is_one_line(run, tmp_path, capsys, support, inputs, flags
         ({"domain": "omniglot"}, "omniglot: expected crossner:DOMAIN, xsid:LANGUAGE, or a CoNLL file"),
         ({"columns": ("a",)}, "`columns`: expected none, since a word stands first"),
         ({"kind": "texts"}, "own.conll"),
+        ({"test_classes": ("per", "loc")}, "`test_classes`: expected none for tokens, where it would change nothing"),
+        ({"train_classes": ("all",)}, "`train_classes`: expected none for tokens, where it would change nothing"),
     ],
 )
 def test_what_cannot_be_is_told(changes, message, files):
