@@ -16,6 +16,27 @@ def number_type() -> np.dtype:
     return np.dtype(jnp.result_type(float))
 
 
+def text(value: np.floating) -> str:
+    """A number in the fewest digits that are read as itself again.
+
+    Example:
+      >>> text(np.float32(1500003.1)), text(np.float32(0.1)), text(np.float32(3))
+      ('1500003.1', '0.1', '3')
+    """
+    return repr(float(str(value))).removesuffix(".0")  # which has no exponent below 1e16
+
+
+def ends(low: float, high: float) -> tuple[str, str]:
+    """The ends of a range in six digits, or as many as tell them apart.
+
+    Example:
+      >>> ends(0.25, 1 / 3), ends(1500000, 1500003)
+      (('0.25', '0.333333'), ('1500000', '1500003'))
+    """
+    digits = next((count for count in (6, 9, 17) if f"{low:.{count}g}" != f"{high:.{count}g}"), 6)
+    return f"{low:.{digits}g}", f"{high:.{digits}g}"
+
+
 def flattened(values: np.ndarray) -> np.ndarray:
     """[d] bool, the columns of numbers [N, d] that `number_type` no longer tells apart, such as seconds of this
     century; floats that differ by no more than float64's own rounding are one number."""

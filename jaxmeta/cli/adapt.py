@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmeta import checks, datasets, encoders, recipes, report, runs
+from jaxmeta import checks, datasets, encoders, floats, recipes, report, runs
 from jaxmeta.cli import config, watching
 from jaxmeta.criteria import Gaussian
 from jaxmeta.runs import folder as folders
@@ -179,7 +179,8 @@ def _values(options: config.Adapt, adapted: runs.Adapted, given: list[str], outp
 def _said(adapted: runs.Adapted, outputs: Any) -> tuple[list[str], str]:
     if isinstance(outputs, Gaussian):
         texts, line = _said(adapted, outputs.mean)
-        return texts, f"{line}; deviations from {outputs.scale.min():.6g} to {outputs.scale.max():.6g}"
+        low, high = floats.ends(float(outputs.scale.min()), float(outputs.scale.max()))
+        return texts, f"{line}; deviations from {low} to {high}"
     return recipes.kind(adapted.run.recipe.task).written(adapted.frame, outputs)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxmeta import floats
 from jaxmeta.datasets import spellings
 from jaxmeta.datasets.examples import Column
 from jaxmeta.datasets.sheets import Sheet
@@ -99,9 +100,10 @@ def far(
             continue
         low, high = float(there.min()), float(there.max())
         if count := int(((here > 2 * high - low) | (here < 2 * low - high)).sum()):
-            found.append(
-                (-count, f"column {column.name!r}: {count} of {len(here)} cells, {here.min():g} to {here.max():g}, are "
-                 f"far from {whose} {low:g} to {high:g}")
-            )  # fmt: skip
+            own, known = (
+                " to ".join(floats.ends(*each)) for each in ((float(here.min()), float(here.max())), (low, high))
+            )
+            said = f"column {column.name!r}: {count} of {len(here)} cells, {own}, are far from {whose} {known}"
+            found.append((-count, said))
     told = [text for _, text in sorted(found)[:SHOWN]]
     return [*told, f"so are some of {len(found) - SHOWN} other columns"] if len(found) > SHOWN else told

@@ -117,16 +117,16 @@ def labelled(path: pathlib.Path, form: pictures.Form | None) -> examples.Example
         said = f"{key} of shape {array.shape} as [classes, examples, ...]"
         array = array.reshape(-1, *array.shape[2:])
     rows, names = _rows(f"{path}, {said}", key, array, form), _names(path, arrays.get("class_names"))
-    parts, notes = _parts(path, arrays.get("split"), len(rows))
+    said_parts, notes = parts(path, arrays.get("split"), len(rows))
     checksums = {path.name: files.checksum(path)}
     with files.reading(path):
         rows, labels = examples.judged(rows, labels, names)
         return examples.grouped(
-            rows, labels, names, name=files.stem(path), checksums=checksums, parts=parts, notes=notes
+            rows, labels, names, name=files.stem(path), checksums=checksums, parts=said_parts, notes=notes
         )
 
 
-def _parts(path: pathlib.Path, split: np.ndarray | None, count: int) -> tuple[list[str] | None, tuple[str, ...]]:
+def parts(path: pathlib.Path, split: np.ndarray | None, count: int) -> tuple[list[str] | None, tuple[str, ...]]:
     """The split of each example where an array says it, and what is said of that."""
     if split is None:
         return None, ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,19 @@ LANGUAGES = ("ady", "gre", "ice", "ita", "khm", "lav", "mlt_latn", "rum", "slv",
 """Of SIGMORPHON 2021's task 1, low-resource."""
 NAMES = tuple(f"g2p:{language}" for language in LANGUAGES)
 SUFFIXES = (".tsv", ".txt")
+SOURCES = ("word", "words", "source", "input", "string", "text", "grapheme", "graphemes", "spelling", "orthography")
+TARGETS = (
+    "pronunciation",
+    "pronunciations",
+    "target",
+    "output",
+    "phoneme",
+    "phonemes",
+    "ipa",
+    "transcription",
+    "sound",
+)
+"""What a header calls the two columns, in lower case."""
 _PUBLISHED = {"train": "train", "validation": "dev", "test": "test"}
 
 
@@ -34,7 +47,7 @@ class Pairs(NamedTuple):
     spaced: bool = True
     """Whether symbols are written with blanks between them."""
     notes: tuple[str, ...] = ()
-    """What the reader left out."""
+    """What the reader left out, and took for one symbol."""
 
     def rows(self, keep: np.ndarray, *notes: str) -> Pairs:
         """The pairs where keep [N] is True, and what is to be said of the others."""
@@ -57,9 +70,10 @@ def find(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
 def load_pairs(name_or_path: files.PathLike, *, data_dir: files.PathLike | None = None) -> Pairs:
     """Loads pairs of strings: "g2p:LANGUAGE", or a file of two columns with a tab between them.
 
-    A target with blanks in it is a sequence of the symbols between them, as pronunciations are written ("t͡s a ɪ t");
-    in a file without any, a sequence of characters. A source that comes again is left out, so that no split and no task
-    has it twice.
+    Where targets have blanks, all are sequences of the symbols between them, as pronunciations are written ("t͡s a ɪ
+    t"), and one without a blank is a single symbol; in a file without any blank they are sequences of characters. A
+    source that comes again is left out, so that no split and no task has it twice, and so is a header such as
+    word, pronunciation.
 
     Args:
       name_or_path: "g2p:ita" and so on, or a path to a .tsv or .txt, UTF-8. The published files of a language are its
@@ -84,7 +98,12 @@ def load_pairs(name_or_path: files.PathLike, *, data_dir: files.PathLike | None 
     if path.suffix.lower() not in SUFFIXES:
         form = f"g2p:LANGUAGE ({', '.join(LANGUAGES)}), or a path to a .tsv of two columns"
         checks.fail("pairs", form, repr(str(name_or_path)))
-    loaded = _distinct(_rows(path), files.stem(path))
+    rows = _rows(path)
+    header = rows.pop(0) if len(rows) > 1 and _is_header(rows[0]) else None
+    _check_blanks(path, rows)
+    loaded = _distinct(rows, files.stem(path))
+    if header:
+        loaded = loaded._replace(notes=(f"a header {', '.join(header)!r} left out", *loaded.notes))
     parts = np.empty(len(loaded.sources), "U10")
     for part, chosen in splits.deal(loaded.sources, _tenths(len(parts))).items():
         parts[chosen] = part
@@ -97,8 +116,16 @@ def load_sources(path: files.PathLike) -> list[str]:
     Raises:
       DataError: if the file is missing, not UTF-8, or has none.
     """
-    found = [composed(line.split("\t")[0]) for _, line in _lines(pathlib.Path(path))]
-    return found or checks.fail(str(path), "at least one string", "none", error=checks.DataError)
+    cells = [[composed(cell) for cell in line.split("\t")] for _, line in _lines(pathlib.Path(path))]
+    told = []
+    if len(cells) > 1 and len(cells[0]) == 2 and _is_header((cells[0][0], cells[0][1])):
+        told.append(f"a header {', '.join(cells.pop(0))!r} left out")
+    elif cells and cells[0][0].lower() in SOURCES:
+        told.append(f"the first of them is {cells[0][0]!r}, which may be a header")
+    if not cells:
+        checks.fail(str(path), "at least one string", "none", error=checks.DataError)
+    files.said(pathlib.Path(path), f"{len(cells)} strings", *told)
+    return [own[0] for own in cells]
 
 
 def composed(text: str) -> str:
@@ -143,6 +170,24 @@ def _rows(path: pathlib.Path) -> list[tuple[str, str]]:
     return rows or checks.fail(str(path), "pairs of strings", "an empty file", error=checks.DataError)
 
 
+def _is_header(row: tuple[str, str]) -> bool:
+    return row[0].lower() in SOURCES and row[1].lower() in TARGETS
+
+
+def _check_blanks(path: pathlib.Path, rows: list[tuple[str, str]]) -> None:
+    """Raises DataError if most targets would be one symbol for the blanks of others."""
+    whole = [target for target in _single([target for _, target in rows]) if len(target) > 1]
+    if 2 * len(whole) > len(rows):
+        got = f"none in {len(whole)} of {len(rows)}, such as {whole[0]!r}"
+        hint = "put blanks between all symbols, or take them out"
+        checks.fail(str(path), "blanks between the symbols of all targets, or of none", got, hint, checks.DataError)
+
+
+def _single(targets: Sequence[str]) -> list[str]:
+    """Those without a blank, of targets of which some have one."""
+    return [each for each in targets if " " not in each] if any(" " in each for each in targets) else []
+
+
 def _distinct(rows: list[tuple[str, str]], name: str) -> Pairs:
     """The first pair of each source."""
     first, spaced = dict(reversed(rows)), any(" " in target for _, target in rows)
@@ -150,4 +195,6 @@ def _distinct(rows: list[tuple[str, str]], name: str) -> Pairs:
     targets = tuple(tuple(first[source].split() if spaced else first[source]) for source in sources)
     left = len(rows) - len(sources)
     notes = (f"{left} pairs left out whose source came before",) if left else ()
+    if long := [target for target in _single([first[source] for source in sources]) if len(target) > 1]:
+        notes += (f"{len(long)} targets without a blank are one symbol each, such as {long[0]!r}",)
     return Pairs(sources, targets, np.array(()), name, {}, spaced, notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import pathlib
 from collections.abc import Sequence
@@ -60,7 +61,11 @@ def looks_like_texts(path: pathlib.Path) -> bool:
     if not sheets.is_table(path) or not path.is_file():
         return False
     rows = sheets.split_rows(path).rows
-    return bool(rows) and any(cell.lower() in TEXTS for cell in rows[0][1])
+    if not rows or not any(cell.lower() in TEXTS for cell in rows[0][1]):
+        return False
+    with contextlib.suppress(checks.DataError):  # whoever reads the texts is told
+        return _is_header(path, rows)
+    return True
 
 
 def labelled(path: pathlib.Path, text_column: str = "", target_column: str | None = None) -> examples.Examples:
@@ -185,9 +190,7 @@ def _read(path: pathlib.Path, *wanted: str | None) -> _Read:
     if is_texts(path):
         return _json_lines(path)
     separator, rows, places = sheets.split_rows(path)
-    first = [cell.lower() for cell in rows[0][1]] if rows else []
-    known = {*TEXTS, *ALSO_TARGETS, *sheets.TARGETS, *sheets.ALSO_TARGETS, *(name.lower() for name in wanted if name)}
-    names = rows.pop(0)[1] if any(cell in known for cell in first) else None
+    names = rows.pop(0)[1] if rows and _is_header(path, rows, *wanted) else None
     if not rows:
         checks.fail(str(path), "at least one row of texts", "none", error=checks.DataError)
     width = len(names or rows[0][1])
@@ -198,6 +201,37 @@ def _read(path: pathlib.Path, *wanted: str | None) -> _Read:
     notes = () if separator == "," else (f"separated by {sheets.SEPARATORS[separator]}",)
     places = sheets.below(places, has_header=names is not None)
     return _Read(path, names, rows, places, (*notes, *sheets.passed_over(places)), separator)
+
+
+def _is_header(path: pathlib.Path, rows: sheets.Rows, *wanted: str | None) -> bool:
+    """Whether the first row has a name of texts or of a target: a class may be called so, too, and comes again below.
+
+    Raises:
+      DataError: if it may be either.
+    """
+    first = [cell.lower() for cell in rows[0][1]]
+    below = [{row[column].lower() for _, row in rows[1:] if column < len(row)} for column in range(len(first))]
+    asked = {name.lower() for name in wanted if name}
+    known = asked.union(TEXTS, ALSO_TARGETS, sheets.TARGETS, sheets.ALSO_TARGETS)
+    called = [column for column, cell in enumerate(first) if cell in known]
+    again = [column for column in called if first[column] in below[column]]
+    if not called or (len(again) == len(called) == 1 < len(first)):
+        return False
+    if any(first[column] in asked for column in called if column not in again):
+        return True
+    if again:
+        _uncertain(path, rows[0], f"{rows[0][1][again[0]]!r}, which comes again below")
+    # Of several classes, one example each, the first may be called a question: what stands beside it is no name then.
+    words = [len(cell.split()) for column, cell in enumerate(first) if column != called[0]]
+    is_free = np.mean([len(cell.split()) for cell in below[called[0]]] or [FREE]) >= FREE
+    if len(called) == 1 and first[called[0]] in TEXTS and not is_free and max(words, default=0) > MOST_NAMED:
+        _uncertain(path, rows[0], f"{rows[0][1][called[0]]!r} beside texts")
+    return True
+
+
+def _uncertain(path: pathlib.Path, row: tuple[int, list[str]], got: str) -> NoReturn:
+    hint = "put text,label above the examples, or name the column of the texts with `text_column`"
+    checks.fail(f"{path}, row {row[0]}", "a header, or a text and its class", got, hint, checks.DataError)
 
 
 def _json_lines(path: pathlib.Path) -> _Read:

@@ -137,7 +137,7 @@ def groups(table: examples.Examples, column: str) -> dict[str, examples.Examples
         inputs=np.delete(table.inputs, place, axis=1),
         columns=tuple(each for index, each in enumerate(table.columns) if index != place),
     )
-    told = {value: categories[int(value)] if categories else f"{value:g}" for value in values}
+    told = {value: categories[int(value)] if categories else floats.text(value) for value in values}
     return {name: examples.rows(others, cells == value, f"{column} {name}") for value, name in told.items()}
 
 

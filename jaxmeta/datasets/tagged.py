@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import re
+from typing import NamedTuple, NoReturn
 
 from jaxmeta import checks
 from jaxmeta.datasets import corpora, files, spellings, splits
@@ -15,7 +15,32 @@ DOMAINS = ("ai", "literature", "music", "politics", "science")
 LANGUAGES = ("ar", "da", "de", "de-st", "en", "id", "it", "ja", "nl", "sr", "tr", "zh")
 """Of xSID."""
 _PREFIXES = ("B-", "I-", "E-", "S-")
-_Cell = tuple[str, str]  # a word, and what stands behind it
+_CALLED_OUTSIDE = tuple(f"{prefix}O" for prefix in _PREFIXES)
+_NUMBER = re.compile(r"\d+([-.]\d+)?")  # of a word, or in CoNLL-U of several that are written as one: 3-4, 8.1
+
+
+class _Row(NamedTuple):
+    """A word, and what stands before and behind it."""
+
+    number: int
+    """Of the line, from 1."""
+    line: str
+    cells: list[str]
+
+    @property
+    def has_tabs(self) -> bool:
+        return "\t" in self.line.strip()
+
+    @property
+    def is_tagged(self) -> bool:
+        return len(self.cells) > 1 and _is_tag(self.cells[-1])
+
+    @property
+    def may_be_comment(self) -> bool:
+        return self.line.startswith("# ")
+
+
+_Found = list[tuple[str, list[_Row]]]  # of each sentence what a comment calls it, or "", and its rows
 
 
 class Tagged(NamedTuple):
@@ -44,8 +69,10 @@ def load_tagged(
 
     Args:
       name_or_path: "crossner:DOMAIN", "xsid:LANGUAGE", or a CoNLL file: a word a line, its tag behind the last blank or
-        tab, empty lines between sentences, comments behind #. A mention begins at B-, and at an I- that follows no
-        word of its type: files with a B- at each mention and those that have it between neighbours alone are both read.
+        tab, empty lines between sentences. A first column that counts the words of every sentence from 1 is left out,
+        and so are comments, lines above a sentence that begin with # and a blank and are no rows like the others.
+        A mention begins at B-, and at an I- that follows no word of its type: files with a B- at each mention and those
+        that have it between neighbours alone are both read.
       split: "train", "dev" or "test" of crossner, "valid" or "test" of xsid; a file of one's own is read whole.
       data_dir: where the folders crossner and xsid lie; by default the environment variable JAXMETA_DATA.
 
@@ -95,23 +122,38 @@ def load_sentences(name_or_path: files.PathLike, *, data_dir: files.PathLike | N
 
 
 def load_words(path: files.PathLike) -> tuple[tuple[str, ...], ...]:
-    """Loads sentences to be tagged: a word a line, an empty line after a sentence; what stands behind it is left out.
+    """Loads sentences to be tagged: a word a line, an empty line after a sentence.
+
+    A first column that counts the words of every sentence is left out, and so is what stands behind a word, between
+    tabs or with a tag in the end: other blanks may be those of a sentence, which is refused.
 
     Raises:
-      DataError: if the file is missing, not UTF-8 or empty, or rows have other numbers of columns than the first: whole
-        sentences in a line do.
+      DataError: if the file is missing, not UTF-8 or empty, rows have other numbers of columns than the first, or have
+        several words.
     """
-    columns = 0
-
-    def word(where: str, cells: Sequence[str]) -> _Cell:
-        nonlocal columns
-        columns = columns or len(cells)
-        if len(cells) != columns:
-            got = f"{len(cells)} where others have {columns}"
-            checks.fail(where, "a word a line, and columns as in the others", got, error=checks.DataError)
-        return _word(where, cells), ""
-
-    return tuple(tuple(word for word, _ in cells) for _, cells in _sentences(pathlib.Path(path), word))
+    path = pathlib.Path(path)
+    found = _sentences(path)
+    rows = [row for _, own in found for row in own]
+    columns = len(rows[0].cells)
+    for row in rows:
+        if len(row.cells) != columns:
+            got = f"{len(row.cells)} where others have {columns}"
+            _fail(path, row, "a word a line, and columns as in the others", got)
+    is_tagged = all(row.is_tagged for row in rows)
+    # Two columns with tags are words, which may be numbers, and their tags.
+    is_counted = columns > 1 + is_tagged and _are_counted(path, found)
+    # A list of sentences may be numbered, too.
+    if columns > 1 + (is_counted and columns == 2) and not is_tagged and not all(row.has_tabs for row in rows):
+        row = next(row for row in rows if not row.has_tabs)
+        hint = "write each word in a line, or a tab between a word and what stands behind it"
+        _fail(path, row, "a word a line", f"{columns} words", hint)
+    words = tuple(tuple(_word(path, row, is_counted) for row in own) for _, own in found)
+    told = [f"{len(rows)} words in {len(words)} sentence{'s' if len(words) > 1 else ''}"]
+    told += ["column 1 counts the words"] if is_counted else []
+    behind = columns - 1 - is_counted
+    told += [f"what stands behind the words passed over, such as {rows[0].cells[-1]!r}"] if behind else []
+    files.said(path, *told)
+    return words
 
 
 def find(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
@@ -152,8 +194,13 @@ def _with_parts(loaded: Tagged, split: str) -> Tagged:
 
 
 def _read(path: pathlib.Path, name: str) -> Tagged:
-    found = _sentences(path, _cell)
-    words, tags = (tuple(tuple(cell[at] for cell in cells) for _, cells in found) for at in (0, 1))
+    found = _sentences(path)
+    rows = [row for _, own in found for row in own]
+    for row in rows:
+        _check(path, row)
+    is_counted = all(len(row.cells) > 2 for row in rows) and _are_counted(path, found)
+    words = tuple(tuple(_word(path, row, is_counted) for row in own) for _, own in found)
+    tags = tuple(tuple(row.cells[-1] for row in own) for _, own in found)
     ids = tuple(about or str(number) for number, (about, _) in enumerate(found))
     made = Tagged(words, tags, ids, name, {path.name: files.checksum(path)})
     wanted, hint = "one spelling for a type", "write both alike, or more unlike"
@@ -161,42 +208,71 @@ def _read(path: pathlib.Path, name: str) -> Tagged:
     return made
 
 
-def _sentences(path: pathlib.Path, cell: Callable[[str, Sequence[str]], _Cell]) -> list[tuple[str, list[_Cell]]]:
-    """The id of each sentence, where a comment gives one, and what `cell` makes of its rows."""
+def _sentences(path: pathlib.Path) -> _Found:
+    """The sentences of a file, without comments; there is one at least."""
     if not path.is_file():
         got = "a folder" if path.is_dir() else "no such file"
         checks.fail(str(path), "crossner:DOMAIN, xsid:LANGUAGE, or a CoNLL file", got, error=checks.DataError)
-    lines = files.text(path).split("\n")
-    found: list[tuple[str, list[_Cell]]] = []
-    now: list[_Cell] = []
+    rows = [_row(number, line) for number, line in enumerate(files.text(path).split("\n"), 1)]
+    shapes = {(row.has_tabs, len(row.cells)) for row in rows if not row.may_be_comment}
+    found: _Found = []
+    now: list[_Row] = []
     about = ""
-    for number, line in enumerate([*lines, ""], 1):
-        plain = line.strip()
-        cells = plain.split("\t") if "\t" in plain else plain.split()
-        if not cells or cells[0] == "-DOCSTART-":  # which stands before the documents of CoNLL-2003
+    for row in [*rows, _row(0, "")]:
+        if not row.cells or row.cells[0] == "-DOCSTART-":  # which stands before the documents of CoNLL-2003
             found += [(about, now)] if now else []
             now, about = [], ""
-        elif line.startswith("# ") and not now and not (len(cells) == 2 and _is_tag(cells[1])):
-            key, _, value = line[2:].partition("=")
+        elif not now and row.may_be_comment and not _is_word(row, shapes):
+            key, _, value = row.line[2:].partition("=")
             about = value.strip() if key.strip() == "id" else about
         else:
-            now.append(cell(f"{path}, row {number}", cells))
+            now.append(row)
     return found or checks.fail(str(path), "sentences with words", "an empty file", error=checks.DataError)
 
 
-def _cell(where: str, cells: Sequence[str]) -> _Cell:
-    if len(cells) < 2:
-        got = f"{len(cells)} columns"
-        checks.fail(where, "a word and its tag", got, error=checks.DataError)
-    if not _is_tag(cells[-1]):
-        checks.fail(where, "O, or B-, I-, E- or S- and a type", repr(cells[-1]), error=checks.DataError)
-    return _word(where, cells), cells[-1]
+def _row(number: int, line: str) -> _Row:
+    plain = line.strip()
+    cells = plain.split("\t") if "\t" in plain else plain.split()
+    return _Row(number, line, [cell.strip() for cell in cells])
 
 
-def _word(where: str, cells: Sequence[str]) -> str:
-    # A first column that counts words is none of them.
-    word = cells[1 if len(cells) > 2 and cells[0].isdecimal() else 0].strip()
-    return word or checks.fail(where, "a word", "none", error=checks.DataError)
+def _is_word(row: _Row, shapes: set[tuple[bool, int]]) -> bool:
+    """Whether # begins no comment but is a word with its tag, in as many columns as others have."""
+    like = not shapes or (row.has_tabs, len(row.cells)) in shapes
+    return row.is_tagged and like and row.cells[1:3][-1] != "="
+
+
+def _are_counted(path: pathlib.Path, found: _Found) -> bool:
+    """Whether the first column counts the words of every sentence: 1, 2, 3 ..
+
+    Raises:
+      DataError: if it is of numbers and yet no such, so that it may be a counter or the words.
+    """
+    firsts = [[row.cells[0] for row in own] for _, own in found]
+    if all(own == [str(number) for number in range(1, len(own) + 1)] for own in firsts):
+        return True
+    if sum(map(len, firsts)) > 1 and all(_NUMBER.fullmatch(first) for own in firsts for first in own):
+        got = ", ".join([first for own in firsts for first in own][:4])
+        hint = "number the words of each sentence from 1, each in a line of its own, or remove the column"
+        checks.fail(f"{path}, column 1", "words, or a counter of them in every sentence", got, hint, checks.DataError)
+    return False
+
+
+def _check(path: pathlib.Path, row: _Row) -> None:
+    if len(row.cells) < 2:
+        _fail(path, row, "a word and its tag", f"{len(row.cells)} columns")
+    if not row.is_tagged:
+        _fail(path, row, "O, or B-, I-, E- or S- and a type", repr(row.cells[-1]))
+    if row.cells[-1] in _CALLED_OUTSIDE:
+        _fail(path, row, "a type that is not called as no mention is", repr(row.cells[-1]), "give it another name")
+
+
+def _word(path: pathlib.Path, row: _Row, is_counted: bool) -> str:
+    return row.cells[is_counted] or _fail(path, row, "a word", "none")
+
+
+def _fail(path: pathlib.Path, row: _Row, expected: str, got: str, hint: str = "") -> NoReturn:
+    checks.fail(f"{path}, row {row.number}", expected, got, hint, checks.DataError)
 
 
 def _is_tag(text: str) -> bool:

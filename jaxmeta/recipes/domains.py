@@ -114,9 +114,15 @@ def open(
     for name in ("target_column", "columns", "text_column"):
         if getattr(task, name) and not any(datasets.is_table(part) or datasets.is_texts(part) for part in parts):
             checks.fail(f"`{name}`", "a csv for `domain`", repr(name_or_path))
-    for name in ("train_classes", "validation_classes", "test_classes", "min_examples"):
+    has_classes = SCORINGS[task.criterion].has_classes
+    serves = dict.fromkeys(
+        ("train_classes", "validation_classes", "test_classes"), has_classes and not kind(task).always
+    )
+    for name, is_used in (serves | {"min_examples": has_classes}).items():
         if getattr(task, name) and all(map(names.is_builtin, parts)):
             checks.fail(f"`{name}`", "a set of your own for `domain`", repr(name_or_path))
+        if getattr(task, name) and not is_used:
+            checks.fail(f"`{name}`", f"none for {task.kind}, where it would change nothing", getattr(task, name))
     if query_domain:
         if len(parts) > 1 or len(names.parts(query_domain)) > 1:
             checks.fail("`query_domain`", "one domain beside one", f"{name_or_path!r} and {query_domain!r}")

@@ -319,3 +319,25 @@ def test_a_full_disk_leaves_the_old_file(trained, tmp_path, capsys, full_disk):
         assert cli.main([*words, "--seed", "1"]) == 1
     assert "kept: expected a file that can be written" in capsys.readouterr().err
     assert (tmp_path / "kept").read_bytes() == before
+
+
+@pytest.mark.fault(promised="values in as many digits as are read as themselves again")
+def test_values_are_written_whole(trained, here, tmp_path, capsys):
+    rows = np.random.default_rng(0).normal(size=(30, 2))
+    lines = [f"{a:.4f},{b:.4f},{1500000 + 3 * a - b:.3f}" for a, b in rows]
+    (tmp_path / "support.csv").write_text("\n".join(["a,b,y", *lines]) + "\n")
+    (tmp_path / "inputs.csv").write_text("a,b\n0,0\n1,0\n0,1\n-1,1\n2,-2\n")
+    run = runs.open(trained("table of values"))
+    given = recipes.kind(run.recipe.task).read(
+        run.recipe.task, recipes.Own("support.csv", "inputs.csv", None, "as_is", None), 0
+    )
+    values = run.adapt(given).outputs(given.inputs)[:, 0]
+    words = ["--support", "support.csv", "--inputs", "inputs.csv", "--out", "out.csv"]
+    assert cli.main(["adapt", trained("table of values"), *words]) == 0
+    with open("out.csv", newline="") as stream:
+        said = [row["prediction"] for row in csv.DictReader(stream)]
+    assert len(set(said)) == 5
+    assert not any("e" in text for text in said)
+    np.testing.assert_array_equal(np.array(said, np.float32), values)
+    low, high = capsys.readouterr().out.partition("5 predicted: from ")[2].split("\n")[0].split(" to ")
+    assert float(low) < float(high)

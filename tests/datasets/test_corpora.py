@@ -77,6 +77,32 @@ def test_what_is_wrong_is_told_with_its_row(tmp_path, refused, content, words):
         datasets.load_texts(path)
 
 
+@pytest.mark.fault(promised="a class may be called as a header calls texts; one line where the first row may be either")
+def test_a_class_may_be_called_a_question(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = "how are you today,Question\nwhat is the time now,question\nthis is nice,comment\nand this,comment\n"
+    path.write_text(rows.replace("Question", "question"))
+    loaded = datasets.load_texts(path)
+    assert loaded.class_names == ("comment", "question")
+    assert loaded.count == 4
+    assert not sentences.looks_like_texts(path)
+    for content, got in (
+        ("how are you today,question\nthis is nice,comment\n", "'question' beside texts"),
+        ("title,question\nhow are you,question\nthis is nice,comment\n", "'question', which comes again below"),
+        ("text\nhow are you\nTEXT\n", "'text', which comes again below"),
+        ("text,label\nhow are you,a\ntext,label\nhere I am,b\n", "'text', which comes again below"),
+    ):
+        path.write_text(content)
+        with pytest.raises(
+            checks.DataError, match=f"row 1: expected a header, or a text and its class, got {got}; put"
+        ):
+            datasets.load_texts(path)
+    path.write_text("my question is,comment\nwhy is the sky blue,yes\nwho is it that calls,no\n")
+    assert datasets.load_texts(path, text_column="my question is").class_names == ("no", "yes")
+    path.write_text("label of one,question\nyes,why is the sky blue\nno,who is it that calls\n")
+    assert datasets.load_texts(path).class_names == ("no", "yes")
+
+
 def test_json_lines_that_are_none(tmp_path, refused):
     path = tmp_path / "t.jsonl"
     path.write_text('{"text": "a", "label": "x"}\n{"text": \n')

@@ -22,6 +22,31 @@ def test_pairs_of_a_persons_own(tmp_path):
     assert not letters.spaced
 
 
+@pytest.mark.fault(promised="targets of one symbol among those with blanks are said; most of them are refused")
+def test_blanks_are_in_all_targets_or_in_none(tmp_path):
+    rows = ["ab\tba", "abc\tcba", "bca\tacb", "aa\ta a"]
+    with pytest.raises(checks.DataError, match="or of none, got none in 3 of 4, such as 'ba'; put blanks between all"):
+        datasets.load_pairs(written(tmp_path, *rows))
+    loaded = datasets.load_pairs(written(tmp_path, "ab\tba", "i\ti", "aa\ta a", "ac\ta c"))
+    assert loaded.targets == (("ba",), ("i",), ("a", "a"), ("a", "c"))
+    assert loaded.notes == ("1 targets without a blank are one symbol each, such as 'ba'",)
+
+
+@pytest.mark.fault(promised="a header is left out, and said")
+def test_a_header_is_no_pair(tmp_path):
+    rows = "Word\tPronunciation", "da\td a"
+    loaded = datasets.load_pairs(written(tmp_path, *rows))
+    assert (loaded.sources, loaded.notes) == (("da",), ("a header 'Word, Pronunciation' left out",))
+    said = []
+    with datasets.files.watched(lambda items, count, what: items, said.append):
+        assert datasets.load_sources(written(tmp_path, *rows)) == ["da"]
+        assert datasets.load_sources(written(tmp_path, "word", "da")) == ["word", "da"]
+    assert said == [
+        "read words.tsv, inputs: 1 strings; a header 'Word, Pronunciation' left out",
+        "read words.tsv, inputs: 2 strings; the first of them is 'word', which may be a header",
+    ]
+
+
 def test_parts_hang_on_the_words_alone(tmp_path):
     rows = [f"w{number}\ta b" for number in range(50)]
     one, other = (datasets.load_pairs(written(tmp_path, *each)) for each in (rows, rows[::-1]))

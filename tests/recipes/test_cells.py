@@ -141,6 +141,13 @@ def test_groups_share_no_row_and_lack_the_column():
         datasets.groups(loaded, "sex")
 
 
+@pytest.mark.fault(promised="numbers that six digits do not tell apart are groups of their own")
+def test_groups_of_large_numbers():
+    loaded = datasets.from_labels(np.array([[1500001, 0], [1500002, 1]] * 2, np.float32), [*"abba"], name="visits")
+    loaded = loaded._replace(columns=(datasets.Column("clinic"), datasets.Column("x")))
+    assert list(datasets.groups(loaded, "clinic")) == ["1500001", "1500002"]
+
+
 def test_patients_of_another_group_are_asked_about():
     table("patients.csv", 60)
     groups = datasets.groups(datasets.load("patients.csv"), "smokes")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxmeta import datasets, recipes
+from jaxmeta import checks, datasets, recipes
 from jaxmeta.recipes.kinds import facts, labelled, seen
 from jaxmeta.recipes.recipe import Task
 
@@ -449,3 +449,79 @@ def test_folders_and_lists_that_share_examples(tmp_path):
     ]  # fmt: skip
     known = recipes.domains.open(str(one), "train", task=task).known
     assert notes(one, "test", task, known) == ["2 examples are also among those that were trained on"]
+
+
+VALUES = Task(criterion="squared_error", shots=2, queries=2, train_queries=2)
+
+
+def functions(path, rows=slice(None), dtype=np.float64, **more):
+    """Tasks of a person's own, some of them in some order."""
+    inputs = np.random.default_rng(0).normal(size=(20, 6, 1))
+    targets = np.sin(inputs * np.arange(1, 21)[:, None, None])
+    np.savez(path, inputs=inputs[rows].astype(dtype), targets=targets[rows].astype(dtype), **more)
+    return path
+
+
+@pytest.mark.fault(promised=PROMISE)
+def test_tasks_in_another_order(tmp_path):
+    known, first = trained(functions(tmp_path / "one.npz"), VALUES)
+    assert (first.split, first.facts[0]["notes"]) == ("test", ["4 tasks of 6"])
+    assert (len(known.examples), len(known.checksums)) == (16, 1)
+    order = np.roll(np.arange(20), 2)
+    again = of_test(functions(tmp_path / "two.npz", order, np.float32), known, VALUES)
+    assert again.facts[0] == first.facts[0] | {"domain": "two"}
+    assert of_test(functions(tmp_path / "some.npz", np.arange(10)), known, VALUES).facts[0]["notes"] == ["2 tasks of 6"]
+    with np.load(tmp_path / "one.npz") as arrays:  # the examples of a task have no order, either
+        turned = {name: arrays[name][:, ::-1] for name in arrays}
+    np.savez(tmp_path / "turned.npz", **turned)
+    assert of_test(tmp_path / "turned.npz", known, VALUES).facts[0]["notes"] == ["4 tasks of 6"]
+    np.savez(tmp_path / "others.npz", **(turned | {"targets": turned["targets"] + 1}))
+    others = of_test(tmp_path / "others.npz", known, VALUES)
+    assert (others.split, others.facts[0]["notes"]) == ("all", ["20 tasks of 6"])
+    with pytest.raises(
+        checks.DataError, match="test: expected tasks of the part test that were not trained on, got 5 of 5"
+    ):
+        of_test(functions(tmp_path / "all.npz", [0, 1, 2, 5, 6]), known, VALUES)
+    assert of_test(tmp_path / "one.npz", known._replace(examples=None), VALUES).facts == first.facts  # of an older run
+
+
+@pytest.mark.fault(promised="classes are refused where they would change nothing")
+@pytest.mark.parametrize("name", ["train_classes", "validation_classes", "test_classes", "min_examples"])
+def test_values_have_no_classes(tmp_path, name):
+    functions(tmp_path / "one.npz")
+    write_table(tmp_path / "one.csv", patients())
+    task = dataclasses.replace(VALUES, **{name: 2 if name == "min_examples" else ("a",)})
+    for path, own in (("one.npz", task), ("one.csv", dataclasses.replace(task, target_column="age"))):
+        wanted = f"`{name}`: expected none for (functions|tables), where it would change nothing, got"
+        with pytest.raises(ValueError, match=wanted):
+            recipes.domains.open(str(tmp_path / path), "test", task=own)
+
+
+@pytest.mark.fault(promised="an array split of an npz of tasks is used, or refused by name")
+def test_tasks_say_their_parts(tmp_path):
+    path = functions(tmp_path / "one.npz", split=np.array(["test"] * 8 + ["train"] * 12))
+    known, test = trained(path, VALUES)
+    assert test.facts[0]["notes"] == ["8 tasks of 6", "splits of the array 'split'"]
+    assert len(known.examples) == 12
+    with np.load(path) as arrays:
+        trains = recipes.domains.open(str(path), "train", task=VALUES).sample.examples.inputs
+        assert np.isin(np.asarray(trains), arrays["inputs"][8:].astype(np.float32)).all()
+    again = of_test(functions(tmp_path / "two.npz", split=np.array(["test"] * 10 + ["train"] * 10)), known, VALUES)
+    assert again.facts[0]["notes"] == test.facts[0]["notes"]
+    functions(path, split=np.array(["new"] * 20))
+    with pytest.raises(checks.DataError, match=r"one.npz, split: expected train, validation or test .*, got 'new'"):
+        of_test(path, known, VALUES)
+    functions(path, split=np.array(["test"] * 20))
+    with pytest.raises(checks.DataError, match=r"one.npz, train: expected tasks of the part train, got none"):
+        trained(path, VALUES)
+
+
+@pytest.mark.fault(promised="one line names the file and the options")
+def test_tasks_of_too_few_examples(tmp_path):
+    path = functions(tmp_path / "one.npz")
+    for split, shots, queries in (("train", "`train_shots`", "`train_queries`"), ("test", "`shots`", "`queries`")):
+        wanted = (
+            f"one.npz, {split}: expected at least 9 .+ 2 examples in a task, .*, got 6; give fewer {shots} or {queries}"
+        )
+        with pytest.raises(checks.DataError, match=wanted):
+            recipes.domains.open(str(path), split, task=dataclasses.replace(VALUES, shots=9))

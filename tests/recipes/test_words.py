@@ -227,7 +227,7 @@ def test_sentences_of_a_persons_own(run, files, tmp_path, capsys):
 
 
 def test_runs_of_words(run):
-    labels, outputs = ("O", "O", "b"), np.zeros((2, 4, 3))  # a type may be called as no mention is
+    labels, outputs = ("O", "O", "b"), np.zeros((2, 4, 3))  # what is the first is no mention, whatever its name
     for row, classes in enumerate(([1, 1, 2, 0], [2, 2, 0, 0])):
         outputs[row, np.arange(4), classes] = 1
     found = tokens._answers(["1\tu\tv\tw\tx", "1\ty\tz"], labels, outputs)
@@ -248,6 +248,8 @@ def test_runs_of_words(run):
         ("Ada O\n", "", [], 1, "s.conll: expected mentions, with tags such as B-person, got O alone"),
         ("\n", "", [], 1, "s.conll: expected sentences with words, got an empty file"),
         ("Ada B-per\n", "Ada wrote a poem\nin London\n", [], 1, "n.conll, row 2: expected a word a line, and columns"),
+        ("Ada B-per\n", "Ada wrote a poem\n", [], 1, "n.conll, row 1: expected a word a line, got 4 words; write each"),
+        ("Ada B-O\n", "", [], 1, "s.conll, row 1: expected a type that is not called as no mention is, got 'B-O'"),
         ("Ada B-per\n", "Ada\n", ["--none", "0.1"], 2, "--none: expected examples of one class each, got sentences"),
         ("Ada B-per\n", "Ada\n", ["--sheet", "x.png"], 2, "--sheet: expected a run of classes of pictures, got one of"),
     ],
@@ -284,6 +286,8 @@ def test_what_is_wrong_is_one_line(run, tmp_path, capsys, support, inputs, flags
         ({"domain": "omniglot"}, "omniglot: expected crossner:DOMAIN, xsid:LANGUAGE, or a CoNLL file"),
         ({"columns": ("a",)}, "`columns`: expected none, since a word stands first"),
         ({"kind": "texts"}, "own.conll"),
+        ({"test_classes": ("per", "loc")}, "`test_classes`: expected none for tokens, where it would change nothing"),
+        ({"train_classes": ("all",)}, "`train_classes`: expected none for tokens, where it would change nothing"),
     ],
 )
 def test_what_cannot_be_is_told(changes, message, files):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxmeta import datasets
+from jaxmeta import datasets, floats
 
 Facts = dict[str, Any]
 SHOWN = 12  # names in a line
@@ -29,6 +29,15 @@ def of_table(table: datasets.Table, rows: np.ndarray, split: str) -> Facts:
     found: Facts = {"domain": table.name, "split": split, "examples": len(rows), "target": table.target}
     found["targets"] = [float(values.min()), float(values.max())] if len(rows) else []
     return found | _contents(table.inputs[rows], table.columns) | {"notes": list(table.notes)}
+
+
+def of_tasks(inputs: np.ndarray, targets: np.ndarray, *, name: str, split: str, notes: Sequence[str]) -> Facts:
+    """What there is to say of tasks [tasks, n, d] with values [tasks, n, m]."""
+    count, size = inputs.shape[:2]
+    found: Facts = {"domain": name, "split": split, "examples": count * size, "target": ""}
+    found["targets"] = [float(targets.min()), float(targets.max())]
+    own = (f"{count} task{'s' if count > 1 else ''} of {size}", *notes)
+    return found | _contents(inputs.reshape(-1, inputs.shape[2]), ()) | {"notes": list(own)}
 
 
 def _contents(inputs: Any, columns: tuple[datasets.Column, ...]) -> Facts:
@@ -61,7 +70,7 @@ def line(facts: Facts) -> str:
     if facts.get("target"):
         said.append(f"target {facts['target']!r}")
     if facts.get("targets"):
-        said.append("targets in {:g} to {:g}".format(*facts["targets"]))
+        said.append("targets in {} to {}".format(*floats.ends(*facts["targets"])))
     if "columns" in facts:
         texts = sum(value != "numbers" for value in facts["columns"].values())
         said.append(f"{len(facts['columns'])} features" + (f", {texts} of them categories" if texts else ""))
@@ -72,5 +81,5 @@ def line(facts: Facts) -> str:
     if "symbols" in facts:
         said.append(f"{facts['letters']} letters, {facts['symbols']} symbols")
     if "range" in facts:
-        said.append("numbers in {:g} to {:g}".format(*facts["range"]))
+        said.append("numbers in {} to {}".format(*floats.ends(*facts["range"])))
     return f"read {facts['domain']}, {facts['split']}: " + "; ".join([*said, *facts["notes"]])

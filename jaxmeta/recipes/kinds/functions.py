@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from jaxmeta import baselines, checks, datasets, models, tasks
 from jaxmeta.datasets import files, npz
 from jaxmeta.recipes import names
-from jaxmeta.recipes.kinds import facts, frames, shown, vectors
+from jaxmeta.recipes.kinds import facts, frames, seen, shown, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Oracle, Own, Place, Shape, Sizes
 from jaxmeta.recipes.presets import PRESETS
 from jaxmeta.recipes.recipe import Task
@@ -51,13 +51,14 @@ def _open(task: Task, place: Place, sizes: Sizes) -> Domain:
     if names.suffix(place.part) != ".npz":
         wanted = f"sinusoid, tabular, diabetes, a csv or an npz of tasks, for {task.criterion}"
         checks.fail("`domain`", wanted, repr(place.part))
-    inputs, targets = _file(place.part)
-    # Every fifth task is test, every fifth validation.
-    kinds = np.array(["train", "train", "train", "validation", "test"])[np.arange(len(inputs)) % 5]
-    chosen = kinds == place.split
-    path = pathlib.Path(place.part)
-    checksums = {path.name: files.checksum(path)}
-    return Domain(tasks.from_arrays((inputs[chosen], targets[chosen]), **options), place.split, checksums)
+    loaded = _file(place.part)
+    chosen, split = _chosen(loaded, place)
+    _check_size(loaded, place, sizes)
+    sample = tasks.from_arrays((loaded.inputs[chosen], loaded.targets[chosen]), **options)
+    known = seen.Seen()
+    if place.split != "test":
+        known = seen.of_tasks(loaded.inputs[chosen], loaded.targets[chosen], loaded.checksums)
+    return Domain(sample, split, loaded.checksums, known, (_facts(loaded, chosen, split),))
 
 
 def _processes(place: Place, sizes: Sizes) -> tasks.Sample:
@@ -90,9 +91,26 @@ def _across(task: Task, place: Place, other: Place, sizes: Sizes) -> NoReturn:
     checks.fail("`query_domain`", "classes, which two domains may share", f"values of {names.short(other.part)!r}")
 
 
-def _file(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """A user's tasks: inputs [tasks, n, d] and targets [tasks, n, m]."""
-    arrays = npz.read_arrays(pathlib.Path(path), ("inputs", "targets"))
+class _Tasks(NamedTuple):
+    """Tasks of a user's own."""
+
+    inputs: np.ndarray
+    """[tasks, n, d]"""
+    targets: np.ndarray
+    """[tasks, n, m]"""
+    parts: np.ndarray
+    """[tasks] "train", "validation" or "test"."""
+    is_shared_out: bool
+    """Whether the file does not say its parts."""
+    name: str
+    checksums: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def _file(path: str) -> _Tasks:
+    own = pathlib.Path(path)
+    arrays = npz.read_arrays(own, ("inputs", "targets", "split"))
+    split = arrays.pop("split", None)
     if set(arrays) != {"inputs", "targets"}:
         checks.fail(path, "arrays inputs and targets", " and ".join(arrays) or "neither", error=checks.DataError)
     inputs, targets = (npz.numbers(f"{path}, {key}", arrays[key]) for key in ("inputs", "targets"))
@@ -100,7 +118,49 @@ def _file(path: str) -> tuple[np.ndarray, np.ndarray]:
         got = f"{inputs.shape} and {targets.shape}"
         wanted = "inputs [tasks, n, d] and targets [tasks, n, m], at least 5 tasks"
         checks.fail(path, wanted, got, error=checks.DataError)
-    return inputs, targets
+    said, notes = npz.parts(own, split, len(inputs))
+    checksums = {own.name: files.checksum(own)}
+    parts = _parts(said, len(inputs))
+    return _Tasks(inputs, targets, parts, said is None, files.stem(path), checksums, notes)
+
+
+def _parts(said: Sequence[str] | None, count: int) -> np.ndarray:
+    """The part of each task, as an array says; else every fifth is test, and every fifth validation."""
+    if said is None:
+        return np.array(["train", "train", "train", "validation", "test"])[np.arange(count) % 5]
+    parts = np.array(said, "U10")
+    if "validation" not in said:
+        parts[np.flatnonzero(parts == "train")[3::4]] = "validation"
+    return parts
+
+
+def _chosen(loaded: _Tasks, place: Place) -> tuple[np.ndarray, str]:
+    """Rising indices of the tasks of a split, and what it is called; the test takes none that was trained on, and all
+    of a file of which nothing was."""
+    keep, known = loaded.parts == place.split, np.zeros(len(loaded.parts), bool)
+    if place.split == "test" and place.seen is not None:
+        known = seen.known_tasks(loaded.inputs, loaded.targets, place.seen)
+        is_trained = known.any() or not place.seen.checksums.isdisjoint(loaded.checksums.values())
+        # Of a file that says no parts these hang on the order of its tasks alone, which may be another.
+        keep = ~known if not is_trained or (loaded.is_shared_out and known.any()) else keep & ~known
+    if not keep.any():
+        got = f"{known.sum()} of {len(known)} tasks that were" if known.any() else "none"
+        wanted = f"tasks of the part {place.split}" + (" that were not trained on" if known.any() else "")
+        checks.fail(f"{place.part}, {place.split}", wanted, got, error=checks.DataError)
+    return np.flatnonzero(keep), "all" if keep.all() else place.split
+
+
+def _check_size(loaded: _Tasks, place: Place, sizes: Sizes) -> None:
+    if loaded.inputs.shape[1] < sizes.shots + sizes.queries:
+        wanted = f"at least {sizes.shots} + {sizes.queries} examples in a task, for shots and queries"
+        options = ("`train_shots`", "`train_queries`") if place.split == "train" else ("`shots`", "`queries`")
+        hint = f"give fewer {' or '.join(options)}"
+        checks.fail(f"{place.part}, {place.split}", wanted, loaded.inputs.shape[1], hint, checks.DataError)
+
+
+def _facts(loaded: _Tasks, chosen: np.ndarray, split: str) -> facts.Facts:
+    of_split = loaded.inputs[chosen], loaded.targets[chosen]
+    return facts.of_tasks(*of_split, name=loaded.name, split=split, notes=loaded.notes)
 
 
 def _labelled(task: Task, place: Place) -> NoReturn:
@@ -108,7 +168,7 @@ def _labelled(task: Task, place: Place) -> NoReturn:
 
 
 def _class_sizes(task: Task, place: Place) -> np.ndarray | None:
-    return None if names.is_function(place.part) else np.array([_file(place.part)[0].shape[1]])
+    return None if names.is_function(place.part) else np.array([_file(place.part).inputs.shape[1]])
 
 
 def _shape(task: Task) -> Shape | None:

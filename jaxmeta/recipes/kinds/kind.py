@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from jaxmeta import checks, datasets, evaluation, tasks
+from jaxmeta import checks, datasets, evaluation, floats, tasks
 from jaxmeta.models import FrozenModel
 from jaxmeta.recipes.kinds.answers import Answers, of_inputs
 from jaxmeta.recipes.kinds.facts import Facts
@@ -120,8 +120,9 @@ def batch_shape(task: Task, support: Batch) -> Shape:
 def values(frame: Frame, outputs: np.ndarray) -> tuple[list[str], str]:
     """Values as people read them."""
     del frame
-    said = [" ".join(f"{value:.6g}" for value in row) for row in outputs]
-    return said, f"{len(said)} predicted: from {outputs.min():.6g} to {outputs.max():.6g}"
+    said = [" ".join(map(floats.text, row)) for row in outputs]
+    low, high = floats.ends(float(outputs.min()), float(outputs.max()))
+    return said, f"{len(said)} predicted: from {low} to {high}"
 
 
 class Kind(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +41,11 @@ def of_table(table: datasets.Table, rows: np.ndarray) -> Seen:
     """What a training on these rows sees."""
     prints = _prints(table.inputs[rows], table.columns)
     return Seen(frozenset(table.checksums.values()), frozenset(prints.tolist()))
+
+
+def of_tasks(inputs: np.ndarray, targets: np.ndarray, checksums: Mapping[str, str]) -> Seen:
+    """What a training on these tasks sees."""
+    return Seen(frozenset(checksums.values()), frozenset(_task_prints(inputs, targets).tolist()))
 
 
 def fingerprints(examples: datasets.Examples) -> np.ndarray:
@@ -140,6 +145,18 @@ def unseen_rows(table: datasets.Table, seen: Seen) -> np.ndarray:
     known = _known(_prints(table.inputs, table.columns), seen)
     _check_known(known, table, seen)
     return np.flatnonzero(~known)
+
+
+def known_tasks(inputs: np.ndarray, targets: np.ndarray, seen: Seen) -> np.ndarray:
+    """Which tasks [tasks] a training has seen, in whatever order they and their examples are."""
+    return _known(_task_prints(inputs, targets), seen)
+
+
+def _task_prints(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """[tasks] uint64, of inputs [tasks, n, d] and targets [tasks, n, m]."""
+    rows = np.concatenate([inputs, targets], axis=2).astype(np.float32) + 0.0  # -0.0 is 0.0
+    contents = (b"".join(sorted(row.tobytes() for row in task)) for task in rows)
+    return np.array([_number(content) for content in contents], np.uint64)
 
 
 def _known(prints: np.ndarray, seen: Seen) -> np.ndarray:
