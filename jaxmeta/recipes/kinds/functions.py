@@ -10,11 +10,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import baselines, checks, datasets, models, tasks
-from jaxmeta.datasets import files, npz
+from jaxmeta.datasets import doubts, files, npz
 from jaxmeta.recipes import names
 from jaxmeta.recipes.kinds import facts, frames, seen, shown, vectors
 from jaxmeta.recipes.kinds.kind import Domain, Given, Kind, Oracle, Own, Place, Shape, Sizes
@@ -26,6 +27,7 @@ from jaxmeta.types import Array, Batch, Criterion, MetaLearner, PyTree, query_lo
 
 _KERNELS = dict(zip(names.PROCESSES, (tasks.rbf, tasks.matern52, tasks.periodic), strict=True))
 _FEWEST = 3  # points of a support set in training
+_DRAWN = 50  # functions, of which it is seen what a run has met
 
 
 def _fits(task: Task, place: Place) -> bool:
@@ -187,9 +189,26 @@ def _read(task: Task, own: Own, ways: int) -> Given:
     # No row is kept: values are not scaled, and an empty table still has its width.
     frame = frames.of_table(table._replace(inputs=table.inputs[:0]), own.target_column)
     given, inputs = _read_inputs(task, own, frame)
+    table = table._replace(notes=(*table.notes, *_unlike(task, table)))
     told = (facts.of_table(table, np.arange(len(table.inputs)), "all"),)
     batch = Batch(jnp.asarray(table.inputs), jnp.asarray(table.targets))
     return Given(batch, given, inputs, (), frame=frame, facts=told)
+
+
+def _unlike(task: Task, table: datasets.Table) -> list[str]:
+    """What of a table is far from the functions that trained, since nothing brings it into their units."""
+    parts = names.parts(task.domain)
+    if not all(map(names.is_function, parts)):
+        return []  # files, which may be gone
+    sizes = Sizes(task.ways, task.train_shots or task.shots, task.train_queries)
+    samples = [_open(task, Place(part, "train"), sizes).sample for part in parts]
+    drawn = [tasks.drawn(sample, jax.random.key(0), jnp.arange(_DRAWN)).support for sample in samples]
+    known = np.concatenate([np.concatenate([own.inputs, own.targets], axis=-1).reshape(-1, 2) for own in drawn])
+    if table.inputs.shape[1] != 1:
+        return []  # refused elsewhere
+    (column,) = table.columns or (datasets.Column("1"),)
+    own = np.concatenate([table.inputs, table.targets], axis=1)
+    return doubts.far((column, datasets.Column(table.target)), known, own, "the trained functions'")
 
 
 def _read_inputs(task: Task, own: Own, frame: frames.Frame) -> tuple[list[str], np.ndarray]:
