@@ -50,8 +50,8 @@ def size(params):
     return {"loss": float(np.sum(params**2))}
 
 
-def lines(path):
-    kept = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+def lines(path, name="metrics.jsonl"):
+    kept = [json.loads(line) for line in (path / name).read_text().splitlines()]
     return [{name: value for name, value in line.items() if name != "seconds"} for line in kept]
 
 
@@ -124,6 +124,29 @@ def test_what_is_finished_is_told_without_an_update_and_can_be_trained_longer(un
     for steps in (50, 150):
         longer = fit(num_steps=steps, store=store)
     assert_same(longer, fit(num_steps=150))
+
+
+@pytest.mark.fault(promised="lines of its own: what one takes away is no other's")
+def test_two_trainings_of_one_folder_keep_their_lines(unbroken, tmp_path):
+    path, wanted = unbroken
+    stores = {name: runs.in_folder(tmp_path, name=name) for name in ("a", "b")}
+    asked = iter([0, 0, 0])
+    with pytest.raises(runs.Stopped):
+        fit(validate=size, store=stores["a"], stop=lambda: next(asked, 1))
+    assert_same(fit(validate=size, store=stores["b"]), wanted)
+    assert_same(fit(validate=size, store=stores["a"]), wanted)
+    assert sorted(each.name for each in tmp_path.glob("*.jsonl")) == ["metrics-a.jsonl", "metrics-b.jsonl"]
+    for name in stores:
+        assert lines(tmp_path, f"metrics-{name}.jsonl") == lines(path)
+    runs.clear(tmp_path)
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b"])
+@pytest.mark.fault(promised="one line that names it")
+def test_a_name_that_no_file_can_have(name, tmp_path):
+    with pytest.raises(ValueError, match=f"in_folder: name: expected one that a file can have, got '{name}'"):
+        runs.in_folder(tmp_path, name=name)
 
 
 @pytest.mark.fault(promised="one line that says what was expected")
