@@ -66,7 +66,8 @@ def fit(
       Stopped: if `stop` asked for it; the state is saved.
       ValueError: if labels of the first episode are negative, or beyond the classes that it says it has; if num_tasks
         is less than 1, or num_steps negative; if what `validate` returns lacks "loss" and `better` is the default, or a
-        metric of an update is no scalar.
+        metric of an update is no scalar; if a metric of either is called "step", "split" or "seconds", or one of an
+        update "skipped", as what a line of metrics says of itself.
       TypeError: if one of them is no whole number, or the key none, or a mask is not of bools; if trainer, sample,
         store, or what `validate` returns are something else.
       DataError: if the store holds another training, or something damaged.
@@ -305,7 +306,8 @@ def _scalars(trainer: training.MetaTrainer) -> training.MetaTrainer:
 
     def update(*given: Any) -> tuple[training.MetaState, Any]:
         state, metrics = trainer.update(*given)
-        return state, arguments.flat("fit", metrics)
+        arguments.check_line("fit", arguments.flat("fit", metrics), "skipped")
+        return state, metrics
 
     return trainer._replace(update=update)
 

@@ -387,6 +387,17 @@ def test_metrics_that_are_no_scalars(num_trainings):
             runs.fit_together(made, draw, several, num_tasks=3, num_steps=5)
 
 
+@pytest.mark.parametrize("name", ["step", "split", "seconds", "skipped"])
+@pytest.mark.fault(promised="one line that names it: the line of metrics says so of itself")
+def test_metrics_that_a_line_has_of_its_own(name):
+    words = f"metrics: expected names other than step, split.* seconds.*, which are .* got '{name}'; rename it"
+    with pytest.raises(ValueError, match=f"fit: {words}"):
+        fit(measuring(**{name: jnp.ones(())}))
+    if name != "skipped":  # which no validation has
+        with pytest.raises(ValueError, match=f"fit: what validate returns: {words}"):
+            fit(validate=lambda params: {"loss": 1.0, name: 3})
+
+
 @pytest.mark.fault(promised="the metric that is not finite is named")
 def test_divergence_names_another_metric():
     finite = {"gradient_norm": jnp.ones(()), "spread": jnp.ones(())}
