@@ -106,6 +106,6 @@ class Fitted(NamedTuple):
     last: Scores | None = None
     """What validation said at last."""
     collapsed: str | None = None
-    """What is to be said of a training whose last validation is far worse than its best."""
+    """What is to be said of a training whose last validation is far worse than its best, or none of which is finite."""
     diverged: str | None = None
     """What is to be said of a training that ended before its last step, since an update was not finite."""

@@ -281,6 +281,18 @@ def test_a_training_that_loses_what_it_had_learned_is_told(tmp_path):
         assert fitted(path=path)[1] == notes  # of a finished one, too
 
 
+@pytest.mark.fault(promised="a note, of a finished training too; the last parameters are kept")
+def test_validations_none_of_which_is_finite(tmp_path):
+    for value in (math.nan, math.inf):
+        validate = lambda params, value=value: {"loss": 1.0, "accuracy": value}  # noqa: E731
+        for _ in range(2):
+            with pytest.warns(UserWarning, match=rf"no validation was finite: at step 120 .*accuracy {value}") as told:
+                found = fit(validate=validate, store=runs.in_folder(tmp_path / str(value)))
+            assert f"training: {found.collapsed}" == str(told[0].message)
+            assert (found.scores, found.step) == (None, STEPS)
+            assert_same(found.meta_params, found.state.meta_params)
+
+
 def test_what_a_learner_leaves_unsolved_is_told_once():
     def update(state, episodes, key):
         new, metrics = trainer().update(state, episodes, key)
