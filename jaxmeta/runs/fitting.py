@@ -131,9 +131,7 @@ def fit_together(
     _check(trainer, sample, trainings)
     keys = [jax.random.split(each.key) for each in trainings]
     first = [trainer.init(init_key) for init_key, _ in keys]
-    if not num_steps:
-        return [Fitted(jax.device_get(state.meta_params), state, None, 0) for state in first]
-    doubtful = _judge(sample, keys[0][1])
+    doubtful = _judge(sample, keys[0][1]) if num_steps else ""
     sharding = None if mesh is None else meshes.everywhere(mesh)
     with contextlib.ExitStack() as held:
         for each in trainings:
@@ -142,6 +140,8 @@ def fit_together(
             Progress(each, state, num_tasks, num_steps, sharding, report)
             for each, state in zip(trainings, first, strict=True)
         ]
+        if not num_steps:
+            return [Fitted(jax.device_get(each.state.meta_params), each.state, None, 0) for each in now]
         update = _together(
             on_divergence(_scalars(trainer)),
             sample,

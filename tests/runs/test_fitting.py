@@ -161,6 +161,7 @@ def test_another_training_is_refused(unbroken):
     refused(r"expected the key \[0, 0\] that the training began with, got \[0, 1\]", key=jax.random.key(1))
     refused("expected the num_tasks 3 that the training began with, got 4", num_tasks=4)
     refused("expected a step up to 60, got step 120", num_steps=60)
+    refused("expected a step up to 0, got step 120", num_steps=0)
     facts = {"settings": {"rate": 0.1}}
     refused("expected the settings that the run began with", store=runs.in_folder(path, facts=facts))
     with runs.held(path):
