@@ -26,6 +26,8 @@ from jaxmeta.types import Episode, PyTree
 
 CALL = 1.0
 """Seconds that a call aims at, so that whoever stops a training need not wait long."""
+ON_DIVERGENCE = {"stop": training.stop_at_divergence, "skip": training.skip_divergence}
+"""What becomes of an update that is not finite, by the words of recipes."""
 
 
 def fit(
@@ -96,7 +98,7 @@ def fit_together(
     report: Report = warned,
     stop: Callable[[], int] = lambda: 0,
     mesh: jax.sharding.Mesh | None = None,
-    on_divergence: Callable[[training.MetaTrainer], training.MetaTrainer] = training.stop_at_divergence,
+    on_divergence: str | Callable[[training.MetaTrainer], training.MetaTrainer] = training.stop_at_divergence,
     better: Callable[[Scores, Scores], bool] = lower_loss,
     far: Callable[[Scores, Scores], bool] = lambda last, best: False,
     num_validations: int = 10,
@@ -112,7 +114,8 @@ def fit_together(
       report: is told how it goes; by default notes become warnings, and nothing else is told.
       stop: asked often; a number other than 0 ends the training in good order.
       mesh: the trainer's.
-      on_divergence: what becomes of an update that is not finite; `training` has two ways.
+      on_divergence: what becomes of an update that is not finite: "stop", "skip", or a function that makes a trainer of
+        a trainer, as the two of `training`.
       better: (scores, best scores) -> whether to keep the new.
       far: (last scores, best scores) -> whether the training has lost what it had learned, which is then said; by
         default only scores that are not finite are.
@@ -128,6 +131,8 @@ def fit_together(
     num_tasks = checks.integer("fit: num_tasks", num_tasks, 1)
     num_steps = checks.integer("fit: num_steps", num_steps, 0)
     num_validations = checks.integer("fit: num_validations", num_validations, 1)
+    if not callable(on_divergence):
+        on_divergence = ON_DIVERGENCE[checks.choice("fit: on_divergence", on_divergence, ON_DIVERGENCE)]
     _check(trainer, sample, trainings)
     keys = [jax.random.split(each.key) for each in trainings]
     first = [trainer.init(init_key) for init_key, _ in keys]

@@ -183,6 +183,7 @@ def test_divergence_keeps_the_last_good_state(tmp_path):
     found = fit(trainer(breaks_at=60), store=skipping, on_divergence=training.skip_divergence)
     assert int(found.state.step) == STEPS
     assert np.isfinite(found.meta_params).all()
+    assert_same(fit(trainer(breaks_at=60), on_divergence="skip"), found)
     assert [line.get("skipped") for line in lines(tmp_path / "skipping")] == [None, 1, None]
 
 
@@ -324,6 +325,10 @@ def test_the_library_imports_nothing_of_the_command_line_nor_anything_heavy():
         ({"num_tasks": 0}, "num_tasks: expected a whole number of at least 1, got 0"),
         ({"num_tasks": 2.0}, r"num_tasks: expected a whole number of at least 1, got 2\.0"),
         ({"num_validations": 0}, "num_validations: expected a whole number of at least 1, got 0"),
+        ({"on_divergence": "skp"}, "fit: on_divergence: expected one of stop, skip, got 'skp'; did you mean skip"),
+        ({"on_divergence": None}, "fit: on_divergence: expected one of stop, skip, got None"),
+        ({"key": jax.random.split(KEY, 2)}, r"fit: key: expected one random key, got keys of shape \(2,\); keys\[0\]"),
+        ({"key": jnp.zeros((2, 2), jnp.uint32)}, r"fit: key: expected one random key, got keys of shape \(2, 2\)"),
         ({"key": 0}, r"fit: key: expected a random key, got 0 \(int\); jax\.random\.key\(0\)"),
     ],
 )
