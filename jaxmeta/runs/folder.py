@@ -12,7 +12,7 @@ import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -174,9 +174,18 @@ def replace(path: pathlib.Path, *parts: bytes, what: str = "a file") -> None:
                 os.close(name)
 
 
+def finite(content: Any) -> Any:
+    """What JSON holds, with None for each number that is not finite: JSON has none such."""
+    if isinstance(content, Mapping):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not np.isfinite(content) else content
+
+
 def write_json(path: pathlib.Path, content: Any) -> pathlib.Path:
-    """Writes JSON in one go."""
-    replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    """Writes JSON in one go; a number that is not finite is null."""
+    replace(path, (json.dumps(finite(content), indent=1, allow_nan=False) + "\n").encode())
     return path
 
 
@@ -195,10 +204,7 @@ def append_metrics(folder: pathlib.Path, line: dict[str, Any], name: str = METRI
     """Adds one line of metrics, whole or not at all, and returns where it ends; what is not finite is null."""
     if not processes.is_first():
         return 0
-    values = {
-        name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in line.items()
-    }
-    content = (json.dumps(values, allow_nan=False) + "\n").encode()
+    content = (json.dumps(finite(line), allow_nan=False) + "\n").encode()
     path = folder / name
     with writing(path), path.open("ab", buffering=0) as stream:
         start = stream.tell()
