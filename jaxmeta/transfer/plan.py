@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import numbers
 import os
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 
 from jaxmeta import checks, recipes
-from jaxmeta.recipes import ENTRIES, Place, Recipe, Task
+from jaxmeta.recipes import ENTRIES, Place, Recipe, Task, fields
 from jaxmeta.recipes.recipe import AdaptersName, AugmentName, DownsamplingName, NormName, PolarityName
 
 _LEARNERS = {name: name for name in ENTRIES} | {
@@ -136,19 +135,13 @@ class Setting(NamedTuple):
 
 _BOTH = "`sources` and `targets`"
 _LOWEST = {"ways": 2, "queries": 1, "num_tasks": 0, "fine_tune_steps": 0, "tune_tasks": 2, "num_filters": 1,
-           "tasks_per_step": 0, "batch_size": 1}  # fmt: skip
+           "tasks_per_step": 0, "batch_size": 1, "shots": 1}  # fmt: skip
 
 
 def _plain(plan: Plan) -> Plan:
     """The plan with tuples, where one name or one number stands as well, and with Python's own whole numbers, as JSON
     has no others."""
-    listed: dict[str, tuple] = {}
-    for name in ("sources", "targets", "learners", "shots", "runs"):
-        given = getattr(plan, name)
-        listed[name] = (given,) if isinstance(given, str | numbers.Number) else tuple(given)
-    listed["shots"] = tuple(checks.integer("`shots`", shots, 1) for shots in listed["shots"])
-    sizes = {name: checks.integer(f"`{name}`", getattr(plan, name), low) for name, low in _LOWEST.items()}
-    return dataclasses.replace(plan, **listed, **sizes, seed=checks.seed("`seed`", plan.seed))
+    return fields.plain(dataclasses.replace(plan, seed=checks.seed("`seed`", plan.seed)), _LOWEST)
 
 
 def checked(plan: Plan) -> Plan:
