@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
@@ -144,6 +145,11 @@ def _plain(plan: Plan) -> Plan:
     return fields.plain(dataclasses.replace(plan, seed=checks.seed("`seed`", plan.seed)), _LOWEST)
 
 
+def _place(domain: str) -> str:
+    """What is one wherever its parts lead to one: a path may be written in several ways, and a link lead to it."""
+    return ",".join(part if recipes.is_builtin(part) else os.path.realpath(part) for part in recipes.parts(domain))
+
+
 def checked(plan: Plan) -> Plan:
     """The plan with its number of tasks; raises ValueError for what cannot be."""
     plan = _plain(plan)
@@ -160,9 +166,10 @@ def checked(plan: Plan) -> Plan:
         checks.fail("`sources` and `learners`", "at least one each, or `runs`", "none")
     for name in plan.learners:
         checks.choice("`learners`", name, _LEARNERS)
+    places: dict[str, Callable[[Any], Any]] = {"sources": _place, "targets": _place, "runs": os.path.realpath}
     for name in ("sources", "targets", "learners", "shots", "runs"):
         given = getattr(plan, name)
-        if len(set(given)) < len(given):
+        if len(set(map(places.get(name, str), given))) < len(given):
             checks.fail(f"`{name}`", "each once", " ".join(map(str, given)))
     for target in plan.targets:
         if len(recipes.parts(target)) > 1:

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from jaxmeta import recipes
+from jaxmeta import recipes, runs
 from jaxmeta.recipes import Network, Recipe
 
 START = recipes.get("protonet-strokes")
@@ -43,6 +43,13 @@ def test_a_recipe_that_was_put_together_is_checked():
         recipes.check(Recipe(network=Network(norm="nope")))
     with pytest.raises(ValueError, match="`hidden`: expected a whole number of at least 1, got 0"):
         recipes.check(START.replace(hidden=0))
+
+
+@pytest.mark.parametrize("kind", ["features", "adapted"])
+@pytest.mark.fault(promised="one line that says what to give")
+def test_a_kind_that_asks_for_an_encoder(kind):
+    with pytest.raises(ValueError, match=r"`encoder`: expected a pretrained encoder, .* got none; give `encoder`"):
+        runs.training.opened(START.replace(kind=kind))
 
 
 @pytest.mark.fault(promised="it is made of Python's own values, as JSON and equality ask")

@@ -101,6 +101,23 @@ def test_what_does_not_fit_is_refused(sources, methods, options, message):
         transfer.matrix(sources, [target], methods, **TINY | options)
 
 
+@pytest.mark.fault(promised="one line: it would be ranked against itself")
+def test_one_and_the_same_by_another_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+    for name in ("digits", "own.csv"):
+        (tmp_path / name).touch()
+    plan = transfer.Plan("tabular", "digits", "maml")
+    for given in (["run", "link"], ["run", "./run"], ["run", tmp_path / "run"]):
+        for name in ("runs", "targets", "sources"):
+            with pytest.raises(ValueError, match=f"`{name}`: expected each once, got run "):
+                transfer.checked(dataclasses.replace(plan, **{name: given}))
+    with pytest.raises(ValueError, match="`sources`: expected each once"):
+        transfer.checked(dataclasses.replace(plan, sources=["tabular,own.csv", "tabular,./own.csv"]))
+    transfer.checked(dataclasses.replace(plan, targets=["digits", "./digits"]))  # the known one, and a file
+
+
 @pytest.mark.fault(promised="one is taken as a list of one, a path as a text, and NumPy's numbers as Python's")
 def test_one_of_each_and_numbers_of_numpy(tmp_path, monkeypatch):
     plans = []
