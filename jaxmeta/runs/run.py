@@ -79,6 +79,11 @@ class Run:
         if self.recipe.entry.has_head and self.recipe.scoring.has_classes and sizes["ways"] != task.ways:
             hint = "or use a metric run"
             checks.fail("`ways`", f"the {task.ways} outputs of the trained head", sizes["ways"], hint)
+        if not self.recipe.scoring.has_classes and ways not in (None, task.ways):
+            checks.fail("`ways`", f"none for {task.criterion}, which has no classes", ways)
+        recipes.domains.check_serve(
+            task, polarity=polarity, columns=tuple(columns), target_column=target_column, text_column=text_column
+        )
         if self.fitted is None:
             check_domain(self.recipe, domain)
         domain = task.domain if domain is None else domain

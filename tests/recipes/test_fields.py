@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import recipes, runs
-from jaxmeta.recipes import Network, Recipe
+from jaxmeta.recipes import Network, Recipe, Task
 
 START = recipes.get("protonet-strokes")
 
@@ -50,6 +50,30 @@ def test_a_recipe_that_was_put_together_is_checked():
 def test_a_kind_that_asks_for_an_encoder(kind):
     with pytest.raises(ValueError, match=r"`encoder`: expected a pretrained encoder, .* got none; give `encoder`"):
         runs.training.opened(START.replace(kind=kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "served"),
+    [
+        ("tokens", ()),
+        ("strings", ()),
+        ("control", ()),
+        ("texts", ("text_column", "target_column")),
+        ("tables", ("columns", "target_column")),
+        ("functions", ("columns", "target_column")),
+        ("features", ("columns", "target_column", "polarity")),
+    ],
+)
+@pytest.mark.fault(promised="one line: it would change nothing")
+def test_options_that_a_kind_does_not_look_at(kind, served):
+    given = {"text_column": "a", "columns": ("a", "b"), "target_column": "a", "polarity": "invert"}
+    for option, value in given.items():
+        if option in served:
+            recipes.domains.check_serve(Task(kind=kind), **{option: value})
+            continue
+        with pytest.raises(ValueError, match=f"`{option}`: expected none for {kind}, where it would change nothing"):
+            recipes.domains.check_serve(Task(kind=kind), **{option: value})
+    recipes.domains.check_serve(Task(kind=kind), **dict.fromkeys(given, ""))
 
 
 @pytest.mark.fault(promised="it is made of Python's own values, as JSON and equality ask")

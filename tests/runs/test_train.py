@@ -211,6 +211,10 @@ def test_what_a_run_cannot_be_asked(waves, glyphs):
         }.items():
             with pytest.raises(ValueError, match=message):
                 run.score(**options)
+    for option, value in (("ways", 3), ("polarity", "invert"), ("text_column", "text")):
+        with pytest.raises(ValueError, match=f"`{option}`: expected none for .*, got {value}"):
+            waves[1].score(num_tasks=2, **{option: value})
+    assert waves[1].score(num_tasks=2, ways=WAVES.task.ways)  # as whoever knows the recipe may say
     with pytest.raises(ValueError, match="one with a folder"):
         runs.train(WAVES.replace(steps=0)).write([])
     with pytest.raises(checks.DataError, match=r"config\.json: expected"):
