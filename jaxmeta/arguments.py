@@ -16,6 +16,8 @@ from jaxmeta.types import Batch, Episode, Metrics, PyTree
 
 OURS = ("gradient_norm", "finite")
 """Metrics of the outer loop itself."""
+OF_LINES = ("step", "split", "seconds")
+"""What a line of metrics.jsonl says of itself."""
 _NO_NUMBERS = frozenset("OSUMm")  # kinds of NumPy's dtypes that JAX has not
 
 
@@ -110,10 +112,19 @@ def refuse(what: str, episodes: Any) -> NoReturn:
 
 def not_ours(what: str, metrics: Metrics) -> Metrics:
     """A learner's metrics; raises ValueError if the outer loop would put its own in the place of one of them."""
-    if taken := [name for name in OURS if name in metrics]:
-        wanted = f"names other than {' and '.join(OURS)}, which are the outer loop's"
-        checks.fail(f"{what}: metrics", wanted, repr(taken[0]), "rename it")
+    _check_free(what, metrics, OURS, "the outer loop's")
     return metrics
+
+
+def check_line(what: str, metrics: Mapping[str, Any], *more: str) -> None:
+    """Raises ValueError if one of the metrics of a line would stand in the place of what the line says of itself."""
+    _check_free(what, metrics, (*OF_LINES, *more), "those of a line of metrics")
+
+
+def _check_free(what: str, metrics: Mapping[str, Any], taken: tuple[str, ...], whose: str) -> None:
+    if found := [name for name in taken if name in metrics]:
+        wanted = f"names other than {', '.join(taken[:-1])} and {taken[-1]}, which are {whose}"
+        checks.fail(f"{what}: metrics", wanted, repr(found[0]), "rename it")
 
 
 def flat(what: str, metrics: Metrics) -> Metrics:

@@ -49,8 +49,11 @@ def seed(what: str, value: Any) -> int:
 
 
 def random_key(what: str, key: Any) -> None:
-    """Raises TypeError if a number, or nothing, stands where a random key should; keys of the old kind are two."""
-    if not hasattr(key, "dtype") or (isinstance(key.dtype, np.dtype) and not key.ndim):
+    """Raises TypeError if a number, nothing, or several keys stand where one should; keys of the old kind are two."""
+    is_old = hasattr(key, "dtype") and isinstance(key.dtype, np.dtype)
+    if getattr(key, "ndim", 0) > is_old:
+        fail(f"{what}: key", "one random key", f"keys of shape {key.shape}", "keys[0] is one of several", TypeError)
+    if not hasattr(key, "dtype") or (is_old and not key.ndim):
         fail(f"{what}: key", "a random key", f"{key!r} ({type(key).__name__})", "jax.random.key(0) is one", TypeError)
 
 

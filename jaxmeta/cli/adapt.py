@@ -119,6 +119,10 @@ def _own(options: config.Adapt, labelled: str) -> recipes.Own:
 
 def _made(options: config.Adapt, run: runs.Run) -> tuple[runs.Adapted, list[str], np.ndarray]:
     task, own = run.recipe.task, _own(options, options.support or "")
+    recipes.domains.check_serve(
+        task, columns=options.columns, target_column=options.target_column, text_column=options.text_column,
+        polarity="" if options.polarity == config.Adapt.polarity else options.polarity,
+    )  # fmt: skip
     given = recipes.kind(task).read(task, own, task.ways if run.recipe.entry.has_head else 0)
     watching.told(given.facts)
     adapted = run.adapt(given, inner_steps=options.inner_steps, seed=options.seed, none=options.none)

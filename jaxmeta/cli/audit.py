@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxmeta import checks, criteria, tasks
 from jaxmeta.auditing import Report, audit, merged
 from jaxmeta.cli.config import Audit
+from jaxmeta.runs.folder import finite
 from jaxmeta.types import Episode, MetaLearner
 
 
@@ -34,7 +35,7 @@ def run(options: Audit) -> int:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         found = {"schema": 1, "learner": options.learner, "checks": report.as_json()}
-        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(finite(found), indent=1) + "\n", encoding="utf-8")
         print(f"results: {path}")
     return 1 if report.broken else 0
 

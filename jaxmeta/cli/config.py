@@ -22,7 +22,7 @@ def classes(given: tuple[str, ...]) -> tuple[str, ...]:
     """Names of classes as they were given, or the lines of a text file.
 
     Raises:
-      DataError: if the file is no text.
+      DataError: if the file is no text, or names none: no list asks for other classes than an empty one.
     """
     if len(given) != 1 or not given[0].endswith(".txt"):
         return given
@@ -31,7 +31,9 @@ def classes(given: tuple[str, ...]) -> tuple[str, ...]:
         checks.fail(str(path), "a text file with the name of a class in each line", "none", error=checks.DataError)
     with files.reading(path):
         lines = path.read_text("utf-8-sig").splitlines()
-    return tuple(line.strip() for line in lines if line.strip())
+    if not (names := tuple(line.strip() for line in lines if line.strip())):
+        checks.fail(str(path), "the name of a class in each line", "none", error=checks.DataError)
+    return names
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import pathlib
 
-from jaxmeta import runs
+from jaxmeta import checks, runs
 from jaxmeta.cli import config, pictures, watching
+from jaxmeta.runs import folder as folders
 from jaxmeta.runs import processes, results
 from jaxmeta.runs.run import check_domain, read
 
@@ -22,6 +23,11 @@ def run(options: config.Evaluate) -> int:
             if options.out is None:
                 runs.check_plain(evaluation)
             out = options.out or evaluation
+            if pathlib.Path(
+                out, folders.CONFIG
+            ).exists():  # of this run, of another or a transfer: no --force means that
+                hint = "its results.json is of its training; choose another --out"
+                checks.fail("`out`", "a folder that holds no run", out, hint)
             if not options.force:
                 runs.check_empty(out, config.FREE)  # before any data are loaded
             test = run.test(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pathlib
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from jaxmeta import report, runs, transfer
+from jaxmeta import checks, report, runs, transfer
 from jaxmeta.cli import config, signals, watching
 from jaxmeta.runs import results
 
 
 def run(options: config.Transfer, preset: str) -> int:
     path, plan = pathlib.Path(options.out or f"runs/transfer-{preset}"), transfer.checked(options.plan)
+    if os.path.realpath(path) in map(os.path.realpath, plan.runs):
+        checks.fail("`out`", "another folder than those of `runs`, which are read", path)
     exists = (path / "config.json").exists()
     if not (options.force or (options.resume and exists)):
         hint = f"--resume goes on with a transfer; or {config.FREE}" if exists else config.FREE

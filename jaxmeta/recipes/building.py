@@ -10,7 +10,7 @@ import jax
 import optax
 
 from jaxmeta import checks, datasets, inner, learners, models, tasks
-from jaxmeta.recipes import domains, processes
+from jaxmeta.recipes import domains, fields, processes
 from jaxmeta.recipes.kinds import Oracle, Shape
 from jaxmeta.recipes.recipe import Recipe
 from jaxmeta.types import Array, MetaLearner, Model
@@ -34,14 +34,14 @@ _LOWEST = {
     "steps": 0, "tasks_per_step": 1, "tasks_per_chunk": 0, "inner_batch_size": 0, "inner_steps": 0,
     "inner_steps_test": 0, "cg_steps": 1, "num_context_params": 1, "num_classes": 0, "batch_size": 1, "num_tasks": 2,
     "validation_tasks": 2, "num_filters": 1, "width": 1, "num_layers": 1, "num_heads": 1, "longest": 1,
+    "hidden": 1, "min_examples": 0,
 }  # fmt: skip
 
 
 def check(recipe: Recipe) -> None:
-    """Raises ValueError for numbers that cannot be, or that do not go together."""
+    """Raises ValueError for values that cannot be or do not go together, and TypeError for those of other kinds."""
+    recipe = fields.plain(recipe, _LOWEST)
     flat, task, entry = recipe.flat(), recipe.task, recipe.entry
-    for name, low in _LOWEST.items():
-        checks.integer(f"`{name}`", flat[name], low)
     checks.seed("`seed`", recipe.seed)
     for name in ("learning_rate", "inner_learning_rate", "regularization"):
         if not 0 < flat[name] < float("inf"):

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import operator
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,21 @@ def kind(task: Task) -> Kind:
     if task.num_features:
         return KINDS["tables"]
     return KINDS["pictures" if SCORINGS[task.criterion].has_classes else "functions"]
+
+
+_PICTURES = ("pictures", "features", "adapted")
+_TABLES = (*_PICTURES, "tables", "cells", "functions")  # pictures, too, may be rows of a csv
+_SERVED = {"polarity": _PICTURES, "columns": _TABLES, "target_column": (*_TABLES, "texts"), "text_column": ("texts",)}
+"""{option of a person's own data: the kinds that look at it}"""
+
+
+def check_serve(task: Task, **asked: Any) -> None:
+    """Raises ValueError if one of these options is asked for where the kind of data does not look at it."""
+    name = kind(task).name
+    for option, value in asked.items():
+        if value and name not in _SERVED[option]:
+            shown = ", ".join(value) if isinstance(value, tuple) else value
+            checks.fail(f"`{option}`", f"none for {name}, where it would change nothing", shown)
 
 
 def complete(task: Task, *, data_dir: str | None = None) -> Task:

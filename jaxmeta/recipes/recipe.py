@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
 from jaxmeta import checks
+from jaxmeta.recipes import fields
 from jaxmeta.recipes.learners import ENTRIES, Entry
 from jaxmeta.recipes.scoring import SCORINGS, Scoring
 
@@ -199,10 +200,11 @@ class Recipe:
     """Seed of everything random."""
 
     def replace(self, **changes: Any) -> Recipe:
-        """The recipe with other values for some fields of its parts, each by its own name.
+        """The recipe with other values for some fields of its parts, each by its own name; all are made plain.
 
         Raises:
-          TypeError: if there is no such field.
+          TypeError: if there is no such field, or a value is of another kind.
+          ValueError: if it is none of a field's choices.
         """
         own = {name: changes.pop(name) for name in [field.name for field in _FIELDS] if name in changes}
         for name in _PARTS:
@@ -212,7 +214,7 @@ class Recipe:
                 own[name] = dataclasses.replace(part, **{field: changes.pop(field) for field in inside})
         if changes:
             checks.fail("recipe", f"fields among {', '.join(self.flat())}", ", ".join(changes), error=TypeError)
-        return dataclasses.replace(self, **own)
+        return fields.plain(dataclasses.replace(self, **own))
 
     def flat(self) -> dict[str, Any]:
         """The fields of all parts beside each other: what is written down, and what `replace` takes."""

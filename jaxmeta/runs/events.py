@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmeta import checks
+from jaxmeta import arguments, checks
 from jaxmeta.training import MetaState
 from jaxmeta.types import PyTree
 
@@ -25,7 +25,7 @@ def scores(found: Any, better: Callable[[Scores, Scores], bool]) -> Scores:
 
     Raises:
       TypeError: if it is no dict of numbers.
-      ValueError: if it lacks the loss that `lower_loss` compares.
+      ValueError: if it lacks the loss that `lower_loss` compares, or a name is one that lines of metrics have.
     """
     what, wanted = "fit: what validate returns", 'a dict of floats, such as {"loss": float}'
     if not isinstance(found, Mapping):
@@ -40,6 +40,7 @@ def scores(found: Any, better: Callable[[Scores, Scores], bool]) -> Scores:
     if better is lower_loss and "loss" not in found:
         got = ", ".join(map(repr, found)) or "nothing"
         checks.fail(what, wanted, got, "or give better=(scores, best scores) -> bool")
+    arguments.check_line(what, values)
     return values  # type: ignore[return-value]
 
 
@@ -105,6 +106,6 @@ class Fitted(NamedTuple):
     last: Scores | None = None
     """What validation said at last."""
     collapsed: str | None = None
-    """What is to be said of a training whose last validation is far worse than its best."""
+    """What is to be said of a training whose last validation is far worse than its best, or none of which is finite."""
     diverged: str | None = None
     """What is to be said of a training that ended before its last step, since an update was not finite."""

@@ -26,6 +26,8 @@ from jaxmeta.types import Episode, PyTree
 
 CALL = 1.0
 """Seconds that a call aims at, so that whoever stops a training need not wait long."""
+ON_DIVERGENCE = {"stop": training.stop_at_divergence, "skip": training.skip_divergence}
+"""What becomes of an update that is not finite, by the words of recipes."""
 
 
 def fit(
@@ -66,7 +68,8 @@ def fit(
       Stopped: if `stop` asked for it; the state is saved.
       ValueError: if labels of the first episode are negative, or beyond the classes that it says it has; if num_tasks
         is less than 1, or num_steps negative; if what `validate` returns lacks "loss" and `better` is the default, or a
-        metric of an update is no scalar.
+        metric of an update is no scalar; if a metric of either is called "step", "split" or "seconds", or one of an
+        update "skipped", as what a line of metrics says of itself.
       TypeError: if one of them is no whole number, or the key none, or a mask is not of bools; if trainer, sample,
         store, or what `validate` returns are something else.
       DataError: if the store holds another training, or something damaged.
@@ -95,7 +98,7 @@ def fit_together(
     report: Report = warned,
     stop: Callable[[], int] = lambda: 0,
     mesh: jax.sharding.Mesh | None = None,
-    on_divergence: Callable[[training.MetaTrainer], training.MetaTrainer] = training.stop_at_divergence,
+    on_divergence: str | Callable[[training.MetaTrainer], training.MetaTrainer] = training.stop_at_divergence,
     better: Callable[[Scores, Scores], bool] = lower_loss,
     far: Callable[[Scores, Scores], bool] = lambda last, best: False,
     num_validations: int = 10,
@@ -111,7 +114,8 @@ def fit_together(
       report: is told how it goes; by default notes become warnings, and nothing else is told.
       stop: asked often; a number other than 0 ends the training in good order.
       mesh: the trainer's.
-      on_divergence: what becomes of an update that is not finite; `training` has two ways.
+      on_divergence: what becomes of an update that is not finite: "stop", "skip", or a function that makes a trainer of
+        a trainer, as the two of `training`.
       better: (scores, best scores) -> whether to keep the new.
       far: (last scores, best scores) -> whether the training has lost what it had learned, which is then said; by
         default only scores that are not finite are.
@@ -127,12 +131,12 @@ def fit_together(
     num_tasks = checks.integer("fit: num_tasks", num_tasks, 1)
     num_steps = checks.integer("fit: num_steps", num_steps, 0)
     num_validations = checks.integer("fit: num_validations", num_validations, 1)
+    if not callable(on_divergence):
+        on_divergence = ON_DIVERGENCE[checks.choice("fit: on_divergence", on_divergence, ON_DIVERGENCE)]
     _check(trainer, sample, trainings)
     keys = [jax.random.split(each.key) for each in trainings]
     first = [trainer.init(init_key) for init_key, _ in keys]
-    if not num_steps:
-        return [Fitted(jax.device_get(state.meta_params), state, None, 0) for state in first]
-    doubtful = _judge(sample, keys[0][1])
+    doubtful = _judge(sample, keys[0][1]) if num_steps else ""
     sharding = None if mesh is None else meshes.everywhere(mesh)
     with contextlib.ExitStack() as held:
         for each in trainings:
@@ -141,6 +145,8 @@ def fit_together(
             Progress(each, state, num_tasks, num_steps, sharding, report)
             for each, state in zip(trainings, first, strict=True)
         ]
+        if not num_steps:
+            return [Fitted(jax.device_get(each.state.meta_params), each.state, None, 0) for each in now]
         update = _together(
             on_divergence(_scalars(trainer)),
             sample,
@@ -305,7 +311,8 @@ def _scalars(trainer: training.MetaTrainer) -> training.MetaTrainer:
 
     def update(*given: Any) -> tuple[training.MetaState, Any]:
         state, metrics = trainer.update(*given)
-        return state, arguments.flat("fit", metrics)
+        arguments.check_line("fit", arguments.flat("fit", metrics), "skipped")
+        return state, metrics
 
     return trainer._replace(update=update)
 

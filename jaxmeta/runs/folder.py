@@ -12,7 +12,7 @@ import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -121,8 +121,8 @@ def clear(folder: pathlib.Path) -> None:
         for seed in folder.glob("seed-*/config.json"):
             check_plain(seed.parent)
             clear(seed.parent)
-        for name in OWN:
-            (folder / name).unlink(missing_ok=True)
+        for path in (*(folder / name for name in OWN), *folder.glob(named_metrics("*"))):
+            path.unlink(missing_ok=True)
         for path in (folder / CHECKPOINTS, folder / TENSORBOARD, folder / PROBES):
             if path.is_symlink():
                 path.unlink()
@@ -174,9 +174,18 @@ def replace(path: pathlib.Path, *parts: bytes, what: str = "a file") -> None:
                 os.close(name)
 
 
+def finite(content: Any) -> Any:
+    """What JSON holds, with None for each number that is not finite: JSON has none such."""
+    if isinstance(content, Mapping):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not np.isfinite(content) else content
+
+
 def write_json(path: pathlib.Path, content: Any) -> pathlib.Path:
-    """Writes JSON in one go."""
-    replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    """Writes JSON in one go; a number that is not finite is null."""
+    replace(path, (json.dumps(finite(content), indent=1, allow_nan=False) + "\n").encode())
     return path
 
 
@@ -186,15 +195,17 @@ def write_text(path: pathlib.Path, content: str) -> pathlib.Path:
     return path
 
 
-def append_metrics(folder: pathlib.Path, line: dict[str, Any]) -> int:
-    """Adds one line to metrics.jsonl, whole or not at all, and returns where it ends; what is not finite is null."""
+def named_metrics(name: str) -> str:
+    """The file of one training of several in a folder: lines in one file would be taken away with another's."""
+    return f"metrics-{name}.jsonl"
+
+
+def append_metrics(folder: pathlib.Path, line: dict[str, Any], name: str = METRICS) -> int:
+    """Adds one line of metrics, whole or not at all, and returns where it ends; what is not finite is null."""
     if not processes.is_first():
         return 0
-    values = {
-        name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in line.items()
-    }
-    content = (json.dumps(values, allow_nan=False) + "\n").encode()
-    path = folder / METRICS
+    content = (json.dumps(finite(line), allow_nan=False) + "\n").encode()
+    path = folder / name
     with writing(path), path.open("ab", buffering=0) as stream:
         start = stream.tell()
         written = 0
@@ -207,13 +218,13 @@ def append_metrics(folder: pathlib.Path, line: dict[str, Any]) -> int:
     return start + len(content)
 
 
-def metrics_end(folder: pathlib.Path) -> int:
-    """The size of metrics.jsonl in bytes, 0 if there is none."""
-    path = folder / METRICS
+def metrics_end(folder: pathlib.Path, name: str = METRICS) -> int:
+    """The size of the metrics in bytes, 0 if there are none."""
+    path = folder / name
     return path.stat().st_size if path.exists() else 0
 
 
-def truncate_metrics(folder: pathlib.Path, end: int) -> None:
+def truncate_metrics(folder: pathlib.Path, end: int, name: str = METRICS) -> None:
     """Takes away the lines after a checkpoint.
 
     Raises:
@@ -221,7 +232,7 @@ def truncate_metrics(folder: pathlib.Path, end: int) -> None:
     """
     if not processes.is_first():
         return
-    path, size = folder / METRICS, metrics_end(folder)
+    path, size = folder / name, metrics_end(folder, name)
     if size < end:
         checks.fail(str(path), f"the {end} bytes of its checkpoint", size, error=checks.DataError)
     if size > end:

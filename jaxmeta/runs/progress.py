@@ -80,6 +80,10 @@ class Notes:
         return cls(**content)
 
 
+def _told(scores: Scores) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+
+
 class Progress:
     """A training between two calls, and how it is kept."""
 
@@ -126,22 +130,25 @@ class Progress:
 
     def fitted(self, far: Callable[[Scores, Scores], bool]) -> Fitted:
         best, last, state = self.notes.scores, self.notes.last, self.state
-        if best is None:
-            params = jax.device_get(state.meta_params)
-            return Fitted(params, state, None, self.step, last, None, self.diverged)
         collapsed = self._collapsed(best, last or best, far)
         if collapsed is not None:
             self.tell("note", text=collapsed)
+        if best is None:
+            params = jax.device_get(state.meta_params)
+            return Fitted(params, state, None, self.step, last, collapsed, self.diverged)
         return Fitted(self.best, state, best, self.notes.best, last, collapsed, self.diverged)
 
-    def _collapsed(self, best: Scores, last: Scores, far: Callable[[Scores, Scores], bool]) -> str | None:
+    def _collapsed(self, best: Scores | None, last: Scores | None, far: Callable[[Scores, Scores], bool]) -> str | None:
+        if last is None:
+            return None
+        now = f"at step {self.notes.validated:,} {_told(last)} on validation tasks"
+        if best is None:
+            return f"no validation was finite: {now}; none could choose the parameters, and the last are kept"
         if np.isfinite(list(last.values())).all() and not far(last, best):
             return None
-        was, now = (", ".join(f"{name} {value:.4f}" for name, value in scores.items()) for scores in (best, last))
         return (
-            f"the training collapsed: at step {self.notes.validated:,} {now} on validation tasks, far from what it was "
-            f"at step {self.notes.best:,}, whose parameters are kept: {was}; try `clip_norm`, a lower `learning_rate` "
-            "or a falling `schedule`"
+            f"the training collapsed: {now}, far from what it was at step {self.notes.best:,}, whose parameters are "
+            f"kept: {_told(best)}; try `clip_norm`, a lower `learning_rate` or a falling `schedule`"
         )
 
     def tell(self, kind: str, values: Mapping[str, float] | None = None, text: str = "") -> None:

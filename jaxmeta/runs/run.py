@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import os
 import pathlib
-import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,6 +79,11 @@ class Run:
         if self.recipe.entry.has_head and self.recipe.scoring.has_classes and sizes["ways"] != task.ways:
             hint = "or use a metric run"
             checks.fail("`ways`", f"the {task.ways} outputs of the trained head", sizes["ways"], hint)
+        if not self.recipe.scoring.has_classes and ways not in (None, task.ways):
+            checks.fail("`ways`", f"none for {task.criterion}, which has no classes", ways)
+        recipes.domains.check_serve(
+            task, polarity=polarity, columns=tuple(columns), target_column=target_column, text_column=text_column
+        )
         if self.fitted is None:
             check_domain(self.recipe, domain)
         domain = task.domain if domain is None else domain
@@ -335,11 +339,10 @@ def read_all(run: RunFolder) -> tuple[Recipe, int]:
     try:
         given |= {name: float(value) for name, value in given.items() if isinstance(like[name], float)}
         recipe = Recipe().replace(**given)
-        _check_choices(recipe)
+        checks.choice("kind", recipe.task.kind, ("", *recipes.KINDS))
         checks.integer("layers in hidden", len(recipe.network.hidden), 1, 100)
         for width in (*recipe.network.hidden, recipe.network.num_filters):
             checks.integer("width", width, 1, 65_536)
-        checks.integer("numbers in picture", len(recipe.task.picture), 3, 3)
         for name, value in recipe.flat().items():
             if type(value) is int and name != "seed":
                 checks.integer(name, value, 0, MOST)
@@ -347,18 +350,6 @@ def read_all(run: RunFolder) -> tuple[Recipe, int]:
     except (ValueError, TypeError, OverflowError) as error:
         raise checks.DataError(f"{path}: {error}") from error
     return recipe, checks.integer("seeds", num_seeds, 1, MOST)
-
-
-def _check_choices(recipe: Recipe) -> None:
-    """Names come from the built-in tables alone."""
-    for part in dataclasses.fields(recipe):
-        inside = getattr(recipe, part.name)
-        if not dataclasses.is_dataclass(inside):
-            continue
-        for name, literal in typing.get_type_hints(type(inside)).items():
-            if typing.get_origin(literal) is typing.Literal:
-                checks.choice(name, getattr(inside, name), typing.get_args(literal))
-    checks.choice("kind", recipe.task.kind, ("", *recipes.KINDS))
 
 
 def _shape(run: RunFolder, recipe: Recipe) -> Shape:

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from jaxmeta import provenance
+from jaxmeta import checks, provenance
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs.checkpoints import Checkpoint, Checkpoints
 from jaxmeta.types import PyTree
+
+UNNAMED = "training"
 
 
 class Store(Protocol):
@@ -77,12 +79,14 @@ nowhere: Store = _Nowhere()
 
 
 class Folder(NamedTuple):
-    """Checkpoints and metrics.jsonl in a folder."""
+    """Checkpoints and lines of metrics in a folder."""
 
     path: pathlib.Path
     checkpoints: Checkpoints
     hold: Callable[[], contextlib.AbstractContextManager[Any]]
     """Holds the folder against other processes."""
+    metrics: str = folders.METRICS
+    """The file of the lines."""
 
     @property
     def place(self) -> str:
@@ -98,27 +102,33 @@ class Folder(NamedTuple):
         self.checkpoints.save(arrays, notes)
 
     def append(self, line: dict[str, Any]) -> int:
-        return folders.append_metrics(self.path, line)
+        return folders.append_metrics(self.path, line, self.metrics)
 
     def end(self) -> int:
-        return folders.metrics_end(self.path)
+        return folders.metrics_end(self.path, self.metrics)
 
     def truncate(self, end: int) -> None:
-        folders.truncate_metrics(self.path, end)
+        folders.truncate_metrics(self.path, end, self.metrics)
 
 
-def in_folder(
-    path: str | os.PathLike[str], *, name: str = "training", facts: Mapping[str, Any] | None = None
-) -> Folder:
+def in_folder(path: str | os.PathLike[str], *, name: str = UNNAMED, facts: Mapping[str, Any] | None = None) -> Folder:
     """Keeps a training in a folder of its own, which `fit` makes and holds against other processes.
 
     Args:
       path: the folder; a training that it holds is gone on with.
-      name: tells the trainings of one folder apart.
+      name: tells the trainings of one folder apart; one that has a name has its lines in metrics-NAME.jsonl, others in
+        metrics.jsonl.
       facts: anything that JSON holds and that a resume must find as it was, such as your settings.
+
+    Raises:
+      ValueError: if the name cannot be that of a file.
     """
+    if name in ("", ".", "..") or name != os.path.basename(name) or "\0" in name:
+        checks.fail("in_folder: name", "one that a file can have", repr(name))
     folder = pathlib.Path(path)
-    return Folder(folder, _checkpoints(folder, name, facts or {}), lambda: folders.create(folder, force=True))
+    metrics = folders.METRICS if name == UNNAMED else folders.named_metrics(name)
+    hold = lambda: folders.create(folder, force=True)  # noqa: E731
+    return Folder(folder, _checkpoints(folder, name, facts or {}), hold, metrics)
 
 
 def within(folder: pathlib.Path, name: str, facts: Mapping[str, Any]) -> Folder:

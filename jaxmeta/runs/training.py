@@ -25,7 +25,6 @@ SELECT_SEED = 1_000_003
 POPULATION = 1024  # examples of the source whose moments a pre-trained network keeps
 LENGTHENED = ("constant", "halving")
 """Schedules that do not hang on how many steps there will be: with these a run may be trained longer."""
-ON_DIVERGENCE = {"stop": training.stop_at_divergence, "skip": training.skip_divergence}
 
 
 class Source(NamedTuple):
@@ -149,7 +148,7 @@ def fitted(
         report=report,
         stop=stop,
         mesh=mesh,
-        on_divergence=ON_DIVERGENCE[recipe.outer.on_divergence],
+        on_divergence=fitting.ON_DIVERGENCE[recipe.outer.on_divergence],
         better=scoring.better,
         far=lambda last, best: _far(scoring, last[scoring.metric], best[scoring.metric]),
     )

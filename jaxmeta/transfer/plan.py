@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import numbers
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 
 from jaxmeta import checks, recipes
-from jaxmeta.recipes import ENTRIES, Place, Recipe, Task
+from jaxmeta.recipes import ENTRIES, Place, Recipe, Task, fields
 from jaxmeta.recipes.recipe import AdaptersName, AugmentName, DownsamplingName, NormName, PolarityName
 
 _LEARNERS = {name: name for name in ENTRIES} | {
@@ -136,19 +136,18 @@ class Setting(NamedTuple):
 
 _BOTH = "`sources` and `targets`"
 _LOWEST = {"ways": 2, "queries": 1, "num_tasks": 0, "fine_tune_steps": 0, "tune_tasks": 2, "num_filters": 1,
-           "tasks_per_step": 0, "batch_size": 1}  # fmt: skip
+           "tasks_per_step": 0, "batch_size": 1, "shots": 1}  # fmt: skip
 
 
 def _plain(plan: Plan) -> Plan:
     """The plan with tuples, where one name or one number stands as well, and with Python's own whole numbers, as JSON
     has no others."""
-    listed: dict[str, tuple] = {}
-    for name in ("sources", "targets", "learners", "shots", "runs"):
-        given = getattr(plan, name)
-        listed[name] = (given,) if isinstance(given, str | numbers.Number) else tuple(given)
-    listed["shots"] = tuple(checks.integer("`shots`", shots, 1) for shots in listed["shots"])
-    sizes = {name: checks.integer(f"`{name}`", getattr(plan, name), low) for name, low in _LOWEST.items()}
-    return dataclasses.replace(plan, **listed, **sizes, seed=checks.seed("`seed`", plan.seed))
+    return fields.plain(dataclasses.replace(plan, seed=checks.seed("`seed`", plan.seed)), _LOWEST)
+
+
+def _place(domain: str) -> str:
+    """What is one wherever its parts lead to one: a path may be written in several ways, and a link lead to it."""
+    return ",".join(part if recipes.is_builtin(part) else os.path.realpath(part) for part in recipes.parts(domain))
 
 
 def checked(plan: Plan) -> Plan:
@@ -167,9 +166,10 @@ def checked(plan: Plan) -> Plan:
         checks.fail("`sources` and `learners`", "at least one each, or `runs`", "none")
     for name in plan.learners:
         checks.choice("`learners`", name, _LEARNERS)
+    places: dict[str, Callable[[Any], Any]] = {"sources": _place, "targets": _place, "runs": os.path.realpath}
     for name in ("sources", "targets", "learners", "shots", "runs"):
         given = getattr(plan, name)
-        if len(set(given)) < len(given):
+        if len(set(map(places.get(name, str), given))) < len(given):
             checks.fail(f"`{name}`", "each once", " ".join(map(str, given)))
     for target in plan.targets:
         if len(recipes.parts(target)) > 1:

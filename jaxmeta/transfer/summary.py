@@ -50,8 +50,9 @@ def _adjusted(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [entry | {"p_holm": float(p_value)} for entry, p_value in zip(found, p_values, strict=True)]
 
 
-def summarized(rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+def summarized(rows: Iterable[Row]) -> dict[str, list[dict[str, Any]]]:
     """All that is said of the rows of one transfer: `comparisons`, `rankings` and `multi_source`, by name."""
+    rows = list(rows)  # which may come once
     return {"comparisons": comparisons(rows), "rankings": rankings(rows), "multi_source": multi_source(rows)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from jaxmeta import tables
@@ -28,12 +28,13 @@ class Comparison(NamedTuple):
         return markdown(self.rows, self.found)
 
 
-def compare(rows: Sequence[Row]) -> Comparison:
+def compare(rows: Iterable[Row]) -> Comparison:
     """Paired differences on the same tasks with Holm's adjustment, and ranks over domains.
 
     Args:
       rows: of one `matrix`.
     """
+    rows = list(rows)  # which may come once
     return Comparison(rows, summarized(rows))
 
 
@@ -52,14 +53,14 @@ def csv_text(rows: Sequence[Row]) -> str:
     return stream.getvalue()
 
 
-def markdown(rows: Sequence[Row], found: dict[str, list[dict[str, Any]]]) -> str:
+def markdown(rows: Iterable[Row], found: dict[str, list[dict[str, Any]]]) -> str:
     """The matrix as Markdown: a table for each source and number of shots, then what is certain about it.
 
     Args:
       rows: of one transfer.
       found: what `summarized` says of them.
     """
-    lines: list[str] = []
+    rows, lines = list(rows), []
     ranked = {(entry["source"], entry["shots"]): entry for entry in found["rankings"]}
     for source, shots in dict.fromkeys((row["source"], row["shots"]) for row in rows):
         table = [row for row in rows if (row["source"], row["shots"]) == (source, shots)]

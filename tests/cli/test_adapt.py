@@ -249,6 +249,8 @@ def test_an_example_of_two_classes_is_told(trained, tmp_path, capsys):
         ("proto", ["--adapted", "kept", "--none", "0.1"], 2, "--none: expected none with --adapted, which is settled"),
         ("proto", ["--adapted", "kept", "--save", "other"], 2, "--save: expected none with --adapted"),
         ("proto", ["--support", "support.csv", "--inner-steps", "3"], 2, "--inner-steps: expected none, for protonet"),
+        ("proto", ["--support", "support.csv", "--text-column", "a"], 2, "--text-column: expected none for tables"),
+        ("proto", ["--support", "support.csv", "--polarity", "invert"], 2, "--polarity: expected none for tables"),
         ("proto", ["--support", "support.csv", "--top", "0"], 2, "--top: expected a whole number of at least 1"),
         ("proto", ["--support", "support.csv", "--none", "2"], 2, "--none: expected a share of the known examples"),
         ("proto", ["--support", "once.csv", "--none", "0.1"], 1, "the class 'x': expected at least 2 labelled"),

@@ -238,6 +238,29 @@ def test_evaluate_refuses_a_place_before_it_loads(trained, tmp_path, capsys):
     assert "out: expected an empty folder" in capsys.readouterr().err
 
 
+@pytest.mark.fault(promised="one line, even with --force; the run's own results stay")
+def test_evaluate_writes_over_no_results_of_a_training(trained, tmp_path, capsys):
+    before = (trained / "maml" / "results.json").read_bytes()
+    (tmp_path / "link").symlink_to(trained / "maml")
+    for run in ("proto", "maml"):
+        for out in (trained / "maml", tmp_path / "link"):
+            assert cli.main(["evaluate", str(trained / run), "--out", str(out), "--force"]) == 2
+            assert f"--out: expected a folder that holds no run, got {out}; its results" in capsys.readouterr().err
+    assert cli.main(["transfer", "--runs", str(trained / "maml"), "--out", str(tmp_path / "link"), "--force"]) == 2
+    assert "--out: expected another folder than those of --runs" in capsys.readouterr().err
+    assert (trained / "maml" / "results.json").read_bytes() == before
+
+
+@pytest.mark.fault(promised="one line that names the file: an empty list is no list that is missing")
+def test_a_list_of_no_classes(trained, tmp_path, capsys):
+    path = tmp_path / "classes.txt"
+    path.write_text("\n \n")
+    given = ["--test-classes", str(path), "--out", str(tmp_path / "out")]
+    for command in (["train", "protonet-strokes"], ["evaluate", str(trained / "proto")]):
+        assert cli.main([*command, *given]) == 1
+        assert "classes.txt: expected the name of a class in each line, got none" in capsys.readouterr().err
+
+
 def test_evaluate_writes_through_no_link(trained, tmp_path, capsys):
     shutil.copytree(trained / "proto", tmp_path / "run", ignore=shutil.ignore_patterns("evaluation"))
     (tmp_path / "elsewhere").mkdir()

@@ -117,7 +117,7 @@ def test_a_seed_that_diverges_takes_no_other_with_it(together, tmp_path, monkeyp
 
     path, arguments = tmp_path / "run", [*TINY, "--seed", "3", "--seeds", "2"]
     with monkeypatch.context() as patch:
-        patch.setitem(runs.training.ON_DIVERGENCE, "stop", broken)
+        patch.setitem(runs.fitting.ON_DIVERGENCE, "stop", broken)
         for command in ([*arguments, "--out", str(path)], ["train", "--resume", str(path)]):
             assert cli.main(command) == 3
             out, err = capsys.readouterr()

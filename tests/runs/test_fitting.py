@@ -50,8 +50,8 @@ def size(params):
     return {"loss": float(np.sum(params**2))}
 
 
-def lines(path):
-    kept = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+def lines(path, name="metrics.jsonl"):
+    kept = [json.loads(line) for line in (path / name).read_text().splitlines()]
     return [{name: value for name, value in line.items() if name != "seconds"} for line in kept]
 
 
@@ -126,6 +126,29 @@ def test_what_is_finished_is_told_without_an_update_and_can_be_trained_longer(un
     assert_same(longer, fit(num_steps=150))
 
 
+@pytest.mark.fault(promised="lines of its own: what one takes away is no other's")
+def test_two_trainings_of_one_folder_keep_their_lines(unbroken, tmp_path):
+    path, wanted = unbroken
+    stores = {name: runs.in_folder(tmp_path, name=name) for name in ("a", "b")}
+    asked = iter([0, 0, 0])
+    with pytest.raises(runs.Stopped):
+        fit(validate=size, store=stores["a"], stop=lambda: next(asked, 1))
+    assert_same(fit(validate=size, store=stores["b"]), wanted)
+    assert_same(fit(validate=size, store=stores["a"]), wanted)
+    assert sorted(each.name for each in tmp_path.glob("*.jsonl")) == ["metrics-a.jsonl", "metrics-b.jsonl"]
+    for name in stores:
+        assert lines(tmp_path, f"metrics-{name}.jsonl") == lines(path)
+    runs.clear(tmp_path)
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b"])
+@pytest.mark.fault(promised="one line that names it")
+def test_a_name_that_no_file_can_have(name, tmp_path):
+    with pytest.raises(ValueError, match=f"in_folder: name: expected one that a file can have, got '{name}'"):
+        runs.in_folder(tmp_path, name=name)
+
+
 @pytest.mark.fault(promised="one line that says what was expected")
 def test_another_training_is_refused(unbroken):
     path, _ = unbroken
@@ -138,6 +161,7 @@ def test_another_training_is_refused(unbroken):
     refused(r"expected the key \[0, 0\] that the training began with, got \[0, 1\]", key=jax.random.key(1))
     refused("expected the num_tasks 3 that the training began with, got 4", num_tasks=4)
     refused("expected a step up to 60, got step 120", num_steps=60)
+    refused("expected a step up to 0, got step 120", num_steps=0)
     facts = {"settings": {"rate": 0.1}}
     refused("expected the settings that the run began with", store=runs.in_folder(path, facts=facts))
     with runs.held(path):
@@ -159,6 +183,7 @@ def test_divergence_keeps_the_last_good_state(tmp_path):
     found = fit(trainer(breaks_at=60), store=skipping, on_divergence=training.skip_divergence)
     assert int(found.state.step) == STEPS
     assert np.isfinite(found.meta_params).all()
+    assert_same(fit(trainer(breaks_at=60), on_divergence="skip"), found)
     assert [line.get("skipped") for line in lines(tmp_path / "skipping")] == [None, 1, None]
 
 
@@ -258,6 +283,18 @@ def test_a_training_that_loses_what_it_had_learned_is_told(tmp_path):
         assert fitted(path=path)[1] == notes  # of a finished one, too
 
 
+@pytest.mark.fault(promised="a note, of a finished training too; the last parameters are kept")
+def test_validations_none_of_which_is_finite(tmp_path):
+    for value in (math.nan, math.inf):
+        validate = lambda params, value=value: {"loss": 1.0, "accuracy": value}  # noqa: E731
+        for _ in range(2):
+            with pytest.warns(UserWarning, match=rf"no validation was finite: at step 120 .*accuracy {value}") as told:
+                found = fit(validate=validate, store=runs.in_folder(tmp_path / str(value)))
+            assert f"training: {found.collapsed}" == str(told[0].message)
+            assert (found.scores, found.step) == (None, STEPS)
+            assert_same(found.meta_params, found.state.meta_params)
+
+
 def test_what_a_learner_leaves_unsolved_is_told_once():
     def update(state, episodes, key):
         new, metrics = trainer().update(state, episodes, key)
@@ -288,6 +325,10 @@ def test_the_library_imports_nothing_of_the_command_line_nor_anything_heavy():
         ({"num_tasks": 0}, "num_tasks: expected a whole number of at least 1, got 0"),
         ({"num_tasks": 2.0}, r"num_tasks: expected a whole number of at least 1, got 2\.0"),
         ({"num_validations": 0}, "num_validations: expected a whole number of at least 1, got 0"),
+        ({"on_divergence": "skp"}, "fit: on_divergence: expected one of stop, skip, got 'skp'; did you mean skip"),
+        ({"on_divergence": None}, "fit: on_divergence: expected one of stop, skip, got None"),
+        ({"key": jax.random.split(KEY, 2)}, r"fit: key: expected one random key, got keys of shape \(2,\); keys\[0\]"),
+        ({"key": jnp.zeros((2, 2), jnp.uint32)}, r"fit: key: expected one random key, got keys of shape \(2, 2\)"),
         ({"key": 0}, r"fit: key: expected a random key, got 0 \(int\); jax\.random\.key\(0\)"),
     ],
 )
@@ -362,6 +403,17 @@ def test_metrics_that_are_no_scalars(num_trainings):
         several = [fitting.Training(key) for key in jax.random.split(KEY, num_trainings)]
         with pytest.raises((TypeError, ValueError), match=f"fit: {words}"):
             runs.fit_together(made, draw, several, num_tasks=3, num_steps=5)
+
+
+@pytest.mark.parametrize("name", ["step", "split", "seconds", "skipped"])
+@pytest.mark.fault(promised="one line that names it: the line of metrics says so of itself")
+def test_metrics_that_a_line_has_of_its_own(name):
+    words = f"metrics: expected names other than step, split.* seconds.*, which are .* got '{name}'; rename it"
+    with pytest.raises(ValueError, match=f"fit: {words}"):
+        fit(measuring(**{name: jnp.ones(())}))
+    if name != "skipped":  # which no validation has
+        with pytest.raises(ValueError, match=f"fit: what validate returns: {words}"):
+            fit(validate=lambda params: {"loss": 1.0, name: 3})
 
 
 @pytest.mark.fault(promised="the metric that is not finite is named")

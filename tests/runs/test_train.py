@@ -1,5 +1,6 @@
 """`runs.train`, `runs.open` and `Run.score`: from a recipe to what it learned, without a command."""
 
+import dataclasses
 import json
 import shutil
 
@@ -11,6 +12,7 @@ import pytest
 
 import jaxmeta
 from jaxmeta import checks, cli, recipes, runs
+from jaxmeta.report import making
 from jaxmeta.runs import results, seeds
 
 WAVES = recipes.get("maml-regression").replace(
@@ -74,6 +76,19 @@ def test_scores_that_are_not_finite_leave_the_other_rows(waves, tmp_path):
     assert "not finite in 2 of 2 tasks" in run.table([*good, row])
     assert runs.write_json(tmp_path / "results.json", results.document([*good, row], seed=0, checksums={})).exists()
     assert seeds.spreads({0: [good[0]], 1: [row | {"method": good[0]["method"]}]})[0]["single"] is None
+
+
+@pytest.mark.fault(promised="results are written, with null for what is not finite")
+def test_validations_that_are_not_finite_are_written_down(waves, tmp_path):
+    for last in (np.nan, -np.inf):
+        fitted = waves[1].fitted._replace(
+            scores=None, last={"loss": last, "accuracy": 0.5}, collapsed="none was finite"
+        )
+        run = dataclasses.replace(waves[1], folder=tmp_path, fitted=fitted)
+        found = json.loads(run.write(run.score(num_tasks=2)).read_text())
+        assert (found["training"]["best"], found["training"]["last"]) == (None, {"loss": None, "accuracy": 0.5})
+        assert len(found["rows"][0]["joint"]["per_task"]) == 2
+        assert making.training(found).endswith("it collapsed (none was finite)")
 
 
 def test_a_finished_run_is_trained_longer(waves, tmp_path, capsys):
@@ -196,6 +211,10 @@ def test_what_a_run_cannot_be_asked(waves, glyphs):
         }.items():
             with pytest.raises(ValueError, match=message):
                 run.score(**options)
+    for option, value in (("ways", 3), ("polarity", "invert"), ("text_column", "text")):
+        with pytest.raises(ValueError, match=f"`{option}`: expected none for .*, got {value}"):
+            waves[1].score(num_tasks=2, **{option: value})
+    assert waves[1].score(num_tasks=2, ways=WAVES.task.ways)  # as whoever knows the recipe may say
     with pytest.raises(ValueError, match="one with a folder"):
         runs.train(WAVES.replace(steps=0)).write([])
     with pytest.raises(checks.DataError, match=r"config\.json: expected"):

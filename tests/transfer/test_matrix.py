@@ -83,16 +83,43 @@ def test_values(source, target):
         (["sinusoid"], ["maml"], {}, "`sources`: expected domains with training classes"),
         (["tabular"], [], {}, "`sources` and `learners`: expected at least one each, or `runs`"),
         (["tabular"], ["maml"], {"tasks": 3}, "unexpected keyword"),
+        (["tabular"], ["maml"], {"norm": "nope"}, "`norm`: expected one of batch, .* got 'nope'"),
+        (["tabular"], ["maml"], {"augment": "nope"}, "`augment`: expected one of none, affine, rename, got 'nope'"),
+        (["tabular"], ["maml"], {"criterion": "nope"}, "`criterion`: expected one of cross_entropy, .* got 'nope'"),
+        (["tabular"], ["maml"], {"effort": "1"}, r"`effort`: expected a number, got '1' \(str\)"),
+        (["tabular"], ["maml"], {"picture": (14, 14)}, r"`picture`: expected 3 of them, got \(14, 14\)"),
+        (["tabular"], ["maml"], {"in_domain": 2}, r"`in_domain`: expected True or False, got 2 \(int\)"),
+        (["tabular"], ["maml"], {"runs": None}, r"`runs`: expected a tuple, got None \(NoneType\)"),
+        (["tabular"], [["maml"]], {}, r"`learners`: expected one of maml, .* got \['maml'\]"),
+        ([["tabular"]], ["maml"], {}, r"`sources`: expected a text, got \['tabular'\] \(list\)"),
     ],
 )
+@pytest.mark.fault(promised="one line before anything is trained")
 def test_what_does_not_fit_is_refused(sources, methods, options, message):
     target = "diabetes" if "criterion" in options else "breast_cancer"
     with pytest.raises((ValueError, TypeError), match=message):
-        transfer.matrix(sources, [target], methods, **TINY, **options)
+        transfer.matrix(sources, [target], methods, **TINY | options)
 
 
-@pytest.mark.fault(promised="one is taken as a list of one, and NumPy's numbers as Python's")
-def test_one_of_each_and_numbers_of_numpy(monkeypatch):
+@pytest.mark.fault(promised="one line: it would be ranked against itself")
+def test_one_and_the_same_by_another_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+    for name in ("digits", "own.csv"):
+        (tmp_path / name).touch()
+    plan = transfer.Plan("tabular", "digits", "maml")
+    for given in (["run", "link"], ["run", "./run"], ["run", tmp_path / "run"]):
+        for name in ("runs", "targets", "sources"):
+            with pytest.raises(ValueError, match=f"`{name}`: expected each once, got run "):
+                transfer.checked(dataclasses.replace(plan, **{name: given}))
+    with pytest.raises(ValueError, match="`sources`: expected each once"):
+        transfer.checked(dataclasses.replace(plan, sources=["tabular,own.csv", "tabular,./own.csv"]))
+    transfer.checked(dataclasses.replace(plan, targets=["digits", "./digits"]))  # the known one, and a file
+
+
+@pytest.mark.fault(promised="one is taken as a list of one, a path as a text, and NumPy's numbers as Python's")
+def test_one_of_each_and_numbers_of_numpy(tmp_path, monkeypatch):
     plans = []
     monkeypatch.setattr(meetings, "carried_out", lambda setting, **_: plans.append(setting.plan))
     tiny = {name: np.asarray(value)[()] for name, value in TINY.items()}
@@ -101,6 +128,9 @@ def test_one_of_each_and_numbers_of_numpy(monkeypatch):
         plan = plans.pop()
         assert (plan.sources, plan.targets, plan.learners) == (("tabular",), ("breast_cancer",), ("from_scratch",))
         assert json.loads(json.dumps(dataclasses.asdict(plan)))["shots"] == [2]
+    (tmp_path / "own.csv").touch()
+    plan = transfer.checked(transfer.Plan("tabular", tmp_path / "own.csv", ["maml"], picture=[14, 14, 1]))
+    assert (plan.targets, plan.picture) == ((str(tmp_path / "own.csv"),), (14, 14, 1))
     with pytest.raises(TypeError, match=r"`shots`: expected a whole number of at least 1, got 2\.0"):
         transfer.matrix("tabular", "breast_cancer", "from_scratch", shots=2.0)
 

@@ -112,6 +112,15 @@ def test_tables():
     assert transfer.markdown([], transfer.summarized([])) == ""
 
 
+@pytest.mark.fault(promised="what is said of a list of them")
+def test_rows_that_come_once():
+    compared = transfer.compare(row for row in ROWS)
+    assert compared.found == transfer.summarized(row for row in ROWS) == transfer.summarized(ROWS)
+    assert [bool(entries) for entries in compared.found.values()] == [True, True, False]
+    wanted = transfer.markdown(ROWS, compared.found)
+    assert str(compared) == transfer.markdown((row for row in ROWS), compared.found) == wanted
+
+
 def test_names_of_folders_are_escaped():
     rows = [row | {"domain": "<img src=x>|\n# a", "source": "<b>"} for row in ROWS[:1]]
     text = transfer.markdown(rows, transfer.summarized(rows))

@@ -29,8 +29,11 @@ def encoder(name_or_path: str) -> encoders.Encoder | encoders.TextEncoder:
     """A pretrained encoder of pictures or of texts, read once.
 
     Raises:
+      ValueError: if none is given, where the kind of data is said to be one that asks for it.
       DataError: if it is not there, damaged, or none that is known.
     """
+    if not name_or_path:
+        checks.fail("`encoder`", "a pretrained encoder, as `kind` asks for one", "none", "give `encoder`")
     return encoders.open_text(name_or_path) if encoders.is_text(name_or_path) else encoders.open(name_or_path)
 
 
