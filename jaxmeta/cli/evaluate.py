@@ -23,9 +23,8 @@ def run(options: config.Evaluate) -> int:
             if options.out is None:
                 runs.check_plain(evaluation)
             out = options.out or evaluation
-            if pathlib.Path(
-                out, folders.CONFIG
-            ).exists():  # of this run, of another or a transfer: no --force means that
+            # Of this run, of another or of a transfer: no --force means that.
+            if pathlib.Path(out, folders.CONFIG).exists():
                 hint = "its results.json is of its training; choose another --out"
                 checks.fail("`out`", "a folder that holds no run", out, hint)
             if not options.force:
