@@ -55,6 +55,8 @@ class Tagged(NamedTuple):
     checksums: dict[str, str]
     parts: tuple[str, ...] = ()
     """Of each sentence "train", "validation" or "test", where `load_sentences` says so."""
+    notes: tuple[str, ...] = ()
+    """What the reader left out."""
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -199,13 +201,23 @@ def _read(path: pathlib.Path, name: str) -> Tagged:
     for row in rows:
         _check(path, row)
     is_counted = all(len(row.cells) > 2 for row in rows) and _are_counted(path, found)
+    # Published files have some; whether one is left out changes no mention.
+    empty = sum(_is_nothing(row, is_counted) for row in rows)
+    found = [(about, [row for row in own if not _is_nothing(row, is_counted)]) for about, own in found]
+    found = [(about, own) for about, own in found if own]
     words = tuple(tuple(_word(path, row, is_counted) for row in own) for _, own in found)
     tags = tuple(tuple(row.cells[-1] for row in own) for _, own in found)
+    notes = (f"{empty} row{'s' if empty > 1 else ''} without a word left out",) if empty else ()
     ids = tuple(about or str(number) for number, (about, _) in enumerate(found))
-    made = Tagged(words, tags, ids, name, {path.name: files.checksum(path)})
+    made = Tagged(words, tags, ids, name, {path.name: files.checksum(path)}, notes=notes)
     wanted, hint = "one spelling for a type", "write both alike, or more unlike"
     spellings.spelled(made.types, lambda row, got: checks.fail(str(path), wanted, got, hint, checks.DataError))
     return made
+
+
+def _is_nothing(row: _Row, is_counted: bool) -> bool:
+    """Whether a row has no word, and its tag is no mention's."""
+    return not row.cells[is_counted] and row.cells[-1] == "O"
 
 
 def _sentences(path: pathlib.Path) -> _Found:

@@ -276,7 +276,7 @@ class _Strict:
 def _facts(loaded: datasets.Tagged, split: str, counts: dict[str, int], notes: Sequence[str]) -> Facts:
     found: Facts = {"domain": names.short(loaded.name), "split": split, "examples": len(loaded.words)}
     found |= {"classes": len(counts), "class_sizes": [min(counts.values()), max(counts.values())]}
-    return found | {"class_names": list(counts)[:100], "target": "", "notes": list(notes)}
+    return found | {"class_names": list(counts)[:100], "target": "", "notes": [*loaded.notes, *notes]}
 
 
 def _labelled(task: Task, place: Place) -> NoReturn:
