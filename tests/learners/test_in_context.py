@@ -50,7 +50,7 @@ def answer(support, inputs):
     return np.asarray(program()(params(), support, inputs))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def double():
     with jax.enable_x64(True):
         for made in (params, episode, program, learner):

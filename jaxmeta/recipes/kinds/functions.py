@@ -198,14 +198,12 @@ def _read(task: Task, own: Own, ways: int) -> Given:
 def _unlike(task: Task, table: datasets.Table) -> list[str]:
     """What of a table is far from the functions that trained, since nothing brings it into their units."""
     parts = names.parts(task.domain)
-    if not all(map(names.is_function, parts)):
-        return []  # files, which may be gone
+    if table.inputs.shape[1] != 1 or not all(map(names.is_function, parts)):
+        return []  # refused elsewhere, or trained on files, which may be gone
     sizes = Sizes(task.ways, task.train_shots or task.shots, task.train_queries)
     samples = [_open(task, Place(part, "train"), sizes).sample for part in parts]
     drawn = [tasks.drawn(sample, jax.random.key(0), jnp.arange(_DRAWN)).support for sample in samples]
     known = np.concatenate([np.concatenate([own.inputs, own.targets], axis=-1).reshape(-1, 2) for own in drawn])
-    if table.inputs.shape[1] != 1:
-        return []  # refused elsewhere
     (column,) = table.columns or (datasets.Column("1"),)
     own = np.concatenate([table.inputs, table.targets], axis=1)
     return doubts.far((column, datasets.Column(table.target)), known, own, "the trained functions'")
