@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.core import Tracer
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jaxmeta import checks
 from jaxmeta.inner.gradient import primitives
@@ -117,12 +118,9 @@ def _folded(key: Array, data: Array) -> Array:
 def _check_update(
     optimizer: optax.GradientTransformationExtraArgs, structure: Any, shapes: tuple, has_key: bool, num_steps: int
 ) -> None:
-    with jax.ensure_compile_time_eval():
-        params = structure.unflatten([jnp.zeros(shape, dtype) for shape, dtype in shapes])
-
-    slopes = functools.partial(_slopes, optimizer)
+    params = structure.unflatten([np.zeros(shape, dtype) for shape, dtype in shapes])
     try:
-        traced = jax.make_jaxpr(slopes)(params)
+        traced = jax.make_jaxpr(functools.partial(_slopes, optimizer))(params)
     except Exception:
         return  # what it lacks is said where it is called
     if not has_key and primitives(traced) & _NOISE:
@@ -132,10 +130,24 @@ def _check_update(
             "one that draws noise from a key that all tasks share",
             "use optax.add_noise, or keep the key in the state",
         )
+    if (found := _found(traced, params)) is None:
+        return
     with jax.ensure_compile_time_eval():
-        found = jax.jit(slopes)(params)
         _refuse_ascent("inner optimizer", optimizer, found, params)
         _refuse_rest("inner optimizer", optimizer, found, params, num_steps)
+
+
+def _found(traced: ClosedJaxpr, given: PyTree) -> Array | None:
+    """The one array that a function gives, by one program, whatever is traced around it; None if it hangs on that, such
+    as a rate in a grid of rates.
+
+    Within `ensure_compile_time_eval` each operation on constants is a program of its own: a hundred for one network.
+    """
+    if any(isinstance(const, Tracer) for const in traced.consts):
+        return None
+    leaves = jax.tree.leaves(given)
+    (found,) = jax.jit(jaxpr_as_fun(traced)).lower(*leaves).compile()(*leaves)
+    return found
 
 
 def check_descent(what: str, optimizer: optax.GradientTransformationExtraArgs, params: PyTree) -> None:
@@ -151,13 +163,14 @@ def check_descent(what: str, optimizer: optax.GradientTransformationExtraArgs, p
 def _check_descent(
     what: str, optimizer: optax.GradientTransformationExtraArgs, structure: Any, forms: tuple[tuple[int, str], ...]
 ) -> None:
-    with jax.ensure_compile_time_eval():
-        params = structure.unflatten([jnp.zeros((1,) * ndim, dtype) for ndim, dtype in forms])
-        try:
-            slopes = _slopes(optimizer, params)
-        except Exception:
-            return  # what it lacks is said where it is called
-        _refuse_ascent(what, optimizer, slopes, params)
+    params = structure.unflatten([np.zeros((1,) * ndim, dtype) for ndim, dtype in forms])
+    try:
+        found = _found(jax.make_jaxpr(functools.partial(_slopes, optimizer))(params), params)
+    except Exception:
+        return  # what it lacks is said where it is called
+    if found is not None:
+        with jax.ensure_compile_time_eval():
+            _refuse_ascent(what, optimizer, found, params)
 
 
 def _slopes(optimizer: optax.GradientTransformationExtraArgs, params: PyTree, num_steps: int = 1) -> Array:
@@ -194,8 +207,7 @@ def _path(
 def _refuse_ascent(what: str, optimizer: optax.GradientTransformationExtraArgs, slopes: Array, params: PyTree) -> None:
     """Raises ValueError if the first step, with these slopes [1, num_leaves], goes up on a leaf; but not if the next
     ones make up for it."""
-    # Of a rate that is traced, as in a grid of rates, nothing is known before the program runs.
-    if isinstance(slopes, Tracer) or not (up := np.asarray(slopes[0]) > 0).any():
+    if not (up := np.asarray(slopes[0]) > 0).any():
         return
     path = np.asarray(_slopes(optimizer, _small(params), _LONGEST))
     up = up & ~((path[0] > 0) & (path <= 0).any(axis=0))
@@ -218,7 +230,7 @@ def _refuse_rest(
     what: str, optimizer: optax.GradientTransformationExtraArgs, slopes: Array, params: PyTree, num_steps: int
 ) -> None:
     """Raises ValueError if none of all the steps moves anything, the first one having these slopes."""
-    if isinstance(slopes, Tracer) or np.asarray(slopes).any() or num_steps > _MOST:
+    if np.asarray(slopes).any() or num_steps > _MOST:
         return
     ones = _small(params, 1)  # what is multiplied with the params would not move from zero
 
@@ -303,11 +315,9 @@ def _is_finite(
     other[count - steering :] = 1
     ones = np.ones_like(some)
     pairs = [(g, p) for half in (some, other) for g, p in ((half, half), (ones, half), (half, ones))]
-    with jax.ensure_compile_time_eval():
-        points = tuple(jnp.array(each, float) for each in zip(*pairs, strict=True))
-        found = jax.jit(lambda points: jax.lax.map(is_finite, points).all())(points)
-        # Of a rate that is traced, as in a grid of rates, nothing is known before the program runs.
-        return isinstance(found, Tracer) or bool(found)
+    points = tuple(np.array(each, jnp.result_type(float)) for each in zip(*pairs, strict=True))
+    found = _found(jax.make_jaxpr(lambda points: jax.lax.map(is_finite, points).all())(points), points)
+    return found is None or bool(found)
 
 
 def _halves(length: int, factors: Array, ndim: int) -> Array:
