@@ -9,7 +9,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-from flax.errors import InvalidRngError
+from flax.errors import FlaxError, InvalidRngError
 
 from jaxmeta import checks, labels
 from jaxmeta.models.rowmask import check_mask, checked_once
@@ -136,8 +136,14 @@ def linen_model(module: nn.Module, example_inputs: PyTree) -> Model:
         with jax.ensure_compile_time_eval():
             constants = jax.jit(lambda key: {other: variables(key)[other] for other in others})(jax.random.key(0))
 
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), example_inputs)
+
     def init(key: Array) -> PyTree:
-        return variables(key).get("params", {})
+        try:  # without the layers' outputs: outside of jit each operation would be a program
+            made = module.lazy_init(key, like, mutable=["params"])
+        except FlaxError:  # params hang on the inputs, or on variables of other kinds
+            made = variables(key)
+        return made.get("params", {})
 
     def apply(params: PyTree, inputs: PyTree, mask: Array | None = None, context: PyTree = ()) -> PyTree:
         return call({"params": params, **constants, **({"context": context} if context else {})}, inputs, mask)
