@@ -18,17 +18,7 @@ LANGUAGES = ("ady", "gre", "ice", "ita", "khm", "lav", "mlt_latn", "rum", "slv",
 NAMES = tuple(f"g2p:{language}" for language in LANGUAGES)
 SUFFIXES = (".tsv", ".txt")
 SOURCES = ("word", "words", "source", "input", "string", "text", "grapheme", "graphemes", "spelling", "orthography")
-TARGETS = (
-    "pronunciation",
-    "pronunciations",
-    "target",
-    "output",
-    "phoneme",
-    "phonemes",
-    "ipa",
-    "transcription",
-    "sound",
-)
+TARGETS = ("pronunciation", "pronunciations", "target", "output", "phoneme", "phonemes", "ipa", "transcription")
 """What a header calls the two columns, in lower case."""
 _PUBLISHED = {"train": "train", "validation": "dev", "test": "test"}
 

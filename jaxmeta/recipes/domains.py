@@ -130,10 +130,8 @@ def open(
         if getattr(task, name) and not any(datasets.is_table(part) or datasets.is_texts(part) for part in parts):
             checks.fail(f"`{name}`", "a csv for `domain`", repr(name_or_path))
     has_classes = SCORINGS[task.criterion].has_classes
-    serves = dict.fromkeys(
-        ("train_classes", "validation_classes", "test_classes"), has_classes and not kind(task).always
-    )
-    for name, is_used in (serves | {"min_examples": has_classes}).items():
+    for name in ("train_classes", "validation_classes", "test_classes", "min_examples"):
+        is_used = has_classes and (name == "min_examples" or not kind(task).always)
         if getattr(task, name) and all(map(names.is_builtin, parts)):
             checks.fail(f"`{name}`", "a set of your own for `domain`", repr(name_or_path))
         if getattr(task, name) and not is_used:

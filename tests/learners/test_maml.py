@@ -308,3 +308,16 @@ def test_wrong_output_size_and_shapes_are_named():
     learner = maml(models.mlp(2, 1), criteria.squared_error, optax.sgd(0.1), num_steps=1)
     with pytest.raises(ValueError, match=r"\(4,\), got \(4, 1\)"):
         learner.loss(learner.init(KEY), Episode(values, values), KEY)
+
+
+def test_trying_the_inner_optimizer_takes_a_handful_of_programs():
+    """Of operations one by one it took eight for each leaf's shape, and more time than the trace itself."""
+    programs = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **about: programs.append(event) if event.endswith("backend_compile_duration") else None
+    )
+    learner = maml(models.mlp(3, 7, hidden=(11, 13)), criteria.squared_error, optax.sgd(0.017), num_steps=2)
+    shapes = jax.eval_shape(lambda: (learner.init(jax.random.key(0)), Batch(jnp.zeros((2, 3)), jnp.zeros((2, 7)))))
+    programs.clear()
+    jax.eval_shape(lambda params, support: learner.adapt(params, support, jax.random.key(0)), *shapes)
+    assert 0 < len(programs) <= 5
