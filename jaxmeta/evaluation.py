@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from jaxmeta import arguments, checks, floats, labels, meshes, tree
+from jaxmeta import arguments, checks, floats, labels, memory, meshes, tree
 from jaxmeta.chunks import chunk_that_fits, default_chunk, map_chunks
 from jaxmeta.models import forms
 from jaxmeta.types import Array, Batch, Criterion, Episode, MetaLearner, PyTree, adapted_predictor, scored
@@ -80,20 +80,25 @@ def evaluate(
       TypeError: if episodes are several, or of texts, the key is none, or a mask is not of bools; or if the learner,
         the criterion or the meta_params are something else.
       MemoryError: if the memory does not suffice for one task at a time, unless tasks_per_chunk is given.
+      JaxRuntimeError: RESOURCE_EXHAUSTED, if a device refuses the memory, with tasks_per_chunk None of one task at a
+        time.
     """
     static, given = (learner, criterion, tuple(columns.items())), (meta_params, episodes, key)
     checks.random_key("evaluate", key)
     arguments.check_learner("evaluate", learner, "adapt", "predict")
     arguments.check_scored("evaluate", criterion, meta_params)
     judge_labels("evaluate", _score, learner, criterion, meta_params, episodes, key)
-    if tasks_per_chunk is None:
-        # What is still being computed would count against what is free.
-        leaves, structure = jax.tree.flatten(jax.block_until_ready(given))
-        traced = any(isinstance(leaf, Tracer) for leaf in leaves)
-        tasks_per_chunk = (
-            _default(episodes, mesh) if traced else _fitting(static, mesh, structure, *map(_shape, leaves))
-        )
-    return forms.falling_back(lambda: _evaluate(*static, tasks_per_chunk, mesh, *given))
+    run = lambda size: forms.falling_back(lambda: _evaluate(*static, size, mesh, *given))  # noqa: E731
+    if tasks_per_chunk is not None:
+        return run(tasks_per_chunk)
+    # What is still being computed would count against what is free.
+    leaves, structure = jax.tree.flatten(jax.block_until_ready(given))
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
+        return run(_default(episodes, mesh))
+    chosen = _fitting(static, mesh, structure, *map(_shape, leaves))
+    if memory.on_cpu() or jax.process_count() > 1:  # processes must run the same programs
+        return run(chosen)
+    return _with_fewer(run, chosen, meshes.own_tasks(tree.leading_axis(episodes), mesh))
 
 
 Outcome = Callable[[MetaLearner, Criterion | None, PyTree, Episode, Array], tuple[PyTree, Mapping[str, Array]]]
@@ -179,6 +184,21 @@ def _fitting(static, mesh, structure, *shapes: jax.ShapeDtypeStruct) -> int:
     given = structure.unflatten(shapes)
     own, default = meshes.own_tasks(tree.leading_axis(given[1]), mesh), _default(given[1], mesh)
     return chunk_that_fits("evaluate", lambda size: _evaluate.lower(*static, size, mesh, *given), own, default, mesh)
+
+
+def _with_fewer(run: Callable[[int], PyTree], tasks_per_chunk: int, own: int) -> PyTree:
+    """Runs it with half as many tasks side by side as long as the device refuses the memory.
+
+    What is free is not always in one piece: an accelerator's allocator keeps the blocks of what ran before, and other
+    programs may hold some. It tells when the scores are waited for.
+    """
+    while True:
+        try:
+            return jax.block_until_ready(run(tasks_per_chunk))
+        except jax.errors.JaxRuntimeError as error:
+            if tasks_per_chunk == 1 or "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+        tasks_per_chunk = max(size for size in range(1, tasks_per_chunk // 2 + 1) if own % size == 0)
 
 
 def _shape(leaf: Array) -> jax.ShapeDtypeStruct:

@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from jaxmeta import criteria, evaluate, evaluation, memory, meta_trainer, training
+from jaxmeta.models import forms
 from jaxmeta.types import Batch, Episode, MetaLearner, query_loss
 
 KEY = jax.random.key(0)
@@ -74,6 +75,37 @@ def test_evaluate_takes_the_largest_chunk_whose_program_fits(chosen, monkeypatch
     assert chosen(half - 1, tasks_per_chunk=NUM_TASKS) == NUM_TASKS
     with pytest.raises(MemoryError, match=r"evaluate: expected at most the 1,000 bytes of memory that there are, got"):
         chosen(1000)
+
+
+def test_fewer_tasks_side_by_side_where_a_device_refuses_what_was_free(chosen, monkeypatch):
+    """Seen on a GPU: free, but in pieces, since the allocator keeps the blocks of the training before."""
+    monkeypatch.setattr(memory, "on_cpu", lambda: False)
+    tried, watched = [], evaluation._evaluate
+    full = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 13.93GiB"
+
+    def refusing(most, words=full):
+        def call(*given):
+            tried.append(given[3])
+            if given[3] > most:
+                raise jax.errors.JaxRuntimeError(words)
+            return watched(*given)
+
+        call.lower = watched.lower
+        monkeypatch.setattr(evaluation, "_evaluate", call)
+
+    refusing(3)
+    assert chosen(2**40) == 3
+    assert tried == [12, 6, 3]
+    monkeypatch.setattr(forms, "_kept", lambda kind: forms.Choice("plain", False))
+    for most, words, calls in ((0, full, [12, 6, 3, 1]), (6, "INTERNAL: of another kind", [12, 12])):
+        refusing(most, words)
+        tried.clear()
+        with pytest.raises(jax.errors.JaxRuntimeError, match=words):
+            chosen(2**40)
+        assert tried == calls  # what is no lack of memory is tried with the other form of convolutions
+    refusing(3)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
+        chosen(2**40, tasks_per_chunk=NUM_TASKS)  # what is asked for is not replaced
 
 
 def test_a_chunk_of_its_own_pictures_stays_on_a_cpu_and_is_all_of_them_elsewhere(chosen, monkeypatch):

@@ -77,9 +77,11 @@ def falling_back(compiled: Callable[[], _Result]) -> _Result:
     try:
         return compiled()
     except jax.errors.JaxRuntimeError as error:
+        if memory.on_cpu() or "RESOURCE_EXHAUSTED" in str(error):
+            raise
         form = choice().form
         others = [each for each in FORMS if each not in {form, *_given_up}]
-        if memory.on_cpu() or not others or "RESOURCE_EXHAUSTED" in str(error):
+        if not others:
             raise
         _given_up.add(form)
         jax.clear_caches()
