@@ -1,5 +1,6 @@
 """The adaptation loop."""
 
+from jaxmeta.inner.carrying import carried, memory
 from jaxmeta.inner.closed_form import regularized_inverse, ridge
 from jaxmeta.inner.descent import descent
 from jaxmeta.inner.gradient import Gradient, InnerLoss, check_gradient, first_order, mixed_mode, nested
@@ -16,12 +17,14 @@ __all__ = [
     "Steered",
     "Trace",
     "adaptive_scan",
+    "carried",
     "check_gradient",
     "checkpointed_scan",
     "descent",
     "first_order",
     "implicit",
     "implicit_loss",
+    "memory",
     "minibatch",
     "mixed_mode",
     "nested",

@@ -19,7 +19,8 @@ class Steered(NamedTuple):
     params: PyTree
     """What the steps change."""
     by: PyTree
-    """Learned rates, the parameters of a learned update rule, ...: the same before and after every step."""
+    """Learned rates, the parameters of a learned update rule, ...: the same before and after every step, but for an
+    optimizer that is `carried`."""
 
 
 def steer(

@@ -18,6 +18,7 @@ def reptile(
     *,
     num_steps: int,
     batch_size: int | None = None,
+    carry_state: bool = False,
     gradient: inner.Gradient = inner.mixed_mode,
     scan: inner.Scan = jax.lax.scan,
     select: inner.Select | None = None,
@@ -35,15 +36,20 @@ def reptile(
       inner_optimizer: any Optax transformation, `optax.adam(1e-3, b1=0)` in the paper.
       num_steps: inner steps, at least 1; the paper takes many, 5 to 10 in training and 50 in test.
       batch_size: support rows of each step, which is `select=inner.minibatch(batch_size)`; None takes them all.
+      carry_state: whether the inner optimizer's state is learned with the params: a task starts from the mean of what
+        the tasks before left, in training as in test. So does Adam in the authors' code, whose second moments belong to
+        the session and not to the task; started afresh, its first step has the size of the rate in every entry.
       gradient, scan, select: as in `maml`. There is no outer_criterion=, since no query is scored.
 
     Returns:
-      A MetaLearner whose adapted is `Adapted(params, context)`. The metrics of its loss are the support set's, averaged
+      A MetaLearner whose adapted is `Adapted(params, context)`, and whose meta_params are the model's params, or with
+      `carry_state` `inner.Steered(params, by)`, by the state. The metrics of its loss are the support set's, averaged
       over the inner steps.
 
     Raises:
       ValueError: if num_steps < 1, or both batch_size and select are given; or, when traced, if batch_size is more than
         the support set has rows.
+      TypeError: by `init`, if the state that is to be carried holds a random key.
 
     References:
       Nichol et al., On First-Order Meta-Learning Algorithms, 2018, Algorithm 2 and section 6. The outer step there is
@@ -54,20 +60,26 @@ def reptile(
         if select is not None:
             checks.fail("reptile", "batch_size or select", "both")
         select = inner.minibatch(batch_size)
-    solve = inner.unroll(
-        support_loss(model, criterion), inner_optimizer, num_steps, gradient=gradient, scan=scan, select=select
-    )
+    inner_loss, optimizer = support_loss(model, criterion), inner_optimizer
+    if carry_state:
+        inner_loss, optimizer = inner.steered(inner_loss), inner.carried(inner_optimizer)
+    solve = inner.unroll(inner_loss, optimizer, num_steps, gradient=gradient, scan=scan, select=select)
+
+    def init(key: Array) -> PyTree:
+        params = model.init(key)
+        return inner.Steered(params, inner.memory(inner_optimizer, params)) if carry_state else params
 
     def adapt(meta_params: PyTree, support: PyTree, key: Array) -> Adapted:
-        params, _ = solve(meta_params, support, key)
+        found, _ = solve(meta_params, support, key)
+        params = found.params if carry_state else found
         return Adapted(params, model.context(params, support))
 
     predict = adapted_network(model)
 
     def loss(meta_params: PyTree, episode: Episode, key: Array) -> tuple[Array, Metrics]:
         # Stopped before the solve and not after it: no derivative of an inner step is ever traced.
-        params, trace = solve(*jax.lax.stop_gradient((meta_params, episode.support)), key)
-        squares = jax.tree.map(lambda a, b: jnp.square(a - b).sum(), meta_params, params)
+        found, trace = solve(*jax.lax.stop_gradient((meta_params, episode.support)), key)
+        squares = jax.tree.map(lambda a, b: jnp.square(a - b).sum(), meta_params, found)
         return 0.5 * jax.tree.reduce(jnp.add, squares), jax.tree.map(lambda leaf: leaf.mean(axis=0), trace.metrics)
 
-    return MetaLearner(model.init, adapt, predict, loss)
+    return MetaLearner(init, adapt, predict, loss)

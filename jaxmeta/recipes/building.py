@@ -198,6 +198,7 @@ def _of(
             "num_features": lambda: _outputs(shape, model)[0],
             "num_classes": lambda: recipe.task.num_classes,
             "batch_size": lambda: batch_size,
+            "carry_state": lambda: own.inner_state == "carried",
             "regularization": lambda: own.regularization,
             "tolerance": lambda: own.inner_tolerance,
             "num_cg_steps": lambda: own.cg_steps,

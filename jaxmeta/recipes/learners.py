@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 ENTRIES: dict[str, Entry] = {
     "maml": Entry(learners.maml, options=_OUTER),
     "fomaml": Entry(learners.fomaml, options=_OUTER),
-    "reptile": Entry(learners.reptile, options=("num_steps", "batch_size"), fewest_steps=1),
+    "reptile": Entry(learners.reptile, options=("num_steps", "batch_size", "carry_state"), fewest_steps=1),
     "meta_sgd": Entry(learners.meta_sgd, _MODEL, (*_OUTER, "initial_learning_rate")),
     "anil": Entry(learners.anil, options=_OUTER),
     "boil": Entry(learners.boil, options=_OUTER),

@@ -32,6 +32,8 @@ class Adaptation:
     descent: finds its rate and takes back what led up, for imaml."""
     inner_learning_rate: float = 0.4
     """Its rate; where rates are learned, what they start from."""
+    inner_state: Literal["fresh", "carried"] = "fresh"
+    """reptile: what adam remembers when a task begins; carried: what the tasks before left, as in its authors' code."""
     inner_batch_size: int = 0
     """reptile: support examples of an adaptation step in training; 0: all."""
     regularization: float = 1.0

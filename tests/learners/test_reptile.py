@@ -1,3 +1,5 @@
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -110,3 +112,53 @@ def test_wrong_use():
     learner = reptile(network(), criteria.cross_entropy, optax.sgd(0.1), num_steps=1, batch_size=7)
     with pytest.raises(ValueError, match="from 1 to 6, got 7; the support set has no more rows"):
         learner.loss(learner.init(KEY), episode(), KEY)
+
+
+def test_a_state_that_is_carried_is_the_mean_of_what_the_tasks_before_left():
+    optimizer = optax.adam(0.05, b1=0)
+    learner = reptile(network(), criteria.cross_entropy, optimizer, num_steps=4, carry_state=True)
+    fresh = reptile(network(), criteria.cross_entropy, optimizer, num_steps=4)
+    trainer = meta_trainer(learner, optax.sgd(1.0))
+    state, one = trainer.init(KEY), episode()
+    episodes = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf[::-1]]), one)
+    first = learner.adapt(state.meta_params, one.support, KEY).params
+    assert_close(first, fresh.adapt(state.meta_params.params, one.support, KEY).params)  # nothing was there before
+    update = jax.jit(trainer.update)
+
+    def by_hand(params, own, support):
+        def loss(params):
+            return criteria.cross_entropy(
+                lambda inputs, mask=None: network().apply(params, inputs, mask), support, KEY
+            )[0]
+
+        for _ in range(4):
+            changes, own = optimizer.update(jax.grad(loss)(params), own, params)
+            params = optax.apply_updates(params, changes)
+        return params, own
+
+    params, own = state.meta_params.params, optimizer.init(state.meta_params.params)
+    for _ in range(3):
+        state, metrics = update(state, episodes, KEY)
+        ends = [by_hand(params, own, jax.tree.map(operator.itemgetter(i), episodes.support)) for i in range(2)]
+        params, own = jax.tree.map(lambda *leaves: sum(leaves) / 2, *ends)
+        own = jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), own, optimizer.init(params))
+        assert_close(state.meta_params.params, params)
+        assert_close(state.meta_params.by[0].nu, own[0].nu)
+    assert round(float(state.meta_params.by[0].count * 2**20)) == 12
+    assert metrics["gradient_norm"] < 10  # the count of steps is no part of it to speak of
+    adapted = learner.adapt(state.meta_params, one.support, KEY).params
+    assert_close(adapted, by_hand(params, own, one.support)[0])
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "error", "message"),
+    [
+        (optax.add_noise(0.1, 0.5, 0), TypeError, "a state of real numbers, to be carried on, got"),
+        (optax.adam(-0.1), ValueError, "go down the gradient"),
+        (0.1, TypeError, "an Optax transformation"),
+    ],
+)
+def test_a_state_that_cannot_be_carried_or_goes_up(optimizer, error, message):
+    with pytest.raises(error, match=message):  # noqa: PT012
+        learner = reptile(network(), criteria.cross_entropy, optimizer, num_steps=4, carry_state=True)
+        learner.adapt(learner.init(KEY), episode().support, KEY)
