@@ -16,7 +16,9 @@ have stride 2 in the others, as published. Moments are the batch's (norm "batch"
 the papers' column, and single is what the same parameters reach on each query alone. MAML's inner rate is that of its
 code, 0.4 of a loss summed over the five classes, so 2 of the mean; FOMAML, which comes apart at that after some
 thousand steps, has 0.4. Matching Nets here have no full context embeddings.
-Relation Nets' rate falls by a cosine over the steps that are run, instead of by halves over 500,000.
+Relation Nets' rate falls by a cosine over the steps that are run, instead of by halves over 500,000. Reptile's Adam
+keeps its second moments from task to task, as in the authors' code: started afresh in each task, with the preset's older
+settings, it ended at 84.6 [83.9, 85.3] after 100,000 steps on an H200, and seldom passed 88 in validation.
 """
 
 import argparse
@@ -39,6 +41,10 @@ NUM_TASKS, SEED, SUFFIX, TRIAL = 600, 2, "-omniglot-5w1s", 500
 _QUERIES = {(5, 1): 19, (5, 5): 15, (20, 1): 10, (20, 5): 5}  # of a class in training, as Relation Nets have them
 METRIC: dict[str, Any] = {"norm": "batch", "downsampling": "max_pool", "tasks_per_step": 1, "queries": 15}
 MAML: dict[str, Any] = {"inner_learning_rate": 2.0, "inner_steps": 1, "inner_steps_test": 10, "steps": 60_000}
+REPTILE: dict[str, Any] = {
+    "inner_state": "carried", "inner_learning_rate": 1e-3, "train_shots": 10, "tasks_per_step": 5, "learning_rate": 1.0,
+    "steps": 100_000,
+}  # fmt: skip
 RELATION: dict[str, Any] = {**METRIC, "clip_norm": 0.5, "schedule": "cosine", "steps": 20_000}
 
 
@@ -86,7 +92,7 @@ ROWS: dict[str, Row] = {
     "maml-5w1s": Row("MAML", f"maml{SUFFIX}", MAML, ((5, 1),), ((98.7, 0.4),), 60_000),
     "fomaml-5w1s": Row("FOMAML", f"fomaml{SUFFIX}", {"steps": 60_000}, ((5, 1),), ((98.3, 0.5),), 60_000),
     "anil-5w1s": Row("ANIL", f"anil{SUFFIX}", {"steps": 60_000}, ((5, 1),), (), 60_000),
-    "reptile-5w1s": Row("Reptile", f"reptile{SUFFIX}", {"steps": 100_000}, ((5, 1),), ((97.68, None),), 100_000),
+    "reptile-5w1s": Row("Reptile", f"reptile{SUFFIX}", REPTILE, ((5, 1),), ((97.68, None),), 100_000),
     "maml-waves": Row("MAML", "maml-sinusoid", {"steps": 70_000}, ((0, 10),), (), 70_000),
     "meta-sgd-waves": Row("Meta-SGD", "meta-sgd-sinusoid", {"steps": 60_000}, ((0, 10),), (), 60_000),
     "cavia-waves": Row("CAVIA", "cavia-sinusoid", {"steps": 50_000}, ((0, 10),), (), 50_000),
@@ -264,7 +270,7 @@ def page(results: dict[str, Any]) -> str:
 
 Accuracy in %, or squared error on waves, mean and 95% interval over {results["num_tasks"]} test tasks, four times as
 many where each has one query a class; of several seeds the mean of their numbers. Joint: all queries at once, as the
-papers have it. Inside: the intervals meet. Seconds are beside other work, on the GPU up to 14 other trainings. {machines}.
+papers have it. Inside: the intervals meet. Seconds are beside other work, on the GPU up to 14 trainings. {machines}.
 {f"Not run yet: {', '.join(missing)}." if missing else "That is every row."}
 """
 
