@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (checks.DataError, OSError, ImportError) as error:
         return _say(error, 1)
     except (MemoryError, RuntimeError) as error:  # jax's own for what the machine has not got is a RuntimeError
-        return _say(error if str(error) else "more memory is needed than there is", 1)
+        hint = "; a smaller --tasks-per-chunk asks for less at once" if "RESOURCE_EXHAUSTED" in str(error) else ""
+        return _say((str(error) or "more memory is needed than there is") + hint, 1)
     except ArithmeticError as error:
         return _say(error, 3)
     except (ValueError, TypeError) as error:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmeta import cli, datasets, memory, recipes
+from jaxmeta import cli, datasets, memory, recipes, runs
 from jaxmeta.runs import training
 
 TINY = ["--num-tasks", "4", "--validation-tasks", "4", "--queries", "3"]
@@ -220,6 +220,17 @@ def test_what_no_memory_holds_is_not_asked_for(trained, extra, tmp_path, capsys)
     (line,) = capsys.readouterr().err.splitlines()
     assert "bytes of memory that there are, got " in line
     assert not (tmp_path / "out").exists()
+
+
+def test_memory_that_a_device_refuses_is_one_line_with_what_to_do(trained, monkeypatch, capsys):
+    def full(self, *given, **options):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 13.93GiB")
+
+    monkeypatch.setattr(runs.Run, "rows", full)
+    monkeypatch.setattr(runs.Run, "score", full)
+    assert cli.main(["evaluate", str(trained / "proto")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("allocate 13.93GiB; a smaller --tasks-per-chunk asks for less at once")
 
 
 def test_a_program_is_weighed_before_it_runs(monkeypatch):
