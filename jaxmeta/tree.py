@@ -51,6 +51,11 @@ def masked_mean(values: Array, mask: Array | None) -> Array:
     return mean.astype(values.dtype) if jnp.issubdtype(values.dtype, jnp.inexact) else mean
 
 
+def wide(values: Array) -> Array:
+    """The same in float32 where it is half precision, which solvers do not have and long sums do not bear."""
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+
+
 def unit(values: Array) -> Array:
     """The power of two near the largest size along the first axis of values [n, ...], 1 where there is none.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxmeta import tree
 from jaxmeta.types import Array
 
 _NEWTON_STEPS = 24
@@ -29,7 +30,7 @@ def ridge(features: Array, targets: Array, penalty: Array | float) -> Array:
       Bertinetto et al., Meta-learning with Differentiable Closed-form Solvers, 2019, section 3.2.
     """
     dtype = features.dtype
-    features, targets = (each.astype(jnp.promote_types(each.dtype, jnp.float32)) for each in (features, targets))
+    features, targets = tree.wide(features), tree.wide(targets)
     hidden = jnp.finfo(features.dtype).eps * jnp.square(jax.lax.stop_gradient(features)).sum()
     penalty = jnp.maximum(penalty, hidden)
     if features.shape[0] <= features.shape[1]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from jaxmeta import tree
 from jaxmeta.criteria.gaussian import Gaussian
 from jaxmeta.learners import processes
 from jaxmeta.types import Array, Batch, Episode, MetaLearner, Metrics, Model, PyTree
@@ -61,17 +62,20 @@ def dkt(features: Model) -> MetaLearner:
         return MetaParams(features.init(key), zero, zero, zero + math.log(_NOISE))
 
     def noise(meta_params: MetaParams) -> Array:
-        scale = meta_params.log_scale
+        scale = tree.wide(meta_params.log_scale)
         least = _LEAST * jnp.finfo(scale.dtype).eps * jnp.exp(2 * scale)
         return jnp.exp(2 * meta_params.log_noise) + least
 
     def covariances(meta_params: MetaParams, one: Array, other: Array) -> Array:
-        far = jnp.square(one[:, None] - other[None]).sum(axis=-1) * jnp.exp(-2 * meta_params.log_length)
-        return jnp.exp(2 * meta_params.log_scale - far / 2)
+        log_length, log_scale = tree.wide(meta_params.log_length), tree.wide(meta_params.log_scale)
+        far = jnp.square(one[:, None] - other[None]).sum(axis=-1) * jnp.exp(-2 * log_length)
+        return jnp.exp(2 * log_scale - far / 2)
 
     def seen(meta_params: MetaParams, batch: Batch) -> Adapted:
         processes.points("dkt", batch)
-        found, keep = features.apply(meta_params.features, batch.inputs, batch.mask), processes.real(batch)
+        # A covariance that is rounded to half precision is none any more, but for noise far above the data's.
+        found = tree.wide(features.apply(meta_params.features, batch.inputs, batch.mask))
+        keep = processes.real(batch)
         own = covariances(meta_params, found, found) + noise(meta_params) * jnp.eye(len(found), dtype=found.dtype)
         return Adapted(found, keep, processes.posterior(own, batch.targets, keep))
 
@@ -80,9 +84,9 @@ def dkt(features: Model) -> MetaLearner:
         return seen(meta_params, support)
 
     def predict(meta_params: MetaParams, adapted: Adapted, inputs: PyTree, mask: Array | None = None) -> Gaussian:
-        found = features.apply(meta_params.features, inputs, mask)
+        found = tree.wide(features.apply(meta_params.features, inputs, mask))
         between = jnp.where(adapted.keep[None], covariances(meta_params, found, adapted.features), 0)
-        variance = jnp.exp(2 * meta_params.log_scale) + noise(meta_params)
+        variance = jnp.exp(2 * tree.wide(meta_params.log_scale)) + noise(meta_params)
         return processes.answer(adapted.posterior, between, jnp.broadcast_to(variance, len(found)))
 
     def loss(meta_params: MetaParams, episode: Episode, key: Array) -> tuple[Array, Metrics]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta import checks
+from jaxmeta import checks, tree
 from jaxmeta.criteria.gaussian import Gaussian
 from jaxmeta.types import Array, Batch, Model
 
@@ -26,10 +26,12 @@ def points(what: str, batch: Batch) -> Array:
     """Inputs beside targets, [n, dim + m].
 
     Raises:
-      ValueError: if the targets are not [n, m].
+      ValueError: if the targets are not [n, m], or there is no row.
     """
     if batch.targets.ndim != 2:
         checks.fail(what, "targets [n, m]", f"shape {batch.targets.shape}")
+    if not len(batch.targets):
+        checks.fail(what, "a support set of one row at least", "none", "for what is said without one, mask a row")
     return jnp.concatenate([batch.inputs.reshape(len(batch.inputs), -1), batch.targets], axis=1)
 
 
@@ -54,7 +56,7 @@ def posterior(covariances: Array, targets: Array, keep: Array) -> Posterior:
       targets: [n, m].
       keep: [n] bool, the rows that are no padding.
     """
-    covariances, targets = (each.astype(jnp.promote_types(each.dtype, jnp.float32)) for each in (covariances, targets))
+    covariances, targets = tree.wide(covariances), tree.wide(targets)
     unit = jnp.eye(len(targets), dtype=covariances.dtype)
     root = jnp.linalg.cholesky(jnp.where(keep[:, None] & keep[None], covariances, unit))
     return Posterior(root, jax.scipy.linalg.cho_solve((root, True), jnp.where(keep[:, None], targets, 0)))

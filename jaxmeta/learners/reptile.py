@@ -38,7 +38,9 @@ def reptile(
       batch_size: support rows of each step, which is `select=inner.minibatch(batch_size)`; None takes them all.
       carry_state: whether the inner optimizer's state is learned with the params: a task starts from the mean of what
         the tasks before left, in training as in test. So does Adam in the authors' code, whose second moments belong to
-        the session and not to the task; started afresh, its first step has the size of the rate in every entry.
+        the session and not to the task; started afresh, its first step has the size of the rate in every entry. The
+        outer optimizer must be plain `optax.sgd`, as in the paper: one with a rate for every entry, such as Adam, or a
+        clipped gradient takes the state elsewhere than to that mean.
       gradient, scan, select: as in `maml`. There is no outer_criterion=, since no query is scored.
 
     Returns:

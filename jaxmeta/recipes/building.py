@@ -70,11 +70,24 @@ def check(recipe: Recipe) -> None:
         checks.fail("`criterion`", f"gaussian_likelihood, for `learner` {name}", task.criterion)
     if entry.acts and not recipe.scoring.acts:
         checks.fail("`criterion`", f"policy_gradient, for `learner` {name}", task.criterion)
+    if recipe.adaptation.inner_state == "carried":
+        _check_carried(recipe)
     if not 0 <= recipe.adaptation.exploration < float("inf"):
         checks.fail("`exploration`", "a number of at least 0", recipe.adaptation.exploration)
     if entry.has_head and has_classes and task.train_ways != task.ways:
         wanted = f"the {task.ways} of `ways` (the head has one output a class)"
         checks.fail("`train_ways`", wanted, task.train_ways)
+
+
+def _check_carried(recipe: Recipe) -> None:
+    own, outer = recipe.adaptation, recipe.outer.outer_optimizer
+    if own.learner != "reptile":
+        checks.fail("`inner_state`", f"fresh, for `learner` {own.learner}", "carried", "reptile carries it")
+    if own.inner_optimizer not in ("adam", "momentum"):
+        checks.fail("`inner_state`", f"fresh, for `inner_optimizer` {own.inner_optimizer}, which has none", "carried")
+    if outer != "sgd":
+        hint = "it is a mean over tasks, to which only sgd goes"
+        checks.fail("`inner_state`", f"fresh, for `outer_optimizer` {outer}", "carried", hint)
 
 
 def outer_optimizer(recipe: Recipe) -> optax.GradientTransformation:

@@ -128,6 +128,24 @@ def test_large_sets_are_mapped_to_a_file_and_read_again(class_folders, decoded, 
         datasets.load(class_folders, form=Form(6, 4, 1))
 
 
+@pytest.mark.fault(promised="computed anew")
+def test_features_whose_bytes_were_damaged_are_computed_anew(cache_folder):
+    """Same header, same length, other numbers: before, other answers without a word."""
+    made, rows = [], np.arange(12, dtype=np.float32).reshape(4, 3)
+    computed = lambda: np.array(cache.computed("key", (4, 3), lambda: made.append(1) or iter(rows)))  # noqa: E731
+    for times in (1, 1):
+        np.testing.assert_array_equal(computed(), rows)
+        assert len(made) == times
+    (entry,) = cache_folder.glob("*.features.npy")
+    content = bytearray(entry.read_bytes())
+    content[-4:] = np.float32(7).tobytes()
+    entry.write_bytes(content)
+    np.testing.assert_array_equal(computed(), rows)
+    assert len(made) == 2
+    np.testing.assert_array_equal(computed(), rows)
+    assert len(made) == 2
+
+
 def test_what_killed_processes_left_a_day_ago_goes(class_folders, cache_folder):
     cache_folder.mkdir(parents=True, exist_ok=True)
     old, fresh = cache_folder / ".a.features.npy.1.part", cache_folder / "tmp123.part"

@@ -159,3 +159,28 @@ def test_functions_without_noise_do_not_break_a_deep_kernel():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((loss, grads)))
     said = learner.predict(meta_params, learner.adapt(meta_params, batch, KEY), inputs)
     assert (np.asarray(said.scale) > 0).all()
+
+
+@pytest.mark.fault(promised="what is said in float32, about")
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_a_deep_kernel_in_half_precision_is_as_sure_as_in_float32(dtype):
+    learner = LEARNERS["dkt"]()
+    inputs = jnp.linspace(-1, 1, 10)[:, None]
+    batch, meta_params = Batch(inputs, jnp.sin(2 * inputs)), learner.init(KEY)
+
+    def said(dtype):
+        own, given = jax.tree.map(lambda leaf: leaf.astype(dtype), (meta_params, batch))
+        return learner.predict(own, learner.adapt(own, given, KEY), given.inputs)
+
+    half, full = said(dtype), said(jnp.float32)
+    np.testing.assert_allclose(half.scale, full.scale, rtol=0.1)
+    np.testing.assert_allclose(half.mean, full.mean, atol=0.1)
+
+
+@pytest.mark.parametrize("name", ["cnp", "anp", "dkt"])
+def test_a_support_set_without_a_row_is_refused(name):
+    learner, none = LEARNERS[name](), Batch(jnp.zeros((0, 1)), jnp.zeros((0, 1)))
+    with pytest.raises(
+        ValueError, match=f"{name}: expected a support set of one row at least, got none; .* mask a row"
+    ):
+        learner.adapt(learner.init(KEY), none, KEY)

@@ -126,6 +126,24 @@ def test_the_whole_gradient_is_shortened_and_its_entries_are_cut():
             recipes.check(recipes.Recipe().replace(**changes))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learner": "maml"}, "fresh, for `learner` maml, got carried"),
+        ({"inner_optimizer": "sgd"}, "fresh, for `inner_optimizer` sgd, which has none"),
+        ({"outer_optimizer": "adam"}, "fresh, for `outer_optimizer` adam, got carried; it is a mean"),
+    ],
+)
+def test_a_state_that_would_not_be_the_tasks_mean_is_not_carried(changes, message):
+    """Under an outer Adam Reptile's second moments go up by its rate, then below zero: NaN after some steps."""
+    recipe = recipes.get("reptile-strokes")
+    recipes.check(recipe)
+    assert recipe.adaptation.inner_state == "carried"
+    with pytest.raises(ValueError, match=message):
+        recipes.check(recipe.replace(**changes))
+    recipes.check(recipe.replace(inner_state="fresh", **changes))
+
+
 @pytest.mark.parametrize("shots", [1, 5])
 def test_mini_imagenet_as_published(shots):
     """The reference code's numbers: rate 0.01 and clip 10 for a loss that is summed and divided by the shots."""
