@@ -222,13 +222,13 @@ def test_what_no_memory_holds_is_not_asked_for(trained, extra, tmp_path, capsys)
     assert not (tmp_path / "out").exists()
 
 
-def test_memory_that_a_device_refuses_is_one_line_with_what_to_do(trained, monkeypatch, capsys):
+def test_memory_that_a_device_refuses_is_one_line_with_what_to_do(trained, tmp_path, monkeypatch, capsys):
     def full(self, *given, **options):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 13.93GiB")
 
     monkeypatch.setattr(runs.Run, "rows", full)
     monkeypatch.setattr(runs.Run, "score", full)
-    assert cli.main(["evaluate", str(trained / "proto")]) == 1
+    assert cli.main(["evaluate", str(trained / "proto"), "--out", str(tmp_path / "out")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("allocate 13.93GiB; a smaller --tasks-per-chunk asks for less at once")
 
