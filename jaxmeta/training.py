@@ -110,7 +110,8 @@ def meta_trainer(
         def chunk_gradient(chunk: tuple[PyTree, Array]) -> tuple[tuple[Array, Metrics], PyTree]:
             def loss(own: PyTree) -> tuple[Array, Metrics]:
                 losses, metrics = jax.vmap(task_loss, (None, 0, 0))(tree.merge(own, frozen), *chunk)
-                return losses.sum() / num_tasks, jax.tree.map(lambda leaf: leaf.sum(axis=0) / num_tasks, metrics)
+                means = jax.tree.map(lambda leaf: leaf.sum(axis=0) / num_tasks, (losses, metrics))
+                return tree.mean_over_devices(means, own)
 
             return jax.value_and_grad(loss, has_aux=True)(own)
 

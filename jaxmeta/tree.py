@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,6 +85,37 @@ def leading_axis(tree: PyTree) -> int:
     if len(sizes) != 1 or () in sizes:
         raise ValueError(f"expected leaves that share one leading axis, got {sorted(sizes)}")
     return int(sizes.pop()[0])
+
+
+def varying_as(tree: PyTree, *others: PyTree) -> PyTree:
+    """The tree, as different between devices as the others are, within a `jax.shard_map` that keeps account of it.
+
+    A gradient with respect to what all devices share is JAX's sum over them: each task's would hold all other tasks'.
+    """
+    axes = {axis for leaf in jax.tree.leaves((tree, others)) for axis in _varying(leaf)}
+
+    def cast(leaf: Array) -> Array:
+        missing = tuple(sorted(axes.difference(_varying(leaf)), key=str))
+        return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
+
+    return jax.tree.map(cast, tree) if axes else tree
+
+
+def mean_over_devices(tree: PyTree, shared: PyTree) -> PyTree:
+    """The mean over the devices that differ in the tree and have `shared` in common, within a `jax.shard_map`."""
+    common = {axis for leaf in jax.tree.leaves(shared) for axis in _varying(leaf)}
+
+    def mean(leaf: Array) -> Array:
+        axes = tuple(sorted(_varying(leaf) - common, key=str))
+        return jax.lax.pmean(leaf, axes) if axes else leaf
+
+    return jax.tree.map(mean, tree)
+
+
+def _varying(leaf: Any) -> frozenset:
+    """The axes of a mesh along which an array differs; no axis outside of `jax.shard_map`."""
+    kind = jax.typeof(leaf)
+    return getattr(getattr(kind, "manual_axis_type", kind), "varying", getattr(kind, "vma", frozenset()))
 
 
 def norm(tree: PyTree) -> Array:

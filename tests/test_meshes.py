@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import socket
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 import registry
+from jax.sharding import PartitionSpec as P
 
 from jaxmeta import criteria, evaluate, meta_trainer, models, protonet, tasks, training
 from jaxmeta.types import Batch, Episode
@@ -54,6 +56,32 @@ def test_two_devices_give_the_scores_of_one(mesh):
     expected = evaluate(*given)
     assert_equal(evaluate(*given, mesh=mesh), expected)
     assert_equal(evaluate(*given, mesh=mesh, tasks_per_chunk=1), expected)
+
+
+@pytest.mark.parametrize("name", registry.LEARNERS)
+@pytest.mark.product(name=("maml", "cavia"))
+def test_a_shard_map_of_ones_own_mixes_no_tasks(name, mesh):
+    case, episodes = registry.case(name), drawn()
+    trainer, keys = meta_trainer(case.learner, optax.sgd(0.1)), jax.random.split(KEY, 4)
+    own = jax.sharding.Mesh(mesh.devices, mesh.axis_names)  # shards its arguments itself
+
+    def losses(meta_params, episodes, keys):
+        return jax.vmap(case.learner.loss, (None, 0, 0))(meta_params, episodes, keys)[0]
+
+    @jax.jit
+    @functools.partial(jax.shard_map, mesh=own, in_specs=(P(), P("tasks"), P("tasks")), out_specs=(P("tasks"), P()))
+    def shared(state, episodes, keys):
+        updated, metrics = trainer.update(state, episodes, KEY)
+        return losses(state.meta_params, episodes, keys), (updated.meta_params, metrics)
+
+    state = trainer.init(KEY)
+    found, updated = shared(state, episodes, keys)
+    chex.assert_trees_all_close(found, jax.jit(losses)(state.meta_params, episodes, keys), rtol=1e-5, atol=1e-6)
+    # Each device splits the same key among its tasks.
+    half = lambda start: jax.tree.map(lambda leaf: leaf[start : start + 2], episodes)  # noqa: E731
+    parts = [jax.jit(trainer.update)(state, half(start), KEY)[0].meta_params for start in (0, 2)]
+    mean = jax.tree.map(lambda *leaves: sum(leaves) / 2, *parts)
+    chex.assert_trees_all_close(updated[0], mean, rtol=1e-5, atol=1e-5)
 
 
 def test_tasks_that_do_not_divide_are_refused(mesh):

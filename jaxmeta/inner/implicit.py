@@ -239,7 +239,8 @@ def _while(body: Body, init: PyTree, xs: PyTree, /) -> tuple[PyTree, PyTree]:
         return index + 1, inside, jax.tree.map(lambda rows, row: rows.at[index].set(row), rows, row)
 
     going = lambda carry: (carry[0] < length) & ~carry[1][1].over  # noqa: E731
-    _, carry, rows = jax.lax.while_loop(going, step, (jnp.zeros((), jnp.int32), init, rows))
+    start = (jnp.zeros((), jnp.int32), init, rows)
+    _, carry, rows = jax.lax.while_loop(going, step, tree.varying_as(start, init))
     return carry, rows
 
 
@@ -290,5 +291,5 @@ def _conjugate_gradients(
 
     zeros = jax.tree.map(jnp.zeros_like, vector)
     start = _Found(jnp.zeros((), jnp.int32), zeros, vector, vector, whole, jnp.ones((), bool), zeros, whole)
-    found = jax.lax.while_loop(going, step, start)
+    found = jax.lax.while_loop(going, step, tree.varying_as(start, vector))
     return found.best, jnp.sqrt(found.least / jnp.maximum(whole, jnp.finfo(whole.dtype).tiny))

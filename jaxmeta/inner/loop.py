@@ -87,6 +87,7 @@ def unroll(
     checked = lambda *given: scored("criterion", loss(*given))  # noqa: E731
 
     def solve(params: PyTree, data: PyTree, key: Array) -> tuple[PyTree, Trace]:
+        params = tree.varying_as(params, data, key)
         own, data = once(checked, params, data, key, select)
         value_and_gradient = gradient(own)
 
@@ -100,7 +101,8 @@ def unroll(
             params = optax.apply_updates(params, updates)
             return (params, state), Trace(value, metrics, () if observe is None else observe(params))
 
-        (params, _), trace = scan(step, (params, start(optimizer, params, key, num_steps)), jnp.arange(num_steps))
+        state = tree.varying_as(start(optimizer, params, key, num_steps), params)
+        (params, _), trace = scan(step, (params, state), jnp.arange(num_steps))
         return params, trace
 
     return solve
