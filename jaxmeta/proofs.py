@@ -21,7 +21,8 @@ TOLERANCE = 1e-5
 """Relative; what is equal differs by 1e-10 in float64, what is not by 1e-3 and more."""
 _STEPS = (1e-4, 1e-5, 1e-6)
 _MEMORY_STEPS = (2, 8, 32)
-_ABSENT = 1e30
+_ABSENT = -1e9
+"""Outputs from here down stand for classes that are absent, as -inf does."""
 
 Finding = tuple[str, float | None, str]
 
@@ -192,7 +193,9 @@ def _queries(predict: Predict, support: Batch, query: Batch, plain: PyTree, real
     for row in (real[0], real[len(real) // 2], real[-1]):
         gaps.append(_gap(predict(support, _take(query, [row])), _take(plain, [row])))
         others = np.arange(_length(query)) != row
-        gaps.append(_gap(_take(predict(support, _junked(query, others, 7)), [row]), _take(plain, [row])))
+        copies = _take(query._replace(mask=None), np.full(_length(query), row))._replace(mask=query.mask)
+        for changed in (_junked(query, others, 7), copies):
+            gaps.append(_gap(_take(predict(support, changed), [row]), _take(plain, [row])))
     return _judge(gaps, "inductive", "transductive")
 
 
@@ -209,10 +212,12 @@ def _query_targets(subject: Subject, support: Batch, query: Batch) -> Finding:
         # A loss may have terms of its own, or be made of several steps: then its metric may tell.
         return jnp.array([loss, metrics.get("loss", loss)]), scored(*given)[0]
 
-    labels = np.issubdtype(query.targets.dtype, np.integer)
     other = query._replace(targets=np.roll(query.targets, 1, axis=0) + 1.0)
-    if labels:
-        other = query._replace(targets=(query.targets + 1) % (query.targets.max() + 1))
+    if np.issubdtype(query.targets.dtype, np.integer):
+        num_labels = max(query.targets.max(), support.targets.max()) + 1
+        if num_labels < 2:
+            return NOT_CHECKED, None, "there is one label"
+        other = query._replace(targets=(query.targets + 1) % num_labels)
     (ours, theirs), (ours_other, theirs_other) = (
         losses(subject.meta_params, Episode(support, batch)) for batch in (query, other)
     )
@@ -226,7 +231,7 @@ def _support_order(predict: Predict, support: Batch, query: Batch, plain: PyTree
     order = np.arange(_length(support))
     if len(order) < 2:
         return NOT_CHECKED, None, "there is one support row"
-    orders = (order[::-1], np.roll(order, 1))
+    orders = (order[::-1], np.random.default_rng(0).permutation(order))
     gaps = [_gap(_take(predict(_take(support, order), query), real), _take(plain, real)) for order in orders]
     return _judge(gaps, "ignored", "matters")
 
@@ -234,9 +239,13 @@ def _support_order(predict: Predict, support: Batch, query: Batch, plain: PyTree
 def _label_order(predict: Predict, support: Batch, query: Batch, plain: PyTree, real: np.ndarray) -> Finding:
     if not np.issubdtype(support.targets.dtype, np.integer) or getattr(plain, "ndim", 0) != 2 or plain.shape[1] < 2:
         return NOT_CHECKED, None, "targets are no labels"
-    classes = None if support.classes is None else np.roll(support.classes, 1, axis=1)
-    renamed = predict(support._replace(targets=(support.targets + 1) % plain.shape[1], classes=classes), query)
-    return _judge([_gap(np.roll(renamed, -1, axis=1)[real], plain[real])], "equivariant", "matters")
+    ways, gaps = np.arange(plain.shape[1]), []
+    # A head may turn with its labels, and not bear that two of them change places.
+    for name in (np.roll(ways, -1), np.array([1, 0, *ways[2:]])):
+        classes = None if support.classes is None else np.asarray(support.classes)[:, np.argsort(name)]
+        renamed = predict(support._replace(targets=name[support.targets], classes=classes), query)
+        gaps.append(_gap(np.asarray(renamed)[:, name][real], np.asarray(plain)[real]))
+    return _judge(gaps, "equivariant", "matters")
 
 
 def _padding(subject: Subject, predict: Predict, plain: PyTree, real: np.ndarray) -> Finding:
@@ -244,7 +253,8 @@ def _padding(subject: Subject, predict: Predict, plain: PyTree, real: np.ndarray
     # Sevens show in every sum; zeros are where norms and logarithms have no derivative.
     for junk in (7, 0):
         wide = [Episode(*(_padded(batch, junk) for batch in jax.device_get(task))) for task in subject.episodes]
-        gaps.append(_gap(_take(predict(*wide[0]), real), _take(plain, real)))
+        there = np.flatnonzero(wide[0].query.mask)
+        gaps.append(_gap(_take(predict(*wide[0]), there), _take(plain, real)))
         gaps += map(_distance, scored, subject.loss_and_gradient(subject.meta_params, wide))
     return _judge(gaps, "ignored", "leaks")
 
@@ -294,11 +304,18 @@ def _judge(gaps: list, same: str, different: str) -> Finding:
 
 
 def _gap(ours: PyTree, theirs: PyTree) -> float:
-    """The largest difference relative to the largest output; classes that are absent have none."""
+    """The largest difference relative to the largest output of its column; classes that are absent have none.
+
+    What is present is measured by what is present, or -1e9 in one column would hide all gaps in the others.
+    """
     gaps = []
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        a, b = (np.clip(np.asarray(leaf, np.float64), -_ABSENT, _ABSENT) for leaf in (a, b))
-        gaps.append(np.abs(a - b).max() / np.max(np.abs(b), where=np.abs(b) < _ABSENT, initial=1e-30))
+        a, b = (np.clip(np.asarray(leaf, np.float64), -1e30, 1e30) for leaf in (a, b))
+        absent = b <= _ABSENT
+        sizes = np.max(np.abs(b), axis=0, where=~absent, initial=1e-30, keepdims=True)
+        # A column far smaller than the others is made of their rounding.
+        scale = np.where(absent, np.abs(b), np.maximum(sizes, 1e-7 * sizes.max()))
+        gaps.append(np.max(np.abs(a - b) / scale))
     return float(np.max(gaps))
 
 
@@ -329,11 +346,10 @@ def _junked(batch: Batch, rows: np.ndarray, junk: float) -> Batch:
     return changed._replace(mask=batch.mask)
 
 
-def _padded(batch: Batch, junk: float, extra: int = 3) -> Batch:
-    """The batch with `extra` rows that its mask hides, and junk in whatever rows it hides."""
-    mask = np.ones(_length(batch), bool) if batch.mask is None else batch.mask
-    mask = np.concatenate([mask, np.zeros(extra, bool)])
-    longer = jax.tree.map(
-        lambda leaf: np.concatenate([leaf, np.repeat(leaf[:1], extra, axis=0)]), batch._replace(mask=None)
-    )
+def _padded(batch: Batch, junk: float) -> Batch:
+    """The batch with rows before, among and behind its own that its mask hides, and junk in whatever rows it hides."""
+    mask = np.ones(_length(batch), bool) if batch.mask is None else np.asarray(batch.mask)
+    places = [0, len(mask) // 2, len(mask)]
+    longer = jax.tree.map(lambda leaf: np.insert(leaf, places, leaf[:1], axis=0), batch._replace(mask=None))
+    mask = np.insert(mask, places, False)
     return _junked(longer._replace(mask=mask), ~mask, junk)

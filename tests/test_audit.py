@@ -203,6 +203,55 @@ class TestRows:
         assert self.differences(good, few) == {"label_order": "equivariant"}
         assert self.differences(bad, few) == {"label_order": "equivariant", "queries": "transductive"}
 
+    def test_a_column_of_huge_numbers_hides_no_gap(self):
+        learner = ours(batch_normalised())
+
+        def predict(*given):
+            return learner.predict(*given).at[:, 0].set(-1e9)
+
+        assert self.differences(composed(learner.adapt, predict))["queries"] == "transductive"
+
+    def test_an_order_that_neither_a_turn_nor_a_reversal_shows(self):
+        def adapt(meta_params, support, key):
+            neighbours = (support.inputs * jnp.roll(support.inputs, 1, axis=0)).sum()
+            return ours().adapt(jax.tree.map(lambda leaf: leaf * (1 + neighbours), meta_params), support, key)
+
+        assert self.differences(composed(adapt))["support_order"] == "matters"
+
+    def test_a_head_that_only_turns_with_its_labels(self):
+        learner = protonet(network(5), CRITERION, num_ways=WAYS)
+
+        def predict(*given):
+            logits = learner.predict(*given)
+            return logits + jnp.roll(logits, 1, axis=1)
+
+        turned = proofs.rows(subject(composed(learner.adapt, predict, learner.init)))
+        assert turned["label_order"][0] == "matters"
+
+    def test_a_mask_that_is_only_counted(self):
+        def adapt(meta_params, support, key):
+            if support.mask is not None:
+                first = jnp.arange(len(support.mask)) < support.mask.sum()
+                support = support._replace(mask=first)
+            return ours().adapt(meta_params, support, key)
+
+        assert self.differences(composed(adapt)) == {"padding": "leaks"}
+
+    def test_queries_that_count_those_like_themselves(self):
+        learner = ours()
+
+        def predict(meta_params, adapted, inputs, mask=None):
+            far = jnp.abs(inputs[:, None] - inputs[None]).sum(axis=-1)
+            alike = (jnp.where(True if mask is None else mask[None], far, 1) < 1e-3).sum(axis=1, keepdims=True)
+            return learner.predict(meta_params, adapted, inputs) * alike
+
+        assert self.differences(composed(learner.adapt, predict))["queries"] == "transductive"
+
+    def test_one_label_tells_nothing_of_targets(self):
+        alike = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if leaf.dtype == jnp.int32 else leaf, drawn())
+        found, _, note = proofs.rows(subject(ours(), alike))["query_targets"]
+        assert (found, note) == ("not checked", "there is one label")
+
     def test_what_is_no_batch_is_not_checked(self):
         learner = MetaLearner(
             lambda key: jnp.ones(2),
