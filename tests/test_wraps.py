@@ -62,6 +62,72 @@ def test_a_residual_adapter_is_a_convolution_of_one_pixel():
     np.testing.assert_allclose(model.apply(variables, params, pictures), same, atol=1e-5)
 
 
+class Kept(nn.Module):
+    """A layer in a network that calls it by name."""
+
+    layer: nn.Module
+
+    @nn.compact
+    def __call__(self, inputs):
+        return self.layer(inputs) if isinstance(self.layer, nn.Sequential) else self.layer(inputs=inputs)
+
+
+def trained(layer, inputs, rule):
+    """A wrapped layer's own params, its adapter's after a change, and what both make of the inputs."""
+    module = Kept(layer)
+    variables = module.init(jax.random.key(0), inputs)
+    model = models.wrap(module, variables, inputs, rule)
+    params = changed(model.init(jax.random.key(0)))
+    return variables["params"]["layer"], params["layer"], module, model.apply(variables, params, inputs)
+
+
+@pytest.mark.parametrize(
+    ("strides", "padding", "size"), [(1, "VALID", 5), (2, "VALID", 15), (None, "VALID", 7), (2, ((1, 1), (1, 1)), 15)]
+)
+def test_a_residual_adapter_stands_in_the_middle_of_any_window(strides, padding, size):
+    inputs = jax.random.normal(jax.random.key(3), (2, size, size, 3))
+    layer = nn.Conv(4, (3, 3), strides, padding=padding)
+    own, adapter, module, outputs = trained(layer, inputs, models.tsa)
+    kernel = own["kernel"].at[1, 1].add(adapter["kernel"])
+    same = module.apply({"params": {"layer": {**own, "kernel": kernel}}}, inputs)
+    np.testing.assert_allclose(outputs, same, atol=1e-5)
+
+
+def test_a_convolution_of_each_channel_has_a_scale_of_each():
+    inputs = jax.random.normal(jax.random.key(3), (2, 5, 5, 3))
+    own, adapter, module, outputs = trained(nn.Conv(3, (3, 3), feature_group_count=3), inputs, models.tsa)
+    kernel = own["kernel"].at[1, 1, 0].add(adapter["scale"])
+    same = module.apply({"params": {"layer": {**own, "kernel": kernel}}}, inputs)
+    np.testing.assert_allclose(outputs, same, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("features", "axis", "shape"),
+    [(4, -1, (3,)), ((2, 4), -1, (5, 3)), (4, (-2, -1), (5, 2, 3)), ((2, 4), (1, 3), (5, 6, 3))],
+)
+def test_a_matrix_of_low_rank_is_added_to_a_dense_layers_of_any_axes(features, axis, shape):
+    inputs = jax.random.normal(jax.random.key(3), (2, *shape))
+    own, adapter, module, outputs = trained(nn.DenseGeneral(features, axis), inputs, models.lora(2))
+    kernel = own["kernel"] + (adapter["down"] @ adapter["up"]).reshape(own["kernel"].shape)
+    same = module.apply({"params": {"layer": {**own, "kernel": kernel}}}, inputs)
+    np.testing.assert_allclose(outputs, same, atol=1e-5)
+
+
+@pytest.mark.fault(promised="one line that names what is there")
+@pytest.mark.parametrize(
+    ("layer", "rule"),
+    [
+        (nn.ConvTranspose(4, (3, 3), (2, 2)), models.tsa),
+        (nn.DenseGeneral(4, batch_dims=(0,)), models.lora(2)),
+        (nn.Sequential([nn.BatchNorm(True, axis=1)]), models.film),
+    ],
+)
+def test_a_layer_that_an_adapter_does_not_fit_is_left_alone(layer, rule):
+    inputs = jnp.ones((2, 5, 5, 3))
+    with pytest.raises(ValueError, match="^wrap: expected a network with layers that this adapter fits, got layer"):
+        trained(layer, inputs, rule)
+
+
 @pytest.mark.fault(promised="one line that names what is there")
 def test_a_network_without_a_place_is_refused():
     mlp = models.MLP(3, hidden=())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -68,8 +68,8 @@ class Rule(NamedTuple):
 
     init: Callable[[Place, Array], PyTree | None]
     """(place, key) -> params that change nothing yet, or None where this kind has no place."""
-    change: Callable[[PyTree, Array, Array], Array]
-    """(params, inputs of the layer, outputs of the layer) -> changed outputs"""
+    change: Callable[[Place, PyTree, Array, Array], Array]
+    """(place, params, inputs of the layer, outputs of the layer) -> changed outputs"""
 
 
 def wrap(
@@ -124,7 +124,9 @@ def wrap(
         def adapt(next_fun: Any, args: Any, kwargs: Any, called: Any) -> Any:
             outputs = next_fun(*args, **kwargs)
             adapter = params.get(_path(called)) if called.method_name == "__call__" else None
-            return outputs if adapter is None else rule.change(adapter, args[0], outputs)
+            if adapter is None:
+                return outputs
+            return rule.change(places[_path(called)], adapter, _given(args, kwargs), outputs)
 
         with nn.intercept_methods(adapt):
             return module.apply(frozen, inputs, method=method)
@@ -187,9 +189,10 @@ def _places(module: nn.Module, variables: PyTree, example_inputs: PyTree, method
 
     def look(next_fun: Any, args: Any, kwargs: Any, called: Any) -> Any:
         outputs = next_fun(*args, **kwargs)
-        arrays = bool(args) and all(hasattr(each, "shape") for each in (args[0], outputs))
+        given = _given(args, kwargs)
+        arrays = all(hasattr(each, "shape") for each in (given, outputs))
         if called.method_name == "__call__" and arrays and _path(called):
-            found[_path(called)] = Place(called.module.clone(parent=None), args[0].shape, outputs.shape)
+            found[_path(called)] = Place(called.module.clone(parent=None), given.shape, outputs.shape)
         return outputs
 
     with nn.intercept_methods(look):
@@ -197,15 +200,33 @@ def _places(module: nn.Module, variables: PyTree, example_inputs: PyTree, method
     return {path: place for path, place in found.items() if not any(other.startswith(f"{path}/") for other in found)}
 
 
-def _strided(inputs: Array, outputs: Array) -> Array:
-    """The inputs at the places of the outputs, where a layer of stride 2 or more has fewer."""
-    rows, columns = (-(-inputs.shape[axis] // outputs.shape[axis]) for axis in (1, 2))
-    return inputs[:, ::rows, ::columns][:, : outputs.shape[1], : outputs.shape[2]]
+def _given(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What a layer is called on, in place or by name."""
+    return next(iter((*args, *kwargs.values())), None)
+
+
+def _strides(place: Place) -> tuple[slice, slice] | None:
+    """Where a convolution's outputs stand in its inputs; None where they stand nowhere, as a transposed one's."""
+    own = getattr(place.layer, "strides", getattr(place.layer, "stride", 0))
+    own = 1 if own is None else own
+    found = []
+    for axis, stride in enumerate((own, own) if isinstance(own, int) else own):
+        size, wanted = place.inputs[1 + axis], place.outputs[1 + axis]
+        stride = stride or -(-size // wanted)  # a layer that does not tell pads as much as its kernel takes
+        span = (wanted - 1) * stride + 1
+        if span > size:
+            return None
+        # What is not padded has its outputs in the middle.
+        start = 0 if -(-size // stride) == wanted else (size - span) // 2
+        found.append(slice(start, start + span, stride))
+    return found[0], found[1]
 
 
 def _residual(place: Place, key: Array) -> PyTree | None:
     del key
     if len(place.inputs) != 4 or ("Conv" not in type(place.layer).__name__ and not _is_depthwise(place)):
+        return None
+    if _strides(place) is None:
         return None
     channels = place.inputs[-1]
     return (
@@ -214,11 +235,15 @@ def _residual(place: Place, key: Array) -> PyTree | None:
 
 
 def _is_depthwise(place: Place) -> bool:
-    return "Depthwise" in type(place.layer).__name__
+    """Whether each channel is convolved alone, and stays one."""
+    alone = "Depthwise" in type(place.layer).__name__
+    alone |= 1 < getattr(place.layer, "feature_group_count", 1) == place.inputs[-1]
+    return alone and place.inputs[-1] == place.outputs[-1]
 
 
-def _add(params: PyTree, inputs: Array, outputs: Array) -> Array:
-    x = _strided(inputs, outputs)
+def _add(place: Place, params: PyTree, inputs: Array, outputs: Array) -> Array:
+    rows, columns = _strides(place._replace(inputs=inputs.shape, outputs=outputs.shape)) or (slice(None), slice(None))
+    x = inputs[:, rows, columns]
     return outputs + (x * _across(params["scale"], x) if "scale" in params else x @ params["kernel"])
 
 
@@ -236,14 +261,16 @@ Li et al., Cross-domain Few-shot Learning with Task-specific Adapters, 2022, sec
 
 def _modulation(place: Place, key: Array) -> PyTree | None:
     del key
+    if getattr(place.layer, "axis", -1) not in (-1, len(place.outputs) - 1):  # channels stand elsewhere
+        return None
     channels = place.outputs[-1]
     return (
         {"scale": jnp.zeros(channels), "shift": jnp.zeros(channels)} if "Norm" in type(place.layer).__name__ else None
     )
 
 
-def _modulate(params: PyTree, inputs: Array, outputs: Array) -> Array:
-    del inputs
+def _modulate(place: Place, params: PyTree, inputs: Array, outputs: Array) -> Array:
+    del place, inputs
     return outputs * (1 + _across(params["scale"], outputs)) + _across(params["shift"], outputs)
 
 
@@ -263,10 +290,27 @@ def lora(rank: int) -> Rule:
     rank = checks.integer("lora: rank", rank, 1)
 
     def init(place: Place, key: Array) -> PyTree | None:
-        if "Dense" not in type(place.layer).__name__:
+        if "Dense" not in type(place.layer).__name__ or (axes := _contracted(place)) is None:
             return None
-        channels = place.inputs[-1]
+        kept = len(place.inputs) - len(axes)
+        if place.outputs[:kept] != tuple(size for axis, size in enumerate(place.inputs) if axis not in axes):
+            return None
+        channels = math.prod(place.inputs[axis] for axis in axes)
         down = jax.random.normal(key, (channels, rank)) / math.sqrt(channels)
-        return {"down": down, "up": jnp.zeros((rank, place.outputs[-1]))}
+        return {"down": down, "up": jnp.zeros((rank, math.prod(place.outputs[kept:])))}
 
-    return Rule(init, lambda params, inputs, outputs: outputs + inputs @ params["down"] @ params["up"])
+    def change(place: Place, params: PyTree, inputs: Array, outputs: Array) -> Array:
+        axes = _contracted(place) or ()
+        x = jnp.moveaxis(inputs, axes, range(-len(axes), 0))
+        x = x.reshape(*x.shape[: x.ndim - len(axes)], -1)
+        return outputs + (x @ params["down"] @ params["up"]).reshape(outputs.shape)
+
+    return Rule(init, change)
+
+
+def _contracted(place: Place) -> tuple[int, ...] | None:
+    """The axes of its inputs that a dense layer takes together, the last as a rule; None for one with batch axes."""
+    if getattr(place.layer, "batch_dims", ()):
+        return None
+    axes = getattr(place.layer, "axis", -1)
+    return tuple(axis % len(place.inputs) for axis in ((axes,) if isinstance(axes, int) else axes))
