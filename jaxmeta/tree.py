@@ -119,8 +119,8 @@ def _varying(leaf: Any) -> frozenset:
 
 
 def norm(tree: PyTree) -> Array:
-    """The Euclidean norm of all leaves together."""
-    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
+    """The Euclidean norm of all leaves together; squares of half precision and of small integers are in float32."""
+    return jnp.sqrt(sum(jnp.sum(jnp.square(wide(leaf))) for leaf in jax.tree.leaves(tree)))
 
 
 def all_finite(tree: PyTree) -> Array:
@@ -149,7 +149,7 @@ def mask(what: str, tree: PyTree, chosen: Callable[[str], bool] | PyTree) -> PyT
       ValueError: if the structures differ or nothing is chosen; it lists the paths that there are.
     """
     structure, names = jax.tree.structure(tree), paths(tree)
-    if callable(chosen):
+    if callable(chosen) and jax.tree.structure(chosen) != structure:  # a module in bools can be called, too
         chosen = structure.unflatten([bool(chosen(name)) for name in names])
     if jax.tree.structure(chosen) != structure:
         checks.fail(

@@ -319,6 +319,9 @@ def needy(width):
 
 def failing():
     raise RuntimeError("two\\nlines")
+
+def leaving():
+    raise SystemExit(0)
 """
 
 
@@ -356,6 +359,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         (2, "got 'exact'", "audited_learners:pair", "--promise", "exact"),
         (2, "one of exact", "audited_learners:pair", "--promise", "gradient=good"),
         (1, "RuntimeError: two lines", "audited_learners:failing"),
+        (1, "SystemExit: 0", "audited_learners:leaving"),
         (1, "SyntaxError", "broken_module:learner"),
     ]:
         got, out, err = run(*arguments)

@@ -109,3 +109,8 @@ def test_many_chunks_of_half_precision_add_up(dtype):
     found = chunks.sum_over_chunks(lambda rows: rows.sum(axis=0), jnp.ones((2000, 3), dtype), 1)
     assert found.dtype == dtype
     assert jnp.allclose(found.astype(float), 2000, rtol=1e-2)
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(jnp.float16, 300), (jnp.bfloat16, 256), (jnp.int8, 100)])
+def test_a_norm_does_not_overflow_where_its_leaves_do_not(dtype, value):
+    assert float(tree.norm({"a": jnp.full(4, value, dtype)})) == 2 * value

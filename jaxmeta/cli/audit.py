@@ -81,7 +81,7 @@ def _load(name: str) -> Any:
         if not f"{module}.".startswith(f"{error.name}."):
             raise
         checks.fail("audit", "a module that can be imported from the current directory", repr(module))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failure(name, error) from error
     if not hasattr(loaded, attribute):
         checks.fail("audit", f"a name in {module}", repr(attribute))
@@ -109,9 +109,9 @@ def _theirs(name: str, function: Callable[[], Any]) -> Any:
     """Calls code of the user's; whatever it raises becomes one line that names it."""
     try:
         return function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an exit of theirs would pass for a verdict
         raise _failure(name, error) from error
 
 
-def _failure(name: str, error: Exception) -> checks.DataError:
+def _failure(name: str, error: BaseException) -> checks.DataError:
     return checks.DataError(f"{name}: {type(error).__name__}: {error}")

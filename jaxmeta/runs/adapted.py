@@ -80,7 +80,7 @@ class Adapted:
         _check_inputs("inputs", self.run, inputs)
         program, arguments = self._program, (self.run.meta_params, self.state, jnp.asarray(inputs))
         outputs = jax.device_get(memory.checked("predictions", program, *arguments))
-        finite = [np.isfinite(leaf.reshape(len(inputs), -1)).all(axis=1) for leaf in jax.tree.leaves(outputs)]
+        finite = [np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(outputs)]
         if bad := int((~np.all(finite, axis=0)).sum()):
             got, hint = f"NaN or infinity for {bad} of {len(inputs)}", "look for inputs far from the labelled examples"
             checks.fail("predictions", "finite numbers", got, hint, checks.DataError)

@@ -1,3 +1,6 @@
+import dataclasses
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -48,6 +51,25 @@ def test_a_step_changes_what_it_should_as_descent_does():
     assert_close(adapted.params["b"], by_hand.params["b"])
     assert_close(tree.merge(adapted.params, params), by_hand.params)
     assert (adapted.params["b"] != params["b"]).all()
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Callable:
+    """Params, or bools, that can be called, as a module's are in libraries whose modules are pytrees."""
+
+    w: Any
+    b: Any
+
+    def __call__(self, inputs):
+        return jnp.tanh(inputs @ self.w) + self.b[None]
+
+
+def test_a_tree_of_bools_that_can_be_called_is_no_function_of_paths():
+    model = models.from_functions(
+        lambda key: Callable(jnp.ones((2, 3)), jnp.zeros(3)), lambda params, inputs: params(inputs)
+    )
+    assert adapted_paths(partial_maml, model, adapts=Callable(False, True)) == ["b"]
 
 
 def adapted_paths(make, model, shape=(2,), **options):

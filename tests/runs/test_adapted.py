@@ -69,6 +69,7 @@ def test_each_input_is_predicted_alone():
     run, given = RUNS["maml"]()
     adapted = run.adapt(given)
     np.testing.assert_array_equal(adapted.outputs(given.inputs[3:4]), adapted.outputs(given.inputs)[3:4])
+    assert adapted.outputs(given.inputs[:0]).shape == (0, *adapted.outputs(given.inputs).shape[1:])
 
 
 @pytest.fixture(scope="module")
