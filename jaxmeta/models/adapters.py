@@ -101,6 +101,12 @@ def _takes_mask(module: nn.Module) -> bool:
     return "mask" in inspect.signature(type(module).__call__).parameters
 
 
+def new_params(module: nn.Module, key: Array, *like: PyTree, method: Callable[..., Any] | None = None) -> PyTree:
+    """A module's first params, without its layers' outputs: outside of jit each operation would be a program."""
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like)
+    return module.lazy_init(key, *shapes, method=method, mutable=["params"]).get("params", {})
+
+
 def linen_model(module: nn.Module, example_inputs: PyTree) -> Model:
     """`from_linen` of a module whose `mask` is known to be the rows'."""
     masked, name = _takes_mask(module), f"from_linen: {type(module).__name__}"
@@ -136,14 +142,11 @@ def linen_model(module: nn.Module, example_inputs: PyTree) -> Model:
         with jax.ensure_compile_time_eval():
             constants = jax.jit(lambda key: {other: variables(key)[other] for other in others})(jax.random.key(0))
 
-    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), example_inputs)
-
     def init(key: Array) -> PyTree:
-        try:  # without the layers' outputs: outside of jit each operation would be a program
-            made = module.lazy_init(key, like, mutable=["params"])
+        try:
+            return new_params(module, key, example_inputs)
         except FlaxError:  # params hang on the inputs, or on variables of other kinds
-            made = variables(key)
-        return made.get("params", {})
+            return variables(key).get("params", {})
 
     def apply(params: PyTree, inputs: PyTree, mask: Array | None = None, context: PyTree = ()) -> PyTree:
         return call({"params": params, **constants, **({"context": context} if context else {})}, inputs, mask)

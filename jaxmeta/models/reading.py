@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks
+from jaxmeta.models.adapters import new_params
 from jaxmeta.models.attention import attend
 from jaxmeta.types import Array, Batch, Model, PyTree
 
@@ -185,7 +186,7 @@ def caml(
         shape = jax.eval_shape(encoder.apply, params, example).shape
         if len(shape) != 2:
             checks.fail("caml", "features [n, dim]", f"shape {shape}", "flatten the encoder's outputs")
-        return {"encoder": params, "reader": module.init(own_key, jnp.zeros(shape), method=both)["params"]}
+        return {"encoder": params, "reader": new_params(module, own_key, jnp.zeros(shape), method=both)}
 
     def context(params: dict[str, PyTree], support: Batch) -> Read:
         own = encoder.context(params["encoder"], support)
@@ -272,7 +273,7 @@ def point_network(
         return module(inputs, module.read(inputs, targets, jnp.ones(1, bool)))
 
     def init(key: Array) -> PyTree:
-        return module.init(key, jnp.zeros((1, num_inputs)), jnp.zeros((1, num_values)), method=both)["params"]
+        return new_params(module, key, jnp.zeros((1, num_inputs)), jnp.zeros((1, num_values)), method=both)
 
     def context(params: PyTree, support: Batch) -> Any:
         return module.apply({"params": params}, support.inputs, support.targets, kept(support), method="read")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxmeta import checks
 from jaxmeta.models import table_kernels
+from jaxmeta.models.adapters import new_params
 from jaxmeta.models.attention import attend
 from jaxmeta.models.reading import checked, kept
 from jaxmeta.models.table_kernels import CATEGORY, Pairs, Rows, Units
@@ -253,7 +254,7 @@ def table_network(*, num_ways: int = 10, width: int = 48, num_layers: int = 3, n
 
     def init(key: Array) -> PyTree:
         cells = jnp.zeros((2, 2, 3))
-        return module.init(key, Batch(cells, jnp.arange(2)), cells, method=both)["params"]
+        return new_params(module, key, Batch(cells, jnp.arange(2)), cells, method=both)
 
     def context(params: PyTree, support: Batch) -> Any:
         if support.inputs.ndim != 3:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from jaxmeta import checks, memory, tree
+from jaxmeta.models.adapters import new_params
 from jaxmeta.types import Array, PyTree
 
 BLOCK = 4096  # coordinates of which an LSTM's gates fit a core's cache
@@ -135,7 +136,7 @@ def lstm_update_rule(
 
     def init(key: Array, params: PyTree) -> PyTree:
         one = jnp.zeros(1, ravel_pytree(params)[0].dtype)
-        return module.init(key, init_state((), one), one, one, one[0])["params"]
+        return new_params(module, key, init_state((), one), one, one, one[0])
 
     def update(
         rule: PyTree, gradients: PyTree, state: LSTMState, params: PyTree, loss: Array

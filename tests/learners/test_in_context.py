@@ -29,13 +29,13 @@ def sampler(**sizes):
 @functools.cache
 def params():
     """Where nothing is 0, as it is after training."""
-    made = learner().init(KEY)
+    made = jax.jit(learner().init)(KEY)
     return jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(KEY, leaf.shape), made)
 
 
 @functools.cache
 def episode() -> Episode:
-    return sampler()(jax.random.key(3))
+    return jax.jit(sampler())(jax.random.key(3))
 
 
 @functools.cache
