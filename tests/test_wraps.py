@@ -124,7 +124,7 @@ def test_a_matrix_of_low_rank_is_added_to_a_dense_layers_of_any_axes(features, a
 )
 def test_a_layer_that_an_adapter_does_not_fit_is_left_alone(layer, rule):
     inputs = jnp.ones((2, 5, 5, 3))
-    with pytest.raises(ValueError, match="^wrap: expected a network with layers that this adapter fits, got layer"):
+    with pytest.raises(ValueError, match=r"^wrap: expected a network with layers that this adapter fits, got layer"):
         trained(layer, inputs, rule)
 
 
