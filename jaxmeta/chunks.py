@@ -44,6 +44,21 @@ def chunk_that_fits(
     return memory.largest(what, need, sizes, most, first)
 
 
+def with_fewer(run: Callable[[int], PyTree], tasks_per_chunk: int, own: int) -> PyTree:
+    """Runs it with half as many tasks side by side as long as the device refuses the memory.
+
+    What is free is not always in one piece: an accelerator's allocator keeps the blocks of what ran before, and other
+    programs may hold some. It tells when the results are waited for.
+    """
+    while True:
+        try:
+            return jax.block_until_ready(run(tasks_per_chunk))
+        except jax.errors.JaxRuntimeError as error:
+            if tasks_per_chunk == 1 or "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+        tasks_per_chunk = max(size for size in range(1, tasks_per_chunk // 2 + 1) if own % size == 0)
+
+
 def _in_chunks(arguments: PyTree, tasks_per_chunk: int) -> PyTree:
     num_tasks = tree.leading_axis(arguments)
     checks.integer("tasks_per_chunk", tasks_per_chunk, 1)

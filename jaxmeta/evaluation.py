@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from jaxmeta import arguments, checks, floats, labels, memory, meshes, tree
-from jaxmeta.chunks import chunk_that_fits, default_chunk, map_chunks
+from jaxmeta.chunks import chunk_that_fits, default_chunk, map_chunks, with_fewer
 from jaxmeta.models import forms
 from jaxmeta.types import Array, Batch, Criterion, Episode, MetaLearner, PyTree, adapted_predictor, scored
 
@@ -98,7 +98,7 @@ def evaluate(
     chosen = _fitting(static, mesh, structure, *map(_shape, leaves))
     if memory.on_cpu() or jax.process_count() > 1:  # processes must run the same programs
         return run(chosen)
-    return _with_fewer(run, chosen, meshes.own_tasks(tree.leading_axis(episodes), mesh))
+    return with_fewer(run, chosen, meshes.own_tasks(tree.leading_axis(episodes), mesh))
 
 
 Outcome = Callable[[MetaLearner, Criterion | None, PyTree, Episode, Array], tuple[PyTree, Mapping[str, Array]]]
@@ -184,21 +184,6 @@ def _fitting(static, mesh, structure, *shapes: jax.ShapeDtypeStruct) -> int:
     given = structure.unflatten(shapes)
     own, default = meshes.own_tasks(tree.leading_axis(given[1]), mesh), _default(given[1], mesh)
     return chunk_that_fits("evaluate", lambda size: _evaluate.lower(*static, size, mesh, *given), own, default, mesh)
-
-
-def _with_fewer(run: Callable[[int], PyTree], tasks_per_chunk: int, own: int) -> PyTree:
-    """Runs it with half as many tasks side by side as long as the device refuses the memory.
-
-    What is free is not always in one piece: an accelerator's allocator keeps the blocks of what ran before, and other
-    programs may hold some. It tells when the scores are waited for.
-    """
-    while True:
-        try:
-            return jax.block_until_ready(run(tasks_per_chunk))
-        except jax.errors.JaxRuntimeError as error:
-            if tasks_per_chunk == 1 or "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-        tasks_per_chunk = max(size for size in range(1, tasks_per_chunk // 2 + 1) if own % size == 0)
 
 
 def _shape(leaf: Array) -> jax.ShapeDtypeStruct:

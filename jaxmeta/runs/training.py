@@ -12,14 +12,14 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from jaxmeta import baselines, checks, evaluation, memory, meshes, recipes, tasks, training
+from jaxmeta import baselines, checks, chunks, evaluation, memory, meshes, recipes, tasks, training
 from jaxmeta.recipes import Recipe
 from jaxmeta.recipes.scoring import Scoring
 from jaxmeta.runs import fitting, processes, scores, stores
 from jaxmeta.runs import folder as folders
 from jaxmeta.runs.events import Event, Fitted, Report, silent
 from jaxmeta.runs.run import Run
-from jaxmeta.types import MetaLearner, PyTree
+from jaxmeta.types import PyTree
 
 SELECT_SEED = 1_000_003
 POPULATION = 1024  # examples of the source whose moments a pre-trained network keeps
@@ -133,25 +133,38 @@ def fitted(
     if used < jax.device_count() and budget.steps:
         text = f"{used} of {jax.device_count()} devices in use, for a step has {budget.tasks_per_step} task(s) to share"
         report(Event("note", name, 0, budget.steps, text=text))
-    trainer = _trainer(recipe, learner, source.sample, mesh)
-    learned = fitting.fit_together(
-        trainer,
-        source.sample,
-        [
-            fitting.Training(
-                jax.random.key(seed), validator(seed), store, name if len(kept) == 1 else f"{name}, seed {seed}"
-            )
-            for seed, store in kept.items()
-        ],
-        num_tasks=budget.tasks_per_step,
-        num_steps=budget.steps,
-        report=report,
-        stop=stop,
-        mesh=mesh,
-        on_divergence=fitting.ON_DIVERGENCE[recipe.outer.on_divergence],
-        better=scoring.better,
-        far=lambda last, best: _far(scoring, last[scoring.metric], best[scoring.metric]),
-    )
+
+    def trainer(size: int | None) -> training.MetaTrainer:
+        return training.meta_trainer(learner, recipes.outer_optimizer(recipe), tasks_per_chunk=size, mesh=mesh)
+
+    def fit(tasks_per_chunk: int | None) -> list[Fitted]:
+        return fitting.fit_together(
+            trainer(tasks_per_chunk),
+            source.sample,
+            [
+                fitting.Training(
+                    jax.random.key(seed), validator(seed), store, name if len(kept) == 1 else f"{name}, seed {seed}"
+                )
+                for seed, store in kept.items()
+            ],
+            num_tasks=budget.tasks_per_step,
+            num_steps=budget.steps,
+            report=report,
+            stop=stop,
+            mesh=mesh,
+            on_divergence=fitting.ON_DIVERGENCE[recipe.outer.on_divergence],
+            better=scoring.better,
+            far=lambda last, best: _far(scoring, last[scoring.metric], best[scoring.metric]),
+        )
+
+    asked = scores.chunk(recipe, budget.tasks_per_step)
+    if asked is not None or memory.on_cpu():
+        learned = fit(asked)
+    else:  # as many tasks go side by side as fit the memory; a training that it stopped goes on from its checkpoint
+        keys = jax.random.split(jax.random.key(0), budget.tasks_per_step)
+        chosen = training.fitting_chunk(trainer, jax.eval_shape(jax.vmap(source.sample), keys), keys[0], mesh=mesh)
+        own = meshes.own_tasks(budget.tasks_per_step, mesh)
+        learned = fit(chosen) if jax.process_count() > 1 else chunks.with_fewer(fit, chosen, own)
     return {
         seed: each._replace(meta_params=finish[seed](each.meta_params))
         for seed, each in zip(kept, learned, strict=True)
@@ -165,22 +178,6 @@ def _far(scoring: Scoring, last: float, best: float) -> bool:
     if scoring.acts:  # returns have no zero to be measured from
         return last < best - 3 * abs(best)
     return last < best - 0.1 if scoring.has_classes else last > 2 * best
-
-
-def _trainer(
-    recipe: Recipe, learner: MetaLearner, sample: tasks.Sample, mesh: jax.sharding.Mesh | None
-) -> training.MetaTrainer:
-    """The outer loop; off the CPU as many tasks go side by side as fit its memory, unless the recipe says how many."""
-    number, optimizer = recipe.budget.tasks_per_step, recipes.outer_optimizer(recipe)
-
-    def of(size: int | None) -> training.MetaTrainer:
-        return training.meta_trainer(learner, optimizer, tasks_per_chunk=size, mesh=mesh)
-
-    asked = scores.chunk(recipe, number)
-    if asked is None and not memory.on_cpu():
-        keys = jax.random.split(jax.random.key(0), number)
-        asked = training.fitting_chunk(of, jax.eval_shape(jax.vmap(sample), keys), keys[0], mesh=mesh)
-    return of(asked)
 
 
 def _finisher(recipe: Recipe, shape: recipes.Shape, source: Source, seed: int) -> Callable[[PyTree], PyTree]:

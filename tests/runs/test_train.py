@@ -11,9 +11,9 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta import checks, cli, recipes, runs
+from jaxmeta import checks, cli, memory, recipes, runs, training
 from jaxmeta.report import making
-from jaxmeta.runs import results, seeds
+from jaxmeta.runs import fitting, results, seeds
 
 WAVES = recipes.get("maml-regression").replace(
     seed=3, steps=60, hidden=(4,), shots=3, queries=3, train_queries=3, tasks_per_step=2, inner_steps=1,
@@ -259,3 +259,33 @@ def test_a_run_of_before_is_opened_evaluated_and_adapted(kind, request, tmp_path
     arguments = ["--support", str(tmp_path / f"support.{suffix}"), "--inputs", str(tmp_path / f"inputs.{suffix}")]
     assert cli.main(["adapt", str(path), *arguments, "--out", str(tmp_path / "out.csv")]) == 0
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 4
+
+
+def test_a_training_goes_on_with_fewer_tasks_side_by_side_where_a_device_refuses(monkeypatch, tmp_path):
+    """Off the CPU, where an allocator may refuse what was free when it was asked."""
+    sizes, tried, make, fit = {}, [], jaxmeta.meta_trainer, fitting.fit_together
+    full = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 13.93GiB"
+
+    def noted(*given, tasks_per_chunk, **options):
+        trainer = make(*given, tasks_per_chunk=tasks_per_chunk, **options)
+        sizes[id(trainer.update)] = tasks_per_chunk
+        return trainer
+
+    def refusing(trainer, *given, **options):
+        tried.append(sizes[id(trainer.update)])
+        if tried[-1] > 1:
+            raise jax.errors.JaxRuntimeError(full)
+        return fit(trainer, *given, **options)
+
+    monkeypatch.setattr(training, "meta_trainer", noted)
+    monkeypatch.setattr(fitting, "fit_together", refusing)
+    recipe = WAVES.replace(tasks_per_step=4 * jax.device_count(), steps=4)
+    on_cpu = runs.train(recipe.replace(tasks_per_chunk=1), folder=tmp_path / "one")
+    monkeypatch.setattr(memory, "on_cpu", lambda: False)
+    monkeypatch.setattr(memory, "available", lambda: 2**33)
+    tried.clear()
+    run = runs.train(recipe, folder=tmp_path / "fewer")
+    assert tried == [4, 2, 1]
+    assert_same(run.meta_params, on_cpu.meta_params)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):  # what is asked for is not replaced
+        runs.train(recipe.replace(tasks_per_chunk=2), folder=tmp_path / "asked")
