@@ -87,6 +87,15 @@ def leading_axis(tree: PyTree) -> int:
     return int(sizes.pop()[0])
 
 
+def check_arrays(what: str, params: PyTree) -> None:
+    """Raises TypeError if a leaf is a function or a text, such as the activation of an Equinox module."""
+    for path, leaf in jax.tree.leaves_with_path(params):
+        if isinstance(leaf, str) or callable(leaf):
+            got = leaf if isinstance(leaf, str) else getattr(leaf, "__name__", type(leaf).__name__)
+            hint = "give init's arrays alone, as eqx.partition(module, eqx.is_inexact_array)[0] has them"
+            checks.fail(what, "leaves of real floats", f"{got} at {jax.tree_util.keystr(path)}", hint, TypeError)
+
+
 def varying_as(tree: PyTree, *others: PyTree) -> PyTree:
     """The tree, as different between devices as the others are, within a `jax.shard_map` that keeps account of it.
 

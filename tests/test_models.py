@@ -336,3 +336,11 @@ def test_a_linen_constant_is_the_same_whatever_the_key():
     assert model.apply(params, jnp.ones((2, 3))).shape == (2, 2)
     with pytest.raises(ValueError, match="changes of counters/calls"):
         models.from_linen(Projecting("calls"), jnp.ones((1, 3)))
+
+
+@pytest.mark.fault(promised="one line that names the leaf and what to give")
+@pytest.mark.parametrize("made", [lambda init: init, jax.jit, lambda init: lambda key: jax.eval_shape(init, key)])
+def test_params_that_hold_a_function(made):
+    model = models.from_functions(lambda key: {"w": jnp.ones(2), "activation": jnp.tanh}, lambda params, x: x)
+    with pytest.raises(TypeError, match=r"init: expected leaves of real floats, got tanh at .*'activation'.*eqx"):
+        made(model.init)(KEY)

@@ -50,11 +50,8 @@ def start(optimizer: optax.GradientTransformationExtraArgs, params: PyTree, key:
 def check_real(what: str, params: PyTree) -> None:
     """Raises TypeError unless all leaves are real floats: of complex ones JAX's gradient is the conjugate of what an
     optimizer goes down, and of integers there is none."""
+    tree.check_arrays(what, params)
     for path, leaf in jax.tree.leaves_with_path(params):
-        if isinstance(leaf, str) or callable(leaf):  # such as the activation of an Equinox module
-            got = leaf if isinstance(leaf, str) else getattr(leaf, "__name__", type(leaf).__name__)
-            hint = "give init's arrays alone, as eqx.partition(module, eqx.is_inexact_array)[0] has them"
-            checks.fail(what, "leaves of real floats", f"{got} at {jax.tree_util.keystr(path)}", hint, TypeError)
         dtype = jnp.result_type(leaf)
         if not jnp.issubdtype(dtype, jnp.floating):
             hint = "keep what is not trained out of params, or make it floats"

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 from flax.errors import FlaxError, InvalidRngError
 
-from jaxmeta import checks, labels
+from jaxmeta import checks, labels, tree
 from jaxmeta.models.rowmask import check_mask, checked_once
 from jaxmeta.types import Array, Batch, Model, PyTree, no_context
 
@@ -33,6 +33,7 @@ def from_functions(
 
     Raises:
       ValueError: once the model is given a mask, if `apply` takes it for something else.
+      TypeError: once params are made, if a leaf of them is no array.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -47,7 +48,12 @@ def from_functions(
         given = {"mask": mask, "context": context}
         return apply(params, inputs, **{name: given[name] for name in names})
 
-    model = Model(init, full_apply, context)
+    def full_init(key: Array) -> PyTree:
+        params = init(key)
+        tree.check_arrays("from_functions: init", params)
+        return params
+
+    model = Model(full_init, full_apply, context)
     return checked_once("from_functions", model) if "mask" in names else model
 
 
