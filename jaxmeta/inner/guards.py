@@ -14,7 +14,7 @@ import optax
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jaxmeta import checks
+from jaxmeta import checks, tree
 from jaxmeta.inner.gradient import primitives
 from jaxmeta.inner.steering import Steered
 from jaxmeta.types import Array, PyTree
