@@ -2,6 +2,8 @@
 
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
@@ -291,6 +293,12 @@ def test_scores_over_tasks_must_be_usable(scores):
     for function in OVER_TASKS:
         with pytest.raises(ValueError, match=r"^\w+: (scores|first|second): expected .* got "):
             function(scores)
+
+
+@pytest.mark.fault(promised="a ValueError that says what was expected and what came")
+def test_scores_that_are_traced():
+    with pytest.raises(ValueError, match=r"got The numpy\.ndarray .* called on traced array with shape float32\[3\]$"):
+        jax.jit(statistics.mean_interval)(jnp.ones(3))
 
 
 @pytest.mark.parametrize(

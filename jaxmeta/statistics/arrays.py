@@ -16,7 +16,7 @@ def finite(what: str, values: Any, **axes: int) -> np.ndarray:
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
-        checks.fail(what, expected, error)
+        checks.fail(what, expected, str(error).splitlines()[0])  # of what is traced JAX says where, at length
     if array.ndim != len(axes) or any(size < low for size, low in zip(array.shape, axes.values(), strict=True)):
         checks.fail(what, expected, f"shape {array.shape}")
     if not np.isfinite(array).all():
