@@ -297,8 +297,9 @@ def test_scores_over_tasks_must_be_usable(scores):
 
 @pytest.mark.fault(promised="a ValueError that says what was expected and what came")
 def test_scores_that_are_traced():
-    with pytest.raises(ValueError, match=r"got The numpy\.ndarray .* called on traced array with shape float32\[3\]$"):
+    with pytest.raises(ValueError, match="expected numbers .* got .* traced array") as raised:
         jax.jit(statistics.mean_interval)(jnp.ones(3))
+    assert str(raised.value).endswith("with shape float32[3]")
 
 
 @pytest.mark.parametrize(
