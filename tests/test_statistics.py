@@ -297,7 +297,7 @@ def test_scores_over_tasks_must_be_usable(scores):
 
 @pytest.mark.fault(promised="a ValueError that says what was expected and what came")
 def test_scores_that_are_traced():
-    with pytest.raises(ValueError, match="expected numbers .* got .* traced array") as raised:
+    with pytest.raises(ValueError, match=r"expected numbers .* got .* traced array") as raised:
         jax.jit(statistics.mean_interval)(jnp.ones(3))
     assert str(raised.value).endswith("with shape float32[3]")
 
