@@ -15,7 +15,7 @@ import numpy as np
 import pages
 
 from jaxmeta import baselines, criteria, evaluation, provenance, tables, tasks
-from jaxmeta.tasks.cells import CATEGORY, NUMBER
+from jaxmeta.types import CATEGORY, NUMBER
 
 NUM_TASKS, FEATURES, SUPPORT, QUERIES, WAYS = 200, 16, 40, 40, 10
 METHODS = {

@@ -14,6 +14,8 @@ from jaxmeta import checks
 Array = jax.Array
 PyTree = Any
 Metrics = Mapping[str, Array]
+NUMBER, CATEGORY = 1.0, 2.0
+"""What a column of `tasks.cells` holds; 0: nothing, it is padding."""
 _NUMBERS = (jax.Array, np.ndarray, np.generic, int, float)
 
 

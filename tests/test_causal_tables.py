@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import tasks
-from jaxmeta.tasks.cells import CATEGORY, NUMBER
+from jaxmeta.types import CATEGORY, NUMBER
 
 
 def test_tables_are_of_every_sort():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxmeta.models import table_kernels
+from jaxmeta.types import CATEGORY
 
 NAMES = ("linear", "gaussian", "additive", "forest", "ranked", "mixed")
 LOG_SIZES = (0.0, 0.0, 0.0, 1.5, 0.0, -1.0)
@@ -22,7 +23,7 @@ def cells() -> np.ndarray:
     """Numbers, categories and missing cells."""
     generator = np.random.default_rng(0)
     drawn = np.stack([generator.normal(size=(12, 5)), np.ones((12, 5)), np.ones((12, 5))], axis=-1)
-    drawn[:, 3:, 0], drawn[:, 3:, 2] = generator.integers(3, size=(12, 2)), table_kernels.CATEGORY
+    drawn[:, 3:, 0], drawn[:, 3:, 2] = generator.integers(3, size=(12, 2)), CATEGORY
     drawn[1, 0, :2] = drawn[2, 1, :2] = drawn[3, 3, :2] = 0
     return drawn
 

@@ -19,8 +19,7 @@ import numpy as np
 from jaxmeta import checks
 from jaxmeta.datasets import files
 from jaxmeta.learners.support import memberships
-from jaxmeta.tasks.cells import CATEGORY
-from jaxmeta.types import Array, Batch, Criterion, MetaLearner, PyTree, query_loss
+from jaxmeta.types import CATEGORY, Array, Batch, Criterion, MetaLearner, PyTree, query_loss
 
 _KEPT = 64  # fitted classifiers: both columns of an evaluation ask the same
 _FOLDS = 5

@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import inner, tree
-from jaxmeta.types import Array
+from jaxmeta.types import CATEGORY, Array
 
-CATEGORY = 2
 _LEAST = 0.2  # of cosines: with a handful of rows they are little but chance
 _LIMIT = 4.0  # deviations beyond which numbers are bent
 _LOG_DEPTH = 1.5  # of the forest in a mixture

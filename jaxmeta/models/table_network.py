@@ -14,8 +14,8 @@ from jaxmeta.models import table_kernels
 from jaxmeta.models.adapters import new_params
 from jaxmeta.models.attention import attend
 from jaxmeta.models.reading import checked, kept
-from jaxmeta.models.table_kernels import CATEGORY, Pairs, Rows, Units
-from jaxmeta.types import Array, Batch, Model, PyTree
+from jaxmeta.models.table_kernels import Pairs, Rows, Units
+from jaxmeta.types import CATEGORY, Array, Batch, Model, PyTree
 
 _EVEN = ("mixed", "mixed", "ranked", "gaussian", "forest")  # kernels whose columns weigh alike
 _CHOSEN = ("mixed", "gaussian", "additive", "forest")  # kernels whose columns weigh as the network finds

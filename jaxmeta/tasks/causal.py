@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import checks
-from jaxmeta.tasks.cells import CATEGORY, NUMBER
 from jaxmeta.tasks.sampling import Sample, static
-from jaxmeta.types import Array, Batch, Episode
+from jaxmeta.types import CATEGORY, NUMBER, Array, Batch, Episode
 
 _HIDDEN = 8  # causes that no column shows
 _LEVELS = 6  # categories of a column

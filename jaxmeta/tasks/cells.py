@@ -11,11 +11,9 @@ import jax.numpy as jnp
 
 from jaxmeta import checks
 from jaxmeta.tasks.sampling import Sample, as_pytree, on_batches, static
-from jaxmeta.types import Array, Batch, Episode
+from jaxmeta.types import CATEGORY, NUMBER, Array, Batch, Episode
 
 BINARY = 2  # categories that one column holds
-NUMBER, CATEGORY = 1.0, 2.0
-"""What a column of `cells` holds; 0: nothing, it is padding."""
 
 
 def cells(sample: Sample, num_categories: Sequence[int], num_columns: int) -> Sample:
