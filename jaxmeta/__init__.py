@@ -3,6 +3,8 @@
 import pathlib as _pathlib
 import sys as _sys
 
+from jaxmeta import threads as _threads  # noqa: F401  before jax is used
+
 try:
     import jax as _jax  # noqa: F401
 except ValueError as _error:  # of a variable such as JAX_NUM_CPU_DEVICES, which it reads while it is imported

@@ -1,7 +1,6 @@
 """Tasks shared out over the devices of a mesh: each computes its own, one collective joins the results.
 
-On CPU a program of your own with as many devices as cores (JAX_NUM_CPU_DEVICES) wants one thread more than devices: set
-NPROC to that before jax starts, as the command does, or factorizations on all devices at once can wait for each other.
+On CPU as many devices as cores (JAX_NUM_CPU_DEVICES) want one thread more than devices: `jaxmeta.threads`.
 """
 
 from __future__ import annotations

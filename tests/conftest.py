@@ -11,7 +11,7 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # The second device is for what is shared out over a mesh; nothing else sees it.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
-os.environ.setdefault("NPROC", "3")  # as the command has it: jaxmeta.cli.devices says why
+os.environ.setdefault("NPROC", "3")  # jaxmeta.threads says why
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # commands that tests start leave the user's cache alone
 # Programs run once or a few times here: tracing and compiling them is what the suite costs, in memory that is kept.

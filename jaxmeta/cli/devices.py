@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import jax
 
-from jaxmeta import checks
+from jaxmeta import checks, threads
 
 FORCED = "xla_force_host_platform_device_count"
 COORDINATOR, PROCESSES, PROCESS = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
@@ -22,13 +22,9 @@ def all_cores() -> None:
 
     One device leaves cores idle on CPU, where tasks go one after the other.
     """
-    cores = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) or 1
-    # One thread more than devices in XLA's pool: LAPACK's kernels wait on a thread of it for others of it, and where
-    # every device does, none goes on.
-    os.environ.setdefault("NPROC", str(cores + 1))
     if "JAX_NUM_CPU_DEVICES" in os.environ or FORCED in os.environ.get("XLA_FLAGS", ""):
         return
-    jax.config.update("jax_num_cpu_devices", cores)
+    jax.config.update("jax_num_cpu_devices", threads.cores())
 
 
 @contextlib.contextmanager

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -98,3 +102,25 @@ def test_columns_of_numbers_are_refused_with_a_hint():
     support = episode().support
     with pytest.raises(ValueError, match=r"cells \[n, d, 3\]"):
         learner.predict({}, learner.adapt({}, support, KEY), support.inputs[..., 0])
+
+
+ON_ONE_CORE = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import jax, jax.numpy as jnp
+from jaxmeta import baselines, criteria, evaluate, evaluation, tasks
+learner = baselines.standardized_centroid(criteria.prognosis, num_ways=10)
+sample = tasks.causal_tables(num_features=32, num_ways=10, num_support=40, num_queries=40)
+for draw in range(20):
+    episodes = tasks.drawn(sample, jax.random.key(draw), jnp.arange(20))
+    given = (learner, criteria.prognosis, {}, episodes, jax.random.key(0))
+    found = evaluate(*given, columns={"joint": evaluation.as_is}, tasks_per_chunk=10)
+    assert jnp.isfinite(found["joint"]["loss"]).all()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process cannot be kept on one core here")
+def test_a_single_core_is_enough():
+    # jax#24255: what a callback is given is copied by a thread of the pool that waits for the callback.
+    ours = {name: value for name, value in os.environ.items() if name not in ("NPROC", "JAX_NUM_CPU_DEVICES")}
+    subprocess.run([sys.executable, "-c", ON_ONE_CORE], env=ours, check=True, timeout=120)
