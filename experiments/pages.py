@@ -24,6 +24,7 @@ EXPERIMENTS = (
     "learners",
     "meta_sgd",
     "omniglot",
+    "other_tables",
     "papers",
     "patients",
     "photos",
