@@ -64,7 +64,7 @@ def main() -> dict:
             answer(cache, num_steps)
             seconds[f"{name}, from the cache"] = [answer(cache, num_steps) for _ in again]
     known = {name: each for name, each in seconds.items() if None not in each}
-    parts = lambda each: [turns.spread(part, 3) for part in (*zip(*each, strict=True), map(sum, each))]  # noqa: E731
+    parts = lambda each: [turns.spread(part, 3) for part in (*zip(*each, strict=True), [*map(sum, each)])]  # noqa: E731
     return {"rows": {name: parts(each) for name, each in known.items()}}
 
 
