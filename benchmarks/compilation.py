@@ -5,7 +5,7 @@ Command:   python benchmarks/run.py compilation
 
 A step of MAML with Conv-4, 5-way 1-shot, traced, lowered and compiled in fresh processes: median and range, without
 and with the cache that an earlier process left behind, and without it by XLA's older way of writing out fusions, which
-jax 0.12 does not have any more.
+jax 0.11.2 and later do not have.
 """
 
 import json

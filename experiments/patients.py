@@ -224,7 +224,7 @@ def main() -> None:
     parser = pages.parser(__doc__)
     parser.add_argument("run", help="the folder of `jaxmeta train tables`; none: what needs no training alone")
     parser.add_argument("tables", nargs="+", help="csv files whose last column or column `outcome` is the class")
-    parser.add_argument("--kept", default="runs/patients", help="where every task's scores are kept")
+    parser.add_argument("--kept", default="runs/patients", help="where the scores of this one run are kept")
     parser.add_argument("--trained", default="", help="a sentence on how the network was trained")
     given = parser.parse_args()
     examples = loaded(given.tables)

@@ -6,7 +6,7 @@ Command:   python experiments/processes.py --seconds 900
 Hardware:  1 core of an AMD EPYC a method, TNP 2 cores; beside other work, so no speed is told.
 Time:      --seconds for each of five methods, a third of it for each of four on sinusoids; --methods and --waves make
            a part, in processes of their own if you like: a row that is there is kept. Two devices share out the tasks
-           of a step where there are two (JAX_NUM_CPU_DEVICES=2 NPROC=3).
+           of a step where there are two (JAX_NUM_CPU_DEVICES=2).
 Expected:  on RBF TNP ahead of ANP ahead of CNP, the best within 0.3 nats a point of the exact posterior. The paper
            trains for 100,000 steps of 16 tasks (its table 1); ours are trained for as many as `steps` says.
 Measured:  results/processes.json, results/processes.md. The order is as expected, DKT stands between ANP and TNP, and
