@@ -117,6 +117,10 @@ def _relation_net(model):
     return learners.relation_net(model("map"), model(1, (SIZE, 1, 16)), criteria.relation_score, num_ways=WAYS)
 
 
+def _cross_transformer(model):
+    return learners.cross_transformer(model("map"), criteria.cross_entropy, num_ways=WAYS, num_channels=8)
+
+
 def _in_context(model):
     network = models.caml(model(None), jnp.zeros((1, *PICTURE)), num_ways=WAYS, width=8, num_layers=1, num_heads=2)
     return learners.in_context(network, criteria.cross_entropy, num_ways=WAYS)
@@ -178,6 +182,7 @@ LEARNERS = {
     "named_protonet": _named_protonet,
     "matching_net": _matching_net,
     "relation_net": _relation_net,
+    "cross_transformer": _cross_transformer,
     "in_context": _in_context,
     "r2d2": _r2d2,
     "ridge_classifier": _ridge_classifier,
@@ -247,6 +252,7 @@ WITHOUT_STEPS = {
     "protonet",
     "matching_net",
     "relation_net",
+    "cross_transformer",
     "r2d2",
     "ridge_classifier",
     "laplacian_shot",

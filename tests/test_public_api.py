@@ -13,12 +13,12 @@ PACKAGE = pathlib.Path(jaxmeta.__file__).parent
 def test_names():
     assert set(jaxmeta.__all__) == {
         "Batch", "Episode", "MetaLearner", "MetaState", "MetaTrainer", "Model", "anil", "anp", "audit", "baselines",
-        "boil", "cavia", "cnp", "context_policy", "control", "criteria", "datasets", "dkt", "e_maml", "encoders",
-        "evaluate", "fomaml", "imaml", "in_context", "inner", "laplacian_shot", "learned_optimizer", "maml",
-        "maml_plus_plus", "matching_net", "meta_sgd", "meta_trainer", "models", "named_protonet", "partial_maml",
-        "ppo_trainer", "proto_maml", "protonet", "query_loss", "r2d2", "recipes", "relation_net", "reptile",
-        "ridge_classifier", "runs", "statistics", "tasks", "tnp", "transfer", "trust_region_trainer", "tuned",
-        "tuned_protonet",
+        "boil", "cavia", "cnp", "context_policy", "control", "criteria", "cross_transformer", "datasets", "dkt",
+        "e_maml", "encoders", "evaluate", "fomaml", "imaml", "in_context", "inner", "laplacian_shot",
+        "learned_optimizer", "maml", "maml_plus_plus", "matching_net", "meta_sgd", "meta_trainer", "models",
+        "named_protonet", "partial_maml", "ppo_trainer", "proto_maml", "protonet", "query_loss", "r2d2", "recipes",
+        "relation_net", "reptile", "ridge_classifier", "runs", "statistics", "tasks", "tnp", "transfer",
+        "trust_region_trainer", "tuned", "tuned_protonet",
     }  # fmt: skip
     for name in jaxmeta.__all__:
         assert getattr(jaxmeta, name).__doc__

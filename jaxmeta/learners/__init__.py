@@ -4,6 +4,7 @@ from jaxmeta.learners.anp import anp
 from jaxmeta.learners.cavia import cavia
 from jaxmeta.learners.cnp import cnp
 from jaxmeta.learners.context_policy import context_policy
+from jaxmeta.learners.cross_transformer import cross_transformer
 from jaxmeta.learners.dkt import dkt
 from jaxmeta.learners.e_maml import e_maml
 from jaxmeta.learners.imaml import imaml
@@ -34,6 +35,7 @@ __all__ = [
     "cavia",
     "cnp",
     "context_policy",
+    "cross_transformer",
     "dkt",
     "e_maml",
     "fomaml",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxmeta import checks
 from jaxmeta.criteria import silence_absent
-from jaxmeta.learners.support import memberships, unless_mislabelled
+from jaxmeta.learners.support import embedded_maps, memberships, unless_mislabelled
 from jaxmeta.types import Array, Batch, Criterion, MetaLearner, Model, PyTree, query_loss
 
 
@@ -68,10 +68,7 @@ def relation_net(encoder: Model, relation: Model, criterion: Criterion, *, num_w
     def adapt(meta_params: MetaParams, support: Batch, key: Array) -> Adapted:
         del key
         context = encoder.context(meta_params.encoder, support)
-        maps = encoder.apply(meta_params.encoder, support.inputs, support.mask, context)
-        if getattr(maps, "ndim", None) != 4:
-            got = f"shape {maps.shape}" if hasattr(maps, "shape") else type(maps).__name__
-            checks.fail("relation_net: encoder", "feature maps [n, h, w, c]", got)
+        maps = embedded_maps("relation_net", encoder, meta_params.encoder, support.inputs, support.mask, context)
         maps = unless_mislabelled("relation_net", maps, support, num_ways)
         members = memberships(support, num_ways)
         sums, present = jnp.einsum("nk,nhwc->khwc", members.astype(maps.dtype), maps), members.any(axis=0)

@@ -41,6 +41,21 @@ def embedded(encoder: Model, params: PyTree, inputs: PyTree, mask: Array | None,
     return found.astype(float) if whole else found
 
 
+def embedded_maps(
+    what: str, encoder: Model, params: PyTree, inputs: PyTree, mask: Array | None, context: PyTree
+) -> Array:
+    """An encoder's feature maps [n, h, w, c].
+
+    Raises:
+      ValueError: if its outputs have another shape.
+    """
+    maps = embedded(encoder, params, inputs, mask, context)
+    if getattr(maps, "ndim", None) != 4:
+        got = f"shape {maps.shape}" if hasattr(maps, "shape") else type(maps).__name__
+        checks.fail(f"{what}: encoder", "feature maps [n, h, w, c]", got)
+    return maps
+
+
 def embed(what: str, encoder: Model, params: PyTree, support: Batch, context: PyTree, num_ways: int) -> Array:
     """The support set's embeddings [n, dim], NaN where a label is not in [0, num_ways).
 

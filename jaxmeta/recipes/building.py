@@ -209,6 +209,7 @@ def _of(
             "num_steps": lambda: num_steps,
             "num_ways": lambda: ways + len(kind.always),
             "num_features": lambda: _outputs(shape, model)[0],
+            "num_channels": lambda: _outputs(shape, model)[-1],
             "num_classes": lambda: recipe.task.num_classes,
             "batch_size": lambda: batch_size,
             "carry_state": lambda: own.inner_state == "carried",

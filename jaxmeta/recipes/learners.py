@@ -75,6 +75,7 @@ ENTRIES: dict[str, Entry] = {
     "named_protonet": Entry(learners.named_protonet, _MODEL, ("num_ways", "is_name")),
     "matching_net": Entry(learners.matching_net, _MODEL, ("num_ways",)),
     "relation_net": Entry(learners.relation_net, ("model", "relation", "criterion"), ("num_ways",), "maps"),
+    "cross_transformer": Entry(learners.cross_transformer, _MODEL, ("num_ways", "num_channels"), "maps"),
     "r2d2": Entry(learners.r2d2, _MODEL, ("num_ways",)),
     "laplacian_shot": Entry(learners.laplacian_shot, _MODEL, ("num_ways",)),
     "ridge_classifier": Entry(learners.ridge_classifier, _MODEL, ("num_ways",)),

@@ -42,6 +42,7 @@ _GLYPHS: dict[str, dict[str, Any]] = {
     "matching_net": _EPISODES,
     "relation_net": {**_PAIRS, "criterion": "relation_score"},
     "in_context": {**_EPISODES, "train_ways": 5, "tasks_per_step": 4, "width": 64, "num_heads": 4},
+    "cross_transformer": {**_EPISODES, "train_queries": 2, "tasks_per_step": 2, "learning_rate": 4e-3, "steps": 3000},
     "r2d2": _EPISODES,
     "ridge_classifier": _EPISODES,
     "laplacian_shot": _EPISODES,
@@ -213,6 +214,7 @@ _STROKES: dict[str, dict[str, Any]] = {
         "learning_rate": 3e-3, "clip_norm": 1.0,
     },
     "reptile": {"steps": 2500},
+    "cross_transformer": {"steps": 1500},
 }  # fmt: skip
 
 

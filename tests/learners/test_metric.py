@@ -9,6 +9,7 @@ import pytest
 
 from jaxmeta import (
     criteria,
+    cross_transformer,
     laplacian_shot,
     matching_net,
     models,
@@ -56,6 +57,7 @@ LEARNERS = {
     "protonet": lambda: protonet(encoder(), criteria.cross_entropy, num_ways=WAYS),
     "matching_net": lambda: matching_net(encoder(), criteria.cross_entropy, num_ways=WAYS),
     "relation_net": lambda: relation_net(maps(), relation(), criteria.relation_score, num_ways=WAYS),
+    "cross_transformer": lambda: cross_transformer(maps(), criteria.cross_entropy, num_ways=WAYS, num_channels=2),
     "r2d2": lambda: r2d2(encoder(), criteria.cross_entropy, num_ways=WAYS),
     "proto_maml": lambda: proto_maml(
         encoder(), criteria.cross_entropy, optax.sgd(0.3), num_ways=WAYS, num_steps=2

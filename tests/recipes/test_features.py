@@ -194,7 +194,7 @@ def test_what_adapt_refuses(words, said, folders, capsys):
         ({"knowledge": "names"}, "`knowledge`: expected none for features, where it would change nothing, got names"),
         ({"augment": "affine"}, "`augment`: expected none, since features are computed once"),
         ({"domain": "tabular"}, "`domain`: expected pictures, as the encoder takes, got 'tabular'"),
-        ({"learner": "relation_net"}, "expected pictures, which have feature maps"),
+        ({"learner": "relation_net"}, "expected one that takes features, .* got one of feature maps, for inputs"),
     ],
 )
 def test_what_does_not_go_with_an_encoder(changes, said):

@@ -93,7 +93,7 @@ def _network(network: Network, shape: Shape, outputs: int | None, num_context_pa
 
 
 def _no_maps(network: Network, shape: Any) -> NoReturn:
-    checks.fail("`learner` relation_net", "pictures, which have feature maps", "strings")
+    checks.fail("`learner`", "one that takes strings, such as maml", "one of feature maps, or in_context")
 
 
 def _no_condition(*given: Any) -> NoReturn:

@@ -41,11 +41,12 @@ def reading(encoder: Model, network: Network, shape: Shape) -> Model:
 
 
 def maps(network: Network, shape: Shape) -> NoReturn:
-    checks.fail("`learner` relation_net", "pictures, which have feature maps", f"inputs of shape {shape.inputs}")
+    got = f"one of feature maps, for inputs of shape {shape.inputs}"
+    checks.fail("`learner`", "one that takes features, such as protonet or maml", got)
 
 
 def relation(network: Network, maps: tuple[int, ...]) -> NoReturn:
-    checks.fail("`learner` relation_net", "pictures, which have feature maps", f"maps of shape {maps}")
+    checks.fail("`learner`", "one that takes features, such as protonet or maml", f"one of maps of shape {maps}")
 
 
 def floors(task: Task, ways: int) -> dict[str, MetaLearner]:
