@@ -22,7 +22,7 @@ from jaxmeta import meta_trainer, recipes, tables, tasks
 NUM_TASKS, TURNS = 16, 7
 LEARNERS = (
     "maml", "fomaml", "reptile", "meta_sgd", "anil", "boil", "maml_plus_plus", "imaml", "cavia", "learned_optimizer",
-    "proto_maml", "protonet", "matching_net", "relation_net", "r2d2",
+    "proto_maml", "protonet", "matching_net", "relation_net", "cross_transformer", "r2d2",
 )  # fmt: skip
 SIZES = {}
 if turns.IS_SMALL:

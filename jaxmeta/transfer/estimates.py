@@ -14,6 +14,7 @@ from jaxmeta.transfer.plan import Setting
 
 _EXAMPLES, _COMPILATION = 100, 4.0  # seconds a program
 _TEST = 0.5  # an example in test, whose queries only go forward, against one in training
+_MAPS = 2.5  # what a step of cross_transformer takes an example, against one of pre-training
 _HEADS = ("linear_probe", "baseline_plus_plus")
 
 
@@ -33,8 +34,9 @@ def text(setting: Setting) -> str:
             steps = tested.entry.has_steps and tested.adaptation.learner not in _HEADS
             task = plan.ways * (shots * max(1, tested.adaptation.inner_steps_test if steps else 1) + plan.queries)
             untrained = found.family == "learner" and not found.fine_tunes
-            examples += _TEST * task * plan.num_tasks * targets * (2 if untrained else 1) / shared
-            examples += _TEST * task * plan.tune_tasks * len(methods.RATES) * found.tuned / _shared(plan.tune_tasks)
+            cost = _TEST * _cost(tested)
+            examples += cost * task * plan.num_tasks * targets * (2 if untrained else 1) / shared
+            examples += cost * task * plan.tune_tasks * len(methods.RATES) * found.tuned / _shared(plan.tune_tasks)
             programs += 2 + found.tuned
     given = len(plan.runs) * len(plan.targets) * len(plan.shots)
     cells = sum(map(len, plan.met().values())) * len(plan.shots) + given
@@ -63,14 +65,19 @@ def _trainings(setting: Setting, source: str) -> list[Recipe]:
     return list(names.values())
 
 
-def _step(made: Recipe) -> int:
-    """How many examples go forward and backward in a training step."""
+def _step(made: Recipe) -> float:
+    """How many examples go forward and backward in a training step, about."""
     if made.entry.is_pretrained:
         return made.budget.tasks_per_step * made.budget.batch_size
     steps, task = made.adaptation.inner_steps, made.task
     passes = 3 * max(1, steps) if made.entry.has_steps and steps else 1
     support = task.train_ways * (task.train_shots or task.shots)
-    return made.budget.tasks_per_step * (support * passes + task.train_ways * task.train_queries)
+    return made.budget.tasks_per_step * _cost(made) * (support * passes + task.train_ways * task.train_queries)
+
+
+def _cost(made: Recipe) -> float:
+    """Of an example, whose map may be compared with those of every class, against one of which features are."""
+    return _MAPS if made.entry.network == "maps" else 1
 
 
 def _per_example(setting: Setting) -> float:

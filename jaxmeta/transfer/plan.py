@@ -219,7 +219,7 @@ PLANS: dict[str, Plan] = {
     "quick": Plan(
         # Rate and steps were chosen on validation classes of the sources; augmentation has digits_moved's ranges.
         sources=("drawn_strokes,fonts",), learners=("cross_transformer", "linear_probe", "simple_shot"), queries=10,
-        num_filters=32, augment="affine", learning_rate=4e-3, effort=0.65, tasks_per_step=2, batch_size=90,
+        num_filters=32, augment="affine", learning_rate=4e-3, effort=0.7, tasks_per_step=2, batch_size=120,
     ),
     "shared": Plan(
         sources=("omniglot,fonts",), targets=_ALL_DOMAINS,
