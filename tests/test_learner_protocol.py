@@ -14,12 +14,14 @@ from jaxmeta.types import Batch, Episode
 
 PAIRS = [(name, model) for name in registry.LEARNERS for model in registry.MODELS]
 PAIRS += [(name, "linen") for name in registry.BASELINES]
-# An nnx module meets every norm in three learners, and in the others one that looks at all rows and one that does not.
+# Every norm is met in three learners. Of a norm a learner sees no more than whether outputs hang on the batch, on a
+# context or on neither: the others meet one of each sort, with an nnx module two.
+SORTS = {"linen": ("batch", "support", "task", "layer"), "nnx": ("batch", "support")}
 NORMED = [
     (name, model, norm)
     for name, model in PAIRS
     for norm in NORMS
-    if model == "linen" or norm in ("batch", "support") or name in ("maml", "protonet", "relation_net")
+    if name in ("maml", "protonet", "relation_net") or norm in SORTS[model]
 ]
 KEY = jax.random.key(0)
 
