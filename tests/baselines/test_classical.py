@@ -119,6 +119,7 @@ for draw in range(20):
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process cannot be kept on one core here")
 def test_a_single_core_is_enough():
     # jax#24255: what a callback is given is copied by a thread of the pool that waits for the callback.

@@ -34,6 +34,7 @@ def check_golden(name, module, variables, sides):
     return stages
 
 
+@pytest.mark.long
 @needs_lite0
 def test_lite0_is_the_reference():
     encoder = encoders.open("efficientnet_lite0")

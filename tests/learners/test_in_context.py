@@ -90,6 +90,7 @@ def test_columns_of_padding_are_nothing():
     np.testing.assert_allclose(padded, answer(support, query.inputs), atol=1e-12)
 
 
+@pytest.mark.long
 def test_units_are_nothing():
     support, query = episode()
     is_number = (support.inputs[..., 2:3].max(axis=0) == 1)[None]

@@ -40,6 +40,7 @@ def test_meta_gradient_against_finite_differences():
     assert_exact(learner, uneven(learner.init(KEY)))
 
 
+@pytest.mark.long
 def test_the_loss_is_the_weighted_sum_over_the_steps():
     meta_params = build().init(KEY)
     plain = [maml(network(), criteria.cross_entropy, optax.sgd(0.3), num_steps=steps) for steps in (1, 2, 3)]

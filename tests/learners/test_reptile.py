@@ -114,6 +114,7 @@ def test_wrong_use():
         learner.loss(learner.init(KEY), episode(), KEY)
 
 
+@pytest.mark.long
 def test_a_state_that_is_carried_is_the_mean_of_what_the_tasks_before_left():
     optimizer = optax.adam(0.05, b1=0)
     learner = reptile(network(), criteria.cross_entropy, optimizer, num_steps=4, carry_state=True)

@@ -158,6 +158,7 @@ def test_patients_of_another_group_are_asked_about():
     assert jnp.isin(support.inputs[:, 0, 0], ages("never")).all()
 
 
+@pytest.mark.long
 def test_area_and_calibration_are_told_beside_accuracy():
     pytest.importorskip("sklearn")
     table("patients.csv", 40)
