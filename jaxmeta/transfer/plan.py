@@ -217,7 +217,8 @@ _PHOTO_TARGETS = ("ucmerced", "bccd_cells", "fashion_mnist", "mnist", "emoji_sty
 
 PLANS: dict[str, Plan] = {
     "quick": Plan(
-        # Rate and steps were chosen on validation classes of the sources; augmentation has digits_moved's ranges.
+        # The rate was chosen on validation classes of the sources, steps and batches so that all train as long,
+        # within three minutes; augmentation has digits_moved's ranges.
         sources=("drawn_strokes,fonts",), learners=("cross_transformer", "linear_probe", "simple_shot"), queries=10,
         num_filters=32, augment="affine", learning_rate=4e-3, effort=0.7, tasks_per_step=2, batch_size=120,
     ),
